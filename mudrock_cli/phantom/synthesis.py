@@ -1,0 +1,80 @@
+"""Synthetic micrographs with exact truth."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.phantom.geometry import pack
+from mudrock_cli.phantom.sem import see
+from mudrock_cli.phantom.spec import PhantomSpec
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A synthetic micrograph and its truth.
+
+    Parameters
+    ----------
+    grey : ndarray of uint8, shape (H, W)
+    phases : ndarray of uint8, shape (H, W)
+        Values of `Phase`; every pixel is labelled.
+    pixel_size : PixelSize
+    facts : mapping
+        ``seed``, ``porosity``, ``silt_fraction``, ``clay_fraction`` (shares of the area, counted in
+        `phases`) and ``spec``; JSON-able.
+    """
+
+    grey: npt.NDArray[np.uint8]
+    phases: npt.NDArray[np.uint8]
+    pixel_size: PixelSize
+    facts: Mapping[str, Any]
+
+
+def make_phantom(
+    seed: int,
+    shape: tuple[int, int] = (1715, 2000),
+    pixel_size_nm: float = 10.0,
+    *,
+    spec: PhantomSpec | None = None,
+) -> Phantom:
+    """Make a micrograph of an invented mudstone; the same arguments give the same pixels.
+
+    Parameters
+    ----------
+    seed : int
+        Not negative.
+    shape : tuple of int
+        Height and width in pixels.
+    pixel_size_nm : float
+        Nanometres per pixel.
+    spec : PhantomSpec, optional
+        Rock and microscope; the defaults of `PhantomSpec` when left out.
+
+    Returns
+    -------
+    Phantom
+
+    Raises
+    ------
+    MudrockError
+        If the pixel size is not positive.
+    """
+    spec = spec or PhantomSpec()
+    pixel_size = PixelSize(pixel_size_nm, f"phantom, seed {seed}")
+    rock, microscope = np.random.default_rng(seed).spawn(2)
+    packing = pack(rock, spec, shape, pixel_size.nm)
+    phases = packing.phases(pixel_size.nm)
+    shares = np.bincount(phases.ravel(), minlength=3) / phases.size
+    facts = {
+        "seed": seed,
+        "porosity": float(shares[Phase.PORE]),
+        "silt_fraction": float(shares[Phase.SILT]),
+        "clay_fraction": float(shares[Phase.CLAY]),
+        "spec": asdict(spec),
+    }
+    return Phantom(see(microscope, spec, packing), phases, pixel_size, facts)
