@@ -1,0 +1,89 @@
+"""The command line: the one place where an error becomes a line on stderr and an exit code."""
+
+import signal
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mudrock_cli import __version__
+from mudrock_cli.errors import ExitCode, MudrockError, UsageError
+
+COMMANDS = (
+    "segment",
+    "stats",
+    "models",
+    "groundtruth",
+    "train",
+    "evaluate",
+    "report",
+    "export",
+)
+
+
+class _ErrorBoundary(TyperGroup):
+    """Runs a subcommand; a known failure ends in one line and a hint, a bug in a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MudrockError as error:
+            typer.echo(f"mudrock: error: {error.message}", err=True)
+            if error.hint:
+                typer.echo(f"hint: {error.hint}", err=True)
+            usage = isinstance(error, UsageError)
+            raise typer.Exit(ExitCode.USAGE if usage else ExitCode.SOME_FAILED) from error
+        except KeyboardInterrupt:
+            typer.echo("mudrock: interrupted; what was finished is kept", err=True)
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=_ErrorBoundary,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mudrock {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage, 130 interrupted."
+)
+def face(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Electron micrographs of mudrocks to phase masks, and masks to tables of pores and grains."""
+
+
+for _name in COMMANDS:
+    if find_spec(f"mudrock_cli.commands.{_name}"):
+        app.command(_name)(getattr(import_module(f"mudrock_cli.commands.{_name}"), _name))
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line; SIGTERM stops it as cleanly as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app()
+    except KeyboardInterrupt:  # before or after a subcommand ran
+        sys.exit(ExitCode.INTERRUPTED)
