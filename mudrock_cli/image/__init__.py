@@ -1,0 +1,1 @@
+"""The nouns, and reading and writing them."""

@@ -1,0 +1,204 @@
+"""Stored samples to grey levels 0..255, the same for every window."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.samples import Colours, Samples
+from mudrock_cli.image.window import Box, Reader
+
+_BAND_PIXELS = 1 << 22
+_TAIL = 0.001
+"""Share of the specimen's pixels that may saturate at either end of the grey range."""
+
+
+def read_grey(samples: Samples, specimen: Callable[[], Box] | None = None) -> Reader:
+    """Return a window reader of grey levels.
+
+    Eight-bit images keep their levels; palettes go through their colour table, colours through
+    their luminance, opacity is left out. Other depths are brought to 0..255 by the 0.1st and
+    99.9th percentile of the specimen, found once.
+
+    Parameters
+    ----------
+    samples : Samples
+        Stored samples.
+    specimen : callable, optional
+        Returns the box on which the range of deeper images is found; the whole image otherwise.
+
+    Returns
+    -------
+    callable
+        ``read(rows, columns)``, uint8.
+    """
+    if samples.dtype == np.uint8:
+        table = _level_table(samples)
+
+        def read(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
+            stored = samples.read(rows, columns)
+            if samples.colours is Colours.RGB:
+                return luminance(stored)
+            return stored[..., 0] if table is None else table[stored[..., 0]]
+
+        return read
+    return _Stretch(samples, specimen or (lambda: Box.whole(samples.shape)))
+
+
+def luminance(colours: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the luma of colours by ITU-R BT.601, in their own type.
+
+    Parameters
+    ----------
+    colours : ndarray, shape (..., 3 or more)
+        Red, green, blue first. Equal channels keep their value.
+
+    Returns
+    -------
+    ndarray, shape (...)
+    """
+    if colours.dtype.kind == "f":
+        exact: type = np.float64
+    else:
+        exact = np.uint32 if colours.dtype in (np.uint8, np.uint16) else np.int64
+    planes: list[npt.NDArray[Any]] = [colours[..., i].astype(exact) for i in range(3)]
+    weighted = 299 * planes[0] + 587 * planes[1] + 114 * planes[2]
+    luma = weighted / 1000 if exact is np.float64 else (weighted + 500) // 1000
+    return np.asarray(luma, colours.dtype)
+
+
+def _level_table(samples: Samples) -> npt.NDArray[np.uint8] | None:
+    """Return the grey level of each stored uint8 value, or None when they are the same."""
+    levels = np.arange(256)
+    if samples.colours is Colours.PALETTE and samples.palette is not None:
+        table = np.zeros(256, np.uint8)
+        grey = luminance(samples.palette)[:256]
+        table[: len(grey)] = grey
+        return table
+    if samples.bits < 8:
+        levels = np.minimum(levels * 255 // (2**samples.bits - 1), 255)
+    if samples.colours is Colours.INVERTED:
+        levels = 255 - levels
+    return None if np.array_equal(levels, np.arange(256)) else levels.astype(np.uint8)
+
+
+class _Stretch:
+    """Grey levels of samples deeper than eight bits."""
+
+    def __init__(self, samples: Samples, specimen: Callable[[], Box]) -> None:
+        self._samples = samples
+        self._specimen = specimen
+        self._range: tuple[float, float] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
+        with self._lock:
+            if self._range is None:
+                self._range = self._find_range()
+        low, high = self._range
+        values = self._values(rows, columns).astype(np.float64)
+        values -= low
+        values *= 255.0 / (high - low)
+        np.clip(values, 0, 255, out=values)
+        values += 0.5
+        levels = values.astype(np.uint8)
+        return 255 - levels if self._samples.colours is Colours.INVERTED else levels
+
+    def _values(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
+        """Return one number per pixel of a window, in the type of `order_key`."""
+        samples = self._samples
+        stored = samples.read(rows, columns)
+        if samples.colours is Colours.RGB:
+            values = luminance(stored)
+        elif samples.colours is Colours.PALETTE and samples.palette is not None:
+            grey = luminance(samples.palette)
+            values = grey[np.minimum(stored[..., 0], len(grey) - 1)].astype(np.uint16)
+        else:
+            values = stored[..., 0]
+        if values.dtype.kind == "f":
+            bad = int(np.count_nonzero(~np.isfinite(values)))
+            if bad:
+                raise MudrockError(
+                    f"{samples.path}: {bad} pixels of a window are NaN or infinite",
+                    "replace them by numbers, or export the image as 16-bit TIFF",
+                )
+        return values
+
+    def _find_range(self) -> tuple[float, float]:
+        """Return the values that become 0 and 255."""
+        box = self._specimen()
+        rows = max(1, _BAND_PIXELS // max(1, box.width))
+
+        def bands() -> Iterator[npt.NDArray[Any]]:
+            for top in range(box.top, box.bottom, rows):
+                yield self._values(slice(top, min(top + rows, box.bottom)), box.columns)
+
+        low, high = order_statistics(bands, (_TAIL, 1 - _TAIL))
+        if high <= low:
+            low, high = order_statistics(bands, (0.0, 1.0))
+        return (low, high) if high > low else (low - 1, low + 1)
+
+
+def order_statistics(
+    bands: Callable[[], Iterator[npt.NDArray[Any]]], shares: tuple[float, float]
+) -> tuple[float, float]:
+    """Return exact order statistics of an image that is seen band by band.
+
+    Values become 32-bit keys of the same order; one pass counts their upper halves, a second
+    the lower halves inside the two bins that hold the ranks (a radix selection).
+
+    Parameters
+    ----------
+    bands : callable
+        Returns a fresh iterator over the bands; called twice.
+    shares : tuple of float
+        Ranks as shares 0..1 of the number of values.
+
+    Returns
+    -------
+    tuple of float
+        The value at each rank.
+    """
+    upper = np.zeros(1 << 16, np.int64)
+    kind = np.dtype(np.uint16)
+    for band in bands():
+        kind = band.dtype
+        upper += np.bincount((_keys(band) >> 16).ravel(), minlength=1 << 16)
+    ranks = [int(share * (int(upper.sum()) - 1)) for share in shares]
+    ends = np.cumsum(upper)
+    bins = [int(np.searchsorted(ends, rank, side="right")) for rank in ranks]
+    lower = {chosen: np.zeros(1 << 16, np.int64) for chosen in bins}
+    for band in bands():
+        keys = _keys(band)
+        for chosen, counts in lower.items():
+            inside = keys[(keys >> 16) == chosen]
+            counts += np.bincount(inside & 0xFFFF, minlength=1 << 16)
+    found = []
+    for rank, chosen in zip(ranks, bins, strict=True):
+        before = int(ends[chosen]) - int(upper[chosen])
+        low = int(np.searchsorted(np.cumsum(lower[chosen]), rank - before, side="right"))
+        found.append(_value((chosen << 16) | low, kind))
+    return found[0], found[1]
+
+
+def _keys(values: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
+    """Return unsigned 32-bit keys in the order of `values`."""
+    if values.dtype.kind == "u" and values.dtype.itemsize <= 4:
+        return values.astype(np.uint32)
+    if values.dtype.kind == "i" and values.dtype.itemsize <= 4:
+        return values.astype(np.int32).view(np.uint32) ^ np.uint32(1 << 31)
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+
+
+def _value(key: int, kind: np.dtype[Any]) -> float:
+    """Return the value that `_keys` turned into `key`."""
+    if kind.kind == "u" and kind.itemsize <= 4:
+        return float(key)
+    if kind.kind == "i" and kind.itemsize <= 4:
+        return float(key - (1 << 31))
+    bits = key ^ (1 << 31) if key >> 31 else key ^ 0xFFFFFFFF
+    return float(np.array(bits, np.uint32).view(np.float32))

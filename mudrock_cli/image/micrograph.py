@@ -1,0 +1,156 @@
+"""A grey micrograph that is read through windows."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.bad_input import refusing
+from mudrock_cli.image.grey import read_grey
+from mudrock_cli.image.limits import MAX_PIXELS
+from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.raster import open_raster
+from mudrock_cli.image.samples import Samples
+from mudrock_cli.image.tiff import open_tiff
+from mudrock_cli.image.window import Box
+
+_TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+@dataclass(frozen=True)
+class Micrograph:
+    """One grey image and what is known of it.
+
+    Parameters
+    ----------
+    name : str
+        Name without suffix.
+    path : Path or None
+        File it is read from, None for an array in memory.
+    shape : tuple of int
+        Rows and columns, the data bar included.
+    read : callable
+        ``read(rows, columns)`` returns a window of grey levels, uint8, shape (rows, columns).
+    specimen : Box
+        Where the specimen is; the data bar is outside.
+    pixel_size : PixelSize or None
+        None when the file does not tell.
+    instrument : mapping of str
+        What the file tells of the instrument, for example ``{"vendor": "FEI"}``.
+    """
+
+    name: str
+    path: Path | None
+    shape: tuple[int, int]
+    read: Callable[[slice, slice], npt.NDArray[np.uint8]] = field(repr=False)
+    specimen: Box
+    pixel_size: PixelSize | None = None
+    instrument: Mapping[str, str] = field(default_factory=dict)
+
+    def grey(self) -> npt.NDArray[np.uint8]:
+        """Return the whole image, uint8, shape (rows, columns)."""
+        return self.read(slice(None), slice(None))
+
+    @classmethod
+    def from_array(
+        cls,
+        name: str,
+        grey: npt.NDArray[np.uint8],
+        pixel_size: PixelSize | None = None,
+        specimen: Box | None = None,
+    ) -> Self:
+        """Wrap an array in memory.
+
+        Parameters
+        ----------
+        name : str
+            Name of the micrograph.
+        grey : ndarray of uint8, shape (rows, columns)
+            Grey levels.
+        pixel_size : PixelSize, optional
+            Pixel size.
+        specimen : Box, optional
+            Where the specimen is; everywhere by default.
+        """
+        if grey.ndim != 2 or grey.dtype != np.uint8:
+            raise ValueError(f"grey levels are uint8 in two dimensions, not {grey.dtype}")
+        shape = (grey.shape[0], grey.shape[1])
+        return cls(
+            name=name,
+            path=None,
+            shape=shape,
+            read=lambda rows, columns: grey[rows, columns],
+            specimen=specimen or Box.whole(shape),
+            pixel_size=pixel_size,
+        )
+
+
+def open_micrograph(
+    path: Path, *, pixel_size: PixelSize | None = None, max_pixels: int = MAX_PIXELS
+) -> Micrograph:
+    """Open a TIFF, PNG, JPEG or BMP file as a grey micrograph.
+
+    Parameters
+    ----------
+    path : Path
+        Image file.
+    pixel_size : PixelSize, optional
+        Overrides what the file tells.
+    max_pixels : int
+        Ceiling of pixels, checked in the header.
+
+    Returns
+    -------
+    Micrograph
+
+    Raises
+    ------
+    MudrockError
+        If the file cannot be read as a micrograph.
+    """
+    samples = open_samples(path, max_pixels)
+    return Micrograph(
+        name=path.stem,
+        path=path,
+        shape=samples.shape,
+        read=read_grey(samples),
+        specimen=Box.whole(samples.shape),
+        pixel_size=pixel_size,
+    )
+
+
+def open_samples(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples:
+    """Open an image file of any supported format as stored samples.
+
+    Parameters
+    ----------
+    path : Path
+        Image file.
+    max_pixels : int
+        Ceiling of pixels.
+    bombs : bool
+        Allow files that expand far (masks do).
+
+    Raises
+    ------
+    MudrockError
+        If the file cannot be read as an image.
+    """
+    if path.is_dir():
+        raise MudrockError(f"{path}: a folder without images", "give image files")
+    with refusing(path), path.open("rb") as file:
+        head = file.read(8)
+        size = os.fstat(file.fileno()).st_size
+    if size == 0:
+        raise MudrockError(f"{path}: the file is empty", "copy or export it again")
+    if head.startswith(_TIFF_HEADS):
+        return open_tiff(path, max_pixels, bombs=bombs)
+    samples = open_raster(path, head, max_pixels, bombs=bombs)
+    if samples is None:
+        raise MudrockError(f"{path}: neither TIFF, PNG, JPEG nor BMP", "export it as TIFF or PNG")
+    return samples

@@ -1,0 +1,64 @@
+"""The pixels of a file as they are stored: any type, any colours, read through windows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.image.window import Reader
+
+
+class Colours(Enum):
+    """What a stored sample means."""
+
+    GREY = "grey"
+    INVERTED = "grey, zero is white"
+    PALETTE = "index into a colour table"
+    RGB = "red, green, blue"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Stored samples of one image.
+
+    Parameters
+    ----------
+    path : Path
+        File they are read from.
+    shape : tuple of int
+        Rows and columns.
+    channels : int
+        Samples per pixel; 2 or 4 when an alpha channel follows the colours.
+    dtype : dtype
+        Type of a sample.
+    bits : int
+        Bits of a sample in the file; fewer than eight are held in uint8.
+    colours : Colours
+        What the samples mean.
+    read : callable
+        ``read(rows, columns)``, shape (rows, columns, channels).
+    palette : ndarray of uint8, shape (n, 3), optional
+        Colour table.
+    tags : mapping
+        TIFF tag codes to raw values, of the tags that carry facts; empty for other formats.
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    channels: int
+    dtype: np.dtype[Any]
+    bits: int
+    colours: Colours
+    read: Reader
+    palette: npt.NDArray[np.uint8] | None = None
+    tags: Mapping[int, bytes] = field(default_factory=dict)
+    resolution: tuple[float, float] | None = None
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel is opacity."""
+        return self.channels in (2, 4)
