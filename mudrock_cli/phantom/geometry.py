@@ -19,6 +19,9 @@ from mudrock_cli.phantom.particles import HOLE, SILT, Particles, draw_particles
 from mudrock_cli.phantom.spec import PhantomSpec
 
 _SHIFT = 4  # fractional bits of the vertices that cv2.fillPoly takes
+RECESS = 0.2
+"""Depth up to which a particle belongs to the surface: sunk a little, darker, no pore."""
+_RECESSED_SHARE = 0.13  # of the matrix area
 MIN_SILT_UM = 2.0
 """Equivalent-circle diameter from which a grain is silt (Bihani et al. 2022)."""
 
@@ -34,7 +37,8 @@ class Packing:
     particles : Particles
         Ordered by rank, the top one first.
     depth : ndarray of float32, shape (n + 1,)
-        Of each particle: 0 at the polished surface, growing to 1 for the deepest that shows.
+        Of each particle: 0 at the polished surface, up to `RECESS` for those a little below it,
+        growing to 1 for the deepest that shows through a pore.
     """
 
     front: npt.NDArray[np.int32]
@@ -46,7 +50,7 @@ class Packing:
         table = np.full(self.depth.size, Phase.CLAY, np.uint8)
         ecd_um = 2 * np.sqrt(areas_of(self.particles) / np.pi) * pixel_nm / 1e3
         table[:-1][(self.particles.kind == SILT) & (ecd_um > MIN_SILT_UM)] = Phase.SILT
-        table[self.depth > 0] = Phase.PORE
+        table[self.depth > RECESS] = Phase.PORE
         return np.asarray(table[self.front])
 
 
@@ -92,11 +96,13 @@ def _find_depth(
     silt = np.append(kind == SILT, False)
     solid = np.append(kind != HOLE, False) & ~silt
     matrix = front.size - int(shown[silt].sum())
-    filled = np.cumsum(np.where(solid, shown, 0))
-    cut = int(np.searchsorted(filled, (1 - matrix_porosity) * matrix)) + 1
+    filled = np.cumsum(np.where(solid, shown, 0)) / max(matrix, 1)
+    top = 1 - matrix_porosity
+    recessed, pore = np.minimum(np.searchsorted(filled, (top - _RECESSED_SHARE, top)) + 1, n)
     depth = np.zeros(n + 1, np.float32)
-    depth[cut:] = np.linspace(0.02, 1, n + 1 - cut) if cut <= n else 0
-    depth[:-1][kind == HOLE] = np.maximum(depth[:-1][kind == HOLE], 0.6)
+    depth[recessed:pore] = np.linspace(0.01, RECESS, pore - recessed)
+    depth[pore:] = np.linspace(RECESS + 0.02, 1, n + 1 - pore)
+    holes = np.flatnonzero(kind == HOLE)
+    depth[holes] = np.maximum(depth[holes], 0.7)
     depth[silt] = 0
-    depth[n] = 1
     return depth

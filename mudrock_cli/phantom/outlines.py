@@ -29,6 +29,8 @@ def roughness(rng: np.random.Generator, n: int, points: int, slope: float) -> Fl
 
     The first two harmonics are left out: they would move and stretch the particle.
     """
+    if n == 0:
+        return np.zeros((0, points))
     k = np.arange(points // 2 + 1)
     amplitude = np.where(k > 2, np.maximum(k, 1.0) ** -slope, 0.0)
     phases = rng.uniform(0, 2 * np.pi, (n, k.size))
@@ -73,7 +75,7 @@ def draw_grains(
 def draw_laths(
     rng: np.random.Generator, length: Floats, thickness: Floats, ragged: float
 ) -> Floats:
-    """Platelets cut edge-on: bent, tapering strips with ragged ends, 22 vertices each.
+    """Platelets cut edge-on: bent, tapering strips with ragged ends, 30 vertices each.
 
     Parameters
     ----------
@@ -82,7 +84,7 @@ def draw_laths(
     ragged : float
         Roughness of the long sides relative to the thickness.
     """
-    n, side = length.size, 11
+    n, side = length.size, 15
     s = np.linspace(-1, 1, side)[None, :]
     blunt = np.exp(rng.uniform(np.log(1.6), np.log(14), (n, 1)))
     half = thickness[:, None] / 2 * (1 - np.abs(s) ** blunt) ** 0.6

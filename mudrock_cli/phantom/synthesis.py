@@ -1,7 +1,7 @@
 """Synthetic micrographs with exact truth."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.phantom.geometry import pack
 from mudrock_cli.phantom.sem import see
-from mudrock_cli.phantom.spec import PhantomSpec
+from mudrock_cli.phantom.labels import label_like_workflow
+from mudrock_cli.phantom.spec import PhantomSpec, random_spec
 
 
 @dataclass(frozen=True)
@@ -78,3 +79,29 @@ def make_phantom(
         "spec": asdict(spec),
     }
     return Phantom(see(microscope, spec, packing), phases, pixel_size, facts)
+
+
+def make_patch(
+    rng: np.random.Generator, size: int = 512, pixel_size_nm: float = 10.0
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Make one training example of a random rock under a random microscope.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness; every call draws a new example.
+    size : int
+        Side of the patch in pixels.
+    pixel_size_nm : float
+        Nanometres per pixel.
+
+    Returns
+    -------
+    grey, labels : ndarray of uint8, shape (size, size)
+        The picture, and phases after the habits of hand-corrected labels
+        (`mudrock_cli.phantom.labels`).
+    """
+    # a patch sees one spot of a rock: anything from no silt to nearly all of it
+    spec = replace(random_spec(rng), silt_fraction=min(float(rng.beta(0.6, 1.8)), 0.95))
+    phantom = make_phantom(int(rng.integers(2**32)), (size, size), pixel_size_nm, spec=spec)
+    return phantom.grey, label_like_workflow(phantom.phases, pixel_size_nm)
