@@ -1,0 +1,195 @@
+"""Windows of an image at another pixel size, the same whichever window they are read in."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.image.micrograph import Micrograph
+from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.window import Box, Reader
+
+
+@dataclass(frozen=True)
+class AxisTaps:
+    """What each output pixel takes from the input along one axis.
+
+    Parameters
+    ----------
+    index : ndarray of int, shape (output, taps)
+        Input pixels.
+    weight : ndarray of float32, shape (output, taps)
+        Their weights; a row sums to 1.
+    """
+
+    index: npt.NDArray[np.intp]
+    weight: npt.NDArray[np.float32]
+
+    @property
+    def source(self) -> slice:
+        """The input pixels that are needed."""
+        if self.index.size == 0:
+            return slice(0, 0)
+        return slice(int(self.index.min()), int(self.index.max()) + 1)
+
+    def apply(self, block: npt.NDArray[Any], axis: int, first: int) -> npt.NDArray[np.float32]:
+        """Resample `block`, whose pixel 0 along `axis` is input pixel `first`."""
+        index = self.index - first
+        shape = [1] * block.ndim
+        shape[axis] = -1
+        total = np.take(block, index[:, 0], axis).astype(np.float32)
+        total *= self.weight[:, 0].reshape(shape)
+        for tap in range(1, index.shape[1]):
+            total += np.take(block, index[:, tap], axis) * self.weight[:, tap].reshape(shape)
+        return total
+
+
+def axis_taps(size: int, new_size: int, window: slice, *, labels: bool = False) -> AxisTaps:
+    """Return the taps of a window of the output along one axis.
+
+    A reduction averages over the area of the new pixel, as OpenCV's ``INTER_AREA`` does; an
+    enlargement interpolates by Keys' cubic convolution (a = -1/2); labels take the nearest.
+    Both grids cover the same length, edge to edge.
+
+    Parameters
+    ----------
+    size, new_size : int
+        Pixels of the whole axis before and after.
+    window : slice
+        Output pixels wanted.
+    labels : bool
+        Take the nearest pixel instead.
+
+    References
+    ----------
+    Keys, R. (1981). Cubic convolution interpolation for digital image processing. IEEE Trans.
+    Acoust. Speech Signal Process. 29, 1153-1160.
+    """
+    start, stop, _ = window.indices(new_size)
+    output = np.arange(start, max(start, stop), dtype=np.float64)
+    scale = size / new_size
+    if labels or size == new_size:
+        index = np.floor((output + 0.5) * scale).astype(np.intp)[:, None]
+        weight = np.ones(index.shape)
+    elif scale > 1:
+        low, high = output * scale, (output + 1) * scale
+        index = np.floor(low).astype(np.intp)[:, None] + np.arange(math.ceil(scale) + 1)
+        weight = np.minimum(index + 1, high[:, None]) - np.maximum(index, low[:, None])
+        weight = np.maximum(weight, 0.0) / scale
+    else:
+        centre = (output + 0.5) * scale - 0.5
+        index = np.floor(centre).astype(np.intp)[:, None] + np.arange(-1, 3)
+        weight = _keys(np.abs(centre[:, None] - index))
+    weight /= weight.sum(axis=1, keepdims=True)
+    return AxisTaps(np.clip(index, 0, size - 1), weight.astype(np.float32))
+
+
+def resample(
+    read: Reader, shape: tuple[int, int], new_shape: tuple[int, int], *, labels: bool = False
+) -> Reader:
+    """Return a window reader of an image at another number of pixels.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(rows, columns)`` of the image, shape (rows, columns, ...).
+    shape, new_shape : tuple of int
+        Rows and columns before and after.
+    labels : bool
+        Take the nearest pixel (for phases); averages and interpolates otherwise.
+
+    Returns
+    -------
+    callable
+        Integers keep their type, rounded and clipped; floats become float32.
+    """
+    if shape == new_shape:
+        return read
+    narrow = new_shape[0] < shape[0]
+
+    def read_resampled(rows: slice, columns: slice) -> npt.NDArray[Any]:
+        vertical = axis_taps(shape[0], new_shape[0], rows, labels=labels)
+        across = axis_taps(shape[1], new_shape[1], columns, labels=labels)
+        block = read(vertical.source, across.source)
+        if labels:
+            chosen_rows = vertical.index[:, 0] - vertical.source.start
+            chosen_columns = across.index[:, 0] - across.source.start
+            nearest: npt.NDArray[Any] = block[chosen_rows][:, chosen_columns]
+            return nearest
+        # Gathering columns is the dear part, so it is done where there are fewer rows.
+        blended = block
+        for axis, taps in ((0, vertical), (1, across)) if narrow else ((1, across), (0, vertical)):
+            blended = taps.apply(blended, axis, taps.source.start)
+        return round_to(blended, block.dtype)
+
+    return read_resampled
+
+
+def round_to(values: npt.NDArray[np.float32], kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Bring float values to an integer type, rounded and clipped; leave them for a float type."""
+    if kind.kind not in "ui":
+        return values
+    limits = np.iinfo(kind)
+    rounded: npt.NDArray[Any] = np.clip(np.floor(values + 0.5), limits.min, limits.max).astype(kind)
+    return rounded
+
+
+def scaled_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
+    """Return rows and columns times `factor`, rounded, at least one pixel."""
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def resample_micrograph(micrograph: Micrograph, nm: float) -> Micrograph:
+    """Return the same micrograph at another pixel size.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        One whose pixel size is known.
+    nm : float
+        Nanometres per pixel wanted.
+
+    Returns
+    -------
+    Micrograph
+        Covers the same field; the specimen's box is the largest inside the old one.
+
+    Raises
+    ------
+    ValueError
+        If the pixel size is not known.
+    """
+    if micrograph.pixel_size is None:
+        raise ValueError(f"{micrograph.name} has no pixel size")
+    new_shape = scaled_shape(micrograph.shape, micrograph.pixel_size.nm / nm)
+    if new_shape == micrograph.shape:
+        return micrograph
+    return replace(
+        micrograph,
+        shape=new_shape,
+        read=resample(micrograph.read, micrograph.shape, new_shape),
+        specimen=_scale_box(micrograph.specimen, micrograph.shape, new_shape),
+        pixel_size=PixelSize(nm, f"resampled from {micrograph.pixel_size.nm:g} nm"),
+    )
+
+
+def _scale_box(box: Box, shape: tuple[int, int], new_shape: tuple[int, int]) -> Box:
+    """Return the box on another grid, without the pixels that it covers in part."""
+    top, left = (
+        math.ceil(edge * new / old)
+        for edge, old, new in zip((box.top, box.left), shape, new_shape, strict=True)
+    )
+    bottom, right = (
+        edge * new // old
+        for edge, old, new in zip((box.bottom, box.right), shape, new_shape, strict=True)
+    )
+    return Box(top, left, max(top, bottom), max(left, right))
+
+
+def _keys(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Keys' cubic kernel with a = -1/2."""
+    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))

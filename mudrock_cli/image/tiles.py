@@ -1,0 +1,197 @@
+"""Cover an image with overlapping tiles, and blend what is computed on them, band by band."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.image.window import Reader
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """Where the tiles of an image lie.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the image.
+    tile : int
+        Side of a square tile.
+    tops, lefts : tuple of int
+        First row of each row of tiles, first column of each column of tiles. Tiles may reach over
+        the edges, where the image is continued by reflection.
+    """
+
+    shape: tuple[int, int]
+    tile: int
+    tops: tuple[int, ...]
+    lefts: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Return the number of tiles."""
+        return len(self.tops) * len(self.lefts)
+
+
+def plan_tiles(shape: tuple[int, int], tile: int, overlap: int, margin: int = 0) -> TilePlan:
+    """Spread as few tiles as will do evenly over an image.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    tile : int
+        Side of a tile.
+    overlap : int
+        Pixels that neighbours share at least.
+    margin : int
+        Pixels that tiles reach over each edge of the image at least.
+    """
+    if not 0 <= overlap < tile:
+        raise ValueError(f"tiles of {tile} cannot overlap by {overlap}")
+    tops, lefts = (_starts(size, tile, overlap, margin) for size in shape)
+    return TilePlan(shape, tile, tops, lefts)
+
+
+def axis_weights(starts: tuple[int, ...], tile: int, size: int) -> npt.NDArray[np.float32]:
+    """Return the weight of each tile along an axis: a Hann window, made to sum to 1 everywhere.
+
+    Tiles stand on a grid, so the weight of a pixel is the product of both axes' weights and the
+    products sum to 1 too: blending is adding.
+
+    Parameters
+    ----------
+    starts : tuple of int
+        First pixel of each tile.
+    tile : int
+        Pixels of a tile.
+    size : int
+        Pixels of the image; weights outside it are 0.
+
+    Returns
+    -------
+    ndarray of float32, shape (tiles, tile)
+    """
+    window = np.sin(np.pi * (np.arange(tile) + 0.5) / tile) ** 2
+    positions = np.array(starts)[:, None] + np.arange(tile)
+    inside = (positions >= 0) & (positions < size)
+    total = np.zeros(size)
+    np.add.at(total, positions[inside], np.broadcast_to(window, inside.shape)[inside])
+    weights = np.zeros(inside.shape)
+    weights[inside] = np.broadcast_to(window, inside.shape)[inside] / total[positions[inside]]
+    return weights.astype(np.float32)
+
+
+def read_reflected(
+    read: Reader, shape: tuple[int, int], rows: slice, columns: slice
+) -> npt.NDArray[Any]:
+    """Read a window that may reach beyond the image, continued by reflection at its edges.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(rows, columns)`` of the image.
+    shape : tuple of int
+        Its rows and columns.
+    rows, columns : slice
+        Window with explicit ends, which may be negative or beyond the image.
+    """
+    vertical, across = _reflect(rows, shape[0]), _reflect(columns, shape[1])
+    top, left = int(vertical.min()), int(across.min())
+    block = read(slice(top, int(vertical.max()) + 1), slice(left, int(across.max()) + 1))
+    return block[vertical - top][:, across - left]
+
+
+def blend_tiles(
+    read: Reader,
+    plan: TilePlan,
+    compute: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
+    batch: int = 1,
+) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+    """Compute on overlapping tiles and yield the blended image in bands, top to bottom.
+
+    Holds one row of tiles in memory, whatever the height of the image.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(rows, columns)`` of the image.
+    plan : TilePlan
+        Where the tiles lie.
+    compute : callable
+        Takes tiles, shape (n, tile, tile, ...), n <= `batch`, and returns as many, shape
+        (n, tile, tile, channels).
+    batch : int
+        Tiles given to `compute` at once.
+
+    Yields
+    ------
+    rows : slice
+        Rows of the image.
+    band : ndarray of float32, shape (rows, columns, channels)
+    """
+    height, width = plan.shape
+    vertical = axis_weights(plan.tops, plan.tile, height)
+    across = axis_weights(plan.lefts, plan.tile, width)
+    carried: npt.NDArray[np.float32] | None = None
+    for number, top in enumerate(plan.tops):
+        rows = slice(top, top + plan.tile)
+        sums = _blend_row(read, plan, rows, across, compute, batch)
+        sums *= vertical[number][:, None, None]
+        if carried is not None:
+            sums[: len(carried)] += carried
+        last = number + 1 == len(plan.tops)
+        done = top + plan.tile if last else plan.tops[number + 1]
+        carried = sums[done - top :].copy()
+        yield slice(max(top, 0), min(done, height)), sums[max(0, -top) : min(done, height) - top]
+
+
+def _blend_row(
+    read: Reader,
+    plan: TilePlan,
+    rows: slice,
+    weights: npt.NDArray[np.float32],
+    compute: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
+    batch: int,
+) -> npt.NDArray[np.float32]:
+    """Return a row of tiles, blended across, shape (tile, columns, channels)."""
+    width = plan.shape[1]
+    columns = slice(plan.lefts[0], plan.lefts[-1] + plan.tile)
+    strip = read_reflected(read, plan.shape, rows, columns)
+    sums: npt.NDArray[np.float32] | None = None
+    for first in range(0, len(plan.lefts), batch):
+        lefts = plan.lefts[first : first + batch]
+        offsets = [left - columns.start for left in lefts]
+        tiles = np.stack([strip[:, offset : offset + plan.tile] for offset in offsets])
+        for number, (left, result) in enumerate(zip(lefts, compute(tiles), strict=True), first):
+            if sums is None:
+                sums = np.zeros((plan.tile, width, result.shape[-1]), np.float32)
+            low, high = max(left, 0), min(left + plan.tile, width)
+            part = slice(low - left, high - left)
+            sums[:, low:high] += result[:, part] * weights[number, part, None]
+    if sums is None:
+        raise ValueError("a plan without tiles")
+    return sums
+
+
+def _starts(size: int, tile: int, overlap: int, margin: int) -> tuple[int, ...]:
+    """Return the first pixels of tiles spread evenly from -margin to size + margin."""
+    length = size + 2 * margin
+    if length <= tile:
+        return ((size - tile) // 2,)
+    count = math.ceil((length - overlap) / (tile - overlap))
+    steps = length - tile
+    return tuple(-margin + round(steps * number / (count - 1)) for number in range(count))
+
+
+def _reflect(window: slice, size: int) -> npt.NDArray[np.intp]:
+    """Return image pixels for positions that may lie outside, mirrored at the edge pixels."""
+    positions = np.arange(window.start, window.stop)
+    if size == 1:
+        return np.zeros(positions.shape, np.intp)
+    period = 2 * (size - 1)
+    folded = positions % period
+    return np.where(folded < size, folded, period - folded).astype(np.intp)
