@@ -1,0 +1,1 @@
+"""What people look at: overlays, figures, the HTML page."""
