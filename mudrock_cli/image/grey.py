@@ -16,7 +16,7 @@ _TAIL = 0.001
 """Share of the specimen's pixels that may saturate at either end of the grey range."""
 
 
-def read_grey(samples: Samples, specimen: Callable[[], Box] | None = None) -> Reader:
+def read_grey(samples: Samples, specimen: Box | None = None) -> Reader:
     """Return a window reader of grey levels.
 
     Eight-bit images keep their levels; palettes go through their colour table, colours through
@@ -27,8 +27,8 @@ def read_grey(samples: Samples, specimen: Callable[[], Box] | None = None) -> Re
     ----------
     samples : Samples
         Stored samples.
-    specimen : callable, optional
-        Returns the box on which the range of deeper images is found; the whole image otherwise.
+    specimen : Box, optional
+        Where the range of deeper images is found; the whole image otherwise.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def read_grey(samples: Samples, specimen: Callable[[], Box] | None = None) -> Re
             return stored[..., 0] if table is None else table[stored[..., 0]]
 
         return read
-    return _Stretch(samples, specimen or (lambda: Box.whole(samples.shape)))
+    return _Stretch(samples, specimen or Box.whole(samples.shape))
 
 
 def luminance(colours: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -85,11 +85,40 @@ def _level_table(samples: Samples) -> npt.NDArray[np.uint8] | None:
     return None if np.array_equal(levels, np.arange(256)) else levels.astype(np.uint8)
 
 
+def read_levels(samples: Samples) -> Reader:
+    """Return a window reader of one number per pixel, in the file's own range.
+
+    Parameters
+    ----------
+    samples : Samples
+        Stored samples.
+
+    Returns
+    -------
+    callable
+        ``read(rows, columns)``: the stored grey, or the luminance of stored colours.
+    """
+    if samples.dtype == np.uint8:
+        return read_grey(samples)
+
+    def read(rows: slice, columns: slice) -> npt.NDArray[Any]:
+        stored = samples.read(rows, columns)
+        if samples.colours is Colours.RGB:
+            return luminance(stored)
+        if samples.colours is Colours.PALETTE and samples.palette is not None:
+            grey = luminance(samples.palette).astype(np.uint16)
+            return np.asarray(grey[np.minimum(stored[..., 0], len(grey) - 1)])
+        return stored[..., 0]
+
+    return read
+
+
 class _Stretch:
     """Grey levels of samples deeper than eight bits."""
 
-    def __init__(self, samples: Samples, specimen: Callable[[], Box]) -> None:
+    def __init__(self, samples: Samples, specimen: Box) -> None:
         self._samples = samples
+        self._read = read_levels(samples)
         self._specimen = specimen
         self._range: tuple[float, float] | None = None
         self._lock = threading.Lock()
@@ -108,28 +137,20 @@ class _Stretch:
         return 255 - levels if self._samples.colours is Colours.INVERTED else levels
 
     def _values(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
-        """Return one number per pixel of a window, in the type of `order_key`."""
-        samples = self._samples
-        stored = samples.read(rows, columns)
-        if samples.colours is Colours.RGB:
-            values = luminance(stored)
-        elif samples.colours is Colours.PALETTE and samples.palette is not None:
-            grey = luminance(samples.palette)
-            values = grey[np.minimum(stored[..., 0], len(grey) - 1)].astype(np.uint16)
-        else:
-            values = stored[..., 0]
+        """Return the stored levels of a window, refusing what is no number."""
+        values = self._read(rows, columns)
         if values.dtype.kind == "f":
             bad = int(np.count_nonzero(~np.isfinite(values)))
             if bad:
                 raise MudrockError(
-                    f"{samples.path}: {bad} pixels of a window are NaN or infinite",
+                    f"{self._samples.path}: {bad} pixels of a window are NaN or infinite",
                     "replace them by numbers, or export the image as 16-bit TIFF",
                 )
         return values
 
     def _find_range(self) -> tuple[float, float]:
         """Return the values that become 0 and 255."""
-        box = self._specimen()
+        box = self._specimen
         rows = max(1, _BAND_PIXELS // max(1, box.width))
 
         def bands() -> Iterator[npt.NDArray[Any]]:

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.facts import decode_text, parse_tree
 from mudrock_cli.image.pixel_size import PixelSize
 
 _SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
@@ -70,10 +70,11 @@ def parse_provenance(description: bytes, shape: tuple[int, int]) -> dict[str, An
     dict or None
         None when mudrock did not write it, or wrote it for an image of another size.
     """
-    if _NAMESPACE.encode() not in description or b"<!" in description:
+    text = decode_text(description)
+    root = parse_tree(text) if _NAMESPACE in text else None
+    if root is None:
         return None
     try:
-        root = ElementTree.fromstring(description.rstrip(b"\0"))
         pixels = root.find(f".//{{{_SCHEMA}}}Pixels")
         value = root.find(
             f".//{{{_SCHEMA}}}CommentAnnotation[@Namespace='{_NAMESPACE}']/{{{_SCHEMA}}}Value"
@@ -83,7 +84,7 @@ def parse_provenance(description: bytes, shape: tuple[int, int]) -> dict[str, An
         if (int(pixels.get("SizeY", 0)), int(pixels.get("SizeX", 0))) != shape:
             return None
         facts = json.loads(value.text)
-    except (ElementTree.ParseError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) else None
 

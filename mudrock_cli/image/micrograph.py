@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bad_input import refusing
-from mudrock_cli.image.grey import read_grey
+from mudrock_cli.image.databar import find_specimen
+from mudrock_cli.image.grey import read_grey, read_levels
 from mudrock_cli.image.limits import MAX_PIXELS
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.raster import open_raster
 from mudrock_cli.image.samples import Samples
 from mudrock_cli.image.tiff import open_tiff
+from mudrock_cli.image.vendors import calibrate
 from mudrock_cli.image.window import Box
 
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -41,7 +43,8 @@ class Micrograph:
     pixel_size : PixelSize or None
         None when the file does not tell.
     instrument : mapping of str
-        What the file tells of the instrument, for example ``{"vendor": "FEI"}``.
+        What the file tells of the instrument, for example ``{"vendor": "Zeiss"}``;
+        ``pixel_size_note`` says why a pixel size that is told is not believed.
     """
 
     name: str
@@ -100,7 +103,8 @@ def open_micrograph(
     path : Path
         Image file.
     pixel_size : PixelSize, optional
-        Overrides what the file tells.
+        Overrides what the file tells; otherwise it is looked for in the vendors' tags and
+        sidecars, OME-XML and ImageJ's description.
     max_pixels : int
         Ceiling of pixels, checked in the header.
 
@@ -114,13 +118,20 @@ def open_micrograph(
         If the file cannot be read as a micrograph.
     """
     samples = open_samples(path, max_pixels)
+    with refusing(path):
+        told = calibrate(samples)
+        specimen = find_specimen(
+            read_levels(samples), samples.shape, told.facts, lossy=samples.lossy
+        )
+    note = {"pixel_size_note": told.note} if told.note and pixel_size is None else {}
     return Micrograph(
         name=path.stem,
         path=path,
         shape=samples.shape,
-        read=read_grey(samples),
-        specimen=Box.whole(samples.shape),
-        pixel_size=pixel_size,
+        read=read_grey(samples, specimen),
+        specimen=specimen,
+        pixel_size=pixel_size or told.pixel_size,
+        instrument=told.instrument | note,
     )
 
 

@@ -84,6 +84,7 @@ def open_raster(path: Path, head: bytes, max_pixels: int, *, bombs: bool = False
         bits=bits,
         colours=colours,
         read=_DecodedOnce(path, plugin),
+        lossy=plugin is JpegImagePlugin.JpegImageFile,
         palette=np.array(palette, np.uint8).reshape(-1, 3) if palette is not None else None,
     )
 

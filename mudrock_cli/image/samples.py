@@ -43,8 +43,12 @@ class Samples:
         ``read(rows, columns)``, shape (rows, columns, channels).
     palette : ndarray of uint8, shape (n, 3), optional
         Colour table.
+    lossy : bool
+        Compressed as JPEG, so that even a flat area is not of one value.
     tags : mapping
         TIFF tag codes to raw values, of the tags that carry facts; empty for other formats.
+    resolution : tuple of float, optional
+        XResolution and YResolution of a TIFF file as they stand.
     """
 
     path: Path
@@ -55,6 +59,7 @@ class Samples:
     colours: Colours
     read: Reader
     palette: npt.NDArray[np.uint8] | None = None
+    lossy: bool = False
     tags: Mapping[int, bytes] = field(default_factory=dict)
     resolution: tuple[float, float] | None = None
 

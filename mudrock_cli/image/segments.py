@@ -17,6 +17,8 @@ from mudrock_cli.image.window import Box
 
 _CACHE_BYTES = 128 << 20
 _JPEG = {6, 7, 34892, 33007}
+LOSSY = _JPEG | {33003, 33005, 34712, 50001, 50002, 52546}
+"""Compression codes that may not give back the exact values: JPEG, JPEG 2000, WebP, JPEG XL."""
 
 
 class SegmentReader:

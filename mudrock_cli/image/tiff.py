@@ -14,7 +14,7 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bad_input import refusing
 from mudrock_cli.image.limits import check_expansion, check_header
 from mudrock_cli.image.samples import Colours, Samples
-from mudrock_cli.image.segments import SegmentReader
+from mudrock_cli.image.segments import LOSSY, SegmentReader
 
 # tifffile logs what it finds odd; what matters to the user is raised as a MudrockError instead.
 _logger = logging.getLogger("tifffile")
@@ -71,6 +71,7 @@ def open_tiff(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples:
             colours=colours,
             read=reader,
             palette=_palette(page) if colours is Colours.PALETTE else None,
+            lossy=page.compression in LOSSY,
             tags=_fact_tags(tiff, page),
             resolution=_resolution(page),
         )

@@ -1,0 +1,92 @@
+"""Write maps that go with a mask, such as confidence or instance labels, strip by strip."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.pixel_size import PixelSize
+
+_STRIP_ROWS = 64
+_LEVEL = 6
+_BIG_BYTES = 4_000_000_000
+
+
+def write_plane(
+    path: Path,
+    shape: tuple[int, int],
+    dtype: npt.DTypeLike,
+    bands: Iterable[npt.NDArray[Any]],
+    pixel_size: PixelSize | None,
+) -> None:
+    """Write a grey OME-TIFF, deflated, beside its place and move it there.
+
+    Parameters
+    ----------
+    path : Path
+        Target, ``.tif``.
+    shape : tuple of int
+        Rows and columns.
+    dtype : dtype
+        Of the pixels.
+    bands : iterable of ndarray, shape (rows, columns)
+        The rows from top to bottom, in bands of any height.
+    pixel_size : PixelSize or None
+        None writes a map without a pixel size.
+
+    Raises
+    ------
+    MudrockError
+        If the file cannot be written.
+    """
+    kind = np.dtype(dtype)
+    metadata: dict[str, Any] = {"axes": "YX"}
+    if pixel_size is not None:
+        for axis in "XY":
+            metadata[f"PhysicalSize{axis}"] = pixel_size.um
+            metadata[f"PhysicalSize{axis}Unit"] = "µm"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    big = shape[0] * shape[1] * kind.itemsize > _BIG_BYTES
+    try:
+        with tifffile.TiffWriter(temporary, ome=True, bigtiff=big) as tiff:
+            tiff.write(
+                _strips(bands, kind),
+                shape=shape,
+                dtype=kind,
+                photometric="minisblack",
+                compression="zlib",
+                rowsperstrip=_STRIP_ROWS,
+                metadata=metadata,
+                software="mudrock",
+            )
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MudrockError(
+            f"{path}: cannot be written ({reason})", "choose another --out, or make room"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _strips(bands: Iterable[npt.NDArray[Any]], kind: np.dtype[Any]) -> Iterator[bytes]:
+    """Cut bands of any height into strips of one height, the last one shorter, and deflate them."""
+    waiting: npt.NDArray[Any] = np.empty((0, 0), kind)
+    for band in bands:
+        rows = np.concatenate([waiting, band]) if len(waiting) else band
+        whole = len(rows) - len(rows) % _STRIP_ROWS
+        for top in range(0, whole, _STRIP_ROWS):
+            yield _deflate(rows[top : top + _STRIP_ROWS], kind)
+        waiting = rows[whole:]
+    if len(waiting):
+        yield _deflate(waiting, kind)
+
+
+def _deflate(rows: npt.NDArray[Any], kind: np.dtype[Any]) -> bytes:
+    return bytes(imagecodecs.zlib_encode(rows.astype(kind).tobytes(), level=_LEVEL))
