@@ -1,0 +1,181 @@
+"""Convex hulls and Feret diameters of all objects at once.
+
+An object is bounded on its left and on its right by one *chain*: the outermost pixel of every row.
+Chains of all objects lie one after another in three arrays: chain number, row and position. Chain
+``2 i`` is the left one of object *i*, chain ``2 i + 1`` its right one with the column negated, so
+that outside is always towards smaller positions and one rule serves both sides.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.measure.runs import Ints
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+_CHUNK = 1 << 19
+"""Chain points worked on at a time: bounds the memory of the temporary arrays."""
+
+
+@dataclass(frozen=True)
+class Chains:
+    """Left and right boundaries of objects, sorted by chain, then by row.
+
+    Parameters
+    ----------
+    chain, row, position : ndarray of int64, shape (N,)
+        Chain number, row and position of each point; rows within a chain are distinct.
+    """
+
+    chain: Ints
+    row: Ints
+    position: Ints
+
+    def __len__(self) -> int:
+        return len(self.chain)
+
+    def __getitem__(self, index: slice | Bools | Ints) -> Self:
+        return type(self)(self.chain[index], self.row[index], self.position[index])
+
+    def prune(self) -> Self:
+        """Keep only the vertices of the convex hull.
+
+        A point on or inside the chord of its two neighbours is no vertex, whatever becomes of
+        those neighbours; so all such points go at once, and again, until a chain loses none.
+        """
+        done = np.zeros(len(self), np.bool_)
+        busy, part = np.arange(len(self)), self
+        while len(part):
+            down, out = np.diff(part.row), np.diff(part.position)
+            inside = np.zeros(len(part), np.bool_)
+            inside[1:-1] = out[:-1] * down[1:] >= out[1:] * down[:-1]
+            inside[1:-1] &= part.chain[:-2] == part.chain[2:]
+            starts = np.flatnonzero(np.diff(part.chain, prepend=-1))
+            changed = np.logical_or.reduceat(inside, starts)
+            active = np.repeat(changed, np.diff(starts, append=len(part)))
+            done[busy[~active]] = True
+            left = np.flatnonzero(active & ~inside)
+            busy, part = busy[left], part[left]
+        return self[np.flatnonzero(done)]
+
+    def widen(self) -> Self:
+        """Replace each pixel by the middles of its four sides, in half pixels.
+
+        Returns
+        -------
+        Chains
+            Vertices of the hull of pixel-side midpoints; rows and positions are doubled.
+
+        Notes
+        -----
+        That hull is the Minkowski sum of the hull of centres and a diamond. A vertex is tangent to
+        the slopes, positions per row, between those of its two edges; it is moved up for slopes
+        below -1, outwards for slopes between -1 and 1 and down for slopes above 1.
+        """
+        hull = self.prune()
+        cut = np.diff(hull.chain) != 0
+        unbounded = np.full(len(cut), np.inf)
+        slope = np.divide(np.diff(hull.position), np.diff(hull.row), out=unbounded, where=~cut)
+        before = np.concatenate([[-np.inf], np.where(cut, -np.inf, slope)])
+        after = np.concatenate([slope, [np.inf]])
+        kept = np.stack([before < -1, (before < 1) & (after > -1), after > 1], axis=1)
+        vertex, way = np.nonzero(kept)
+        row = 2 * hull.row[vertex] + np.array([-1, 0, 1])[way]
+        position = 2 * hull.position[vertex] + np.array([0, -1, 0])[way]
+        return type(self)(hull.chain[vertex], row, position)
+
+    def fill(self) -> Self:
+        """Fill a hull in half pixels: the outermost pixel centre inside it, for every row."""
+        same = self.chain[1:] == self.chain[:-1]
+        start, stop = self[:-1][same], self[1:][same]
+        down, out = stop.row - start.row, stop.position - start.position
+        top = (start.row + 1) // 2
+        count = (stop.row + 1) // 2 - top
+        edge = np.repeat(np.arange(len(top)), count)
+        row = top[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
+        reach = (start.position * down)[edge] + out[edge] * (2 * row - start.row[edge])
+        return type(self)(start.chain[edge], row, -(-reach // (2 * down[edge])))
+
+
+def measure_hulls(chains: Chains, count: int) -> tuple[Ints, Floats, Floats]:
+    """Measure the convex hull of every object.
+
+    Parameters
+    ----------
+    chains : Chains
+        Both chains of objects 0 to ``count - 1``, at least their hull vertices.
+    count : int
+        Number of objects, all with at least one pixel.
+
+    Returns
+    -------
+    area : ndarray of int64, shape (count,)
+        Pixels of the convex hull image: pixel centres inside the hull of all pixel-side
+        midpoints, or on it (``area_convex`` of scikit-image).
+    feret_min, feret_max : ndarray of float64, shape (count,)
+        Smallest distance of two parallel tangents, and largest distance of two points, of the
+        hull image's outline through pixel-side midpoints, in pixels (``feret_max`` is
+        ``feret_diameter_max`` of scikit-image).
+    """
+    area = np.zeros(count, np.int64)
+    feret_min, feret_max = np.zeros(count), np.zeros(count)
+    begin = 0
+    while begin < count:
+        first = int(np.searchsorted(chains.chain, 2 * begin))
+        cut = min(first + _CHUNK, len(chains) - 1)
+        end = count if cut == len(chains) - 1 else max(int(chains.chain[cut]) // 2, begin + 1)
+        part = chains[first : int(np.searchsorted(chains.chain, 2 * end))]
+        image = Chains(part.chain - 2 * begin, part.row, part.position).widen().fill()
+        # Columns from x to -y (the right side is negated) are 1 - x - y pixels.
+        pixels = np.zeros(end - begin, np.int64)
+        np.subtract.at(pixels, image.chain // 2, image.position)
+        area[begin:end] = pixels + np.bincount(image.chain, minlength=2 * (end - begin))[::2]
+        feret_min[begin:end], feret_max[begin:end] = _turn_calipers(image.widen(), end - begin)
+        begin = end
+    return area, feret_min, feret_max
+
+
+def _turn_calipers(outline: Chains, count: int) -> tuple[Floats, Floats]:
+    """Turn calipers about each outline (Shamos 1978; Toussaint 1983); sizes in whole pixels.
+
+    Tangents turn with their slope, columns per row, from minus to plus infinity: the left contact
+    moves down its chain, the right one up, a vertex at each edge in the order of edge slopes.
+    """
+    edge = np.flatnonzero(outline.chain[1:] == outline.chain[:-1])
+    down = np.diff(outline.row)[edge].astype(np.float64)
+    out = np.diff(outline.position)[edge].astype(np.float64)
+    right = (outline.chain[edge] & 1).astype(np.int64)
+    out[right == 1] *= -1
+    owner = outline.chain[edge] // 2
+    order = np.lexsort((out / down, owner))
+    down, out, right, owner = down[order], out[order], right[order], owner[order]
+
+    size = np.bincount(outline.chain, minlength=2 * count)
+    starts = np.cumsum(size) - size
+    edges = np.bincount(owner, minlength=count)
+    first_edge = np.cumsum(edges) - edges
+    moved = np.concatenate([[0], np.cumsum(right)])
+    rights = moved[1:] - moved[first_edge][owner]
+    steps = np.arange(1, len(owner) + 1) - first_edge[owner]
+    left_at = starts[::2][owner] + steps - rights
+    right_at = starts[1::2][owner] + size[1::2][owner] - 1 - rights
+
+    across, along = _span(outline, left_at, right_at)
+    width = np.abs(down * across - out * along) / np.hypot(down, out)
+    reach = np.hypot(across, along)
+    flat_reach = np.hypot(*_span(outline, starts[::2], starts[1::2] + size[1::2] - 1))
+    height = outline.row[starts[::2] + size[::2] - 1] - outline.row[starts[::2]]
+    feret_min = np.minimum(np.minimum.reduceat(width, first_edge), height)
+    feret_max = np.maximum(np.maximum.reduceat(reach, first_edge), flat_reach)
+    return feret_min / 2, feret_max / 2
+
+
+def _span(outline: Chains, left: Ints, right: Ints) -> tuple[Floats, Floats]:
+    """Columns and rows from points on left chains to points on right chains."""
+    across = -outline.position[right] - outline.position[left]
+    along = outline.row[right] - outline.row[left]
+    return across.astype(np.float64), along.astype(np.float64)

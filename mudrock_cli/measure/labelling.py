@@ -1,0 +1,179 @@
+"""Labelling a mask of any size in two passes.
+
+The first pass scans bands of rows and joins their pieces into whole objects; the second, for
+those who want an image of labels, scans again and paints. Neither holds more than a band of pixels.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.window import Box, Reader
+from mudrock_cli.measure.bands import label_runs, scan_band
+from mudrock_cli.measure.pieces import Band, Pieces, join_bands
+from mudrock_cli.measure.runs import Ints, Runs
+
+_BAND_PIXELS = 1 << 22
+"""Pixels of a band: larger ones need more memory and gain nothing."""
+
+Observer = Callable[[int, npt.NDArray[np.uint8]], None]
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """The objects of a mask, numbered from 1 in the raster order of their first pixel.
+
+    Parameters
+    ----------
+    objects : Pieces
+        Silt and pore objects; row i is label i + 1.
+    void_area : int
+        Pixels without specimen.
+    specimen : Box or None
+        Smallest box that holds all pixels but VOID; None where all are VOID.
+    shape : (int, int)
+        Rows and columns of the mask.
+    band_rows : int
+        Rows of a band.
+    numbers : list of ndarray of int64
+        Object of each piece of each band; objects past the last label are VOID.
+    """
+
+    objects: Pieces
+    void_area: int
+    specimen: Box | None
+    shape: tuple[int, int]
+    band_rows: int
+    numbers: list[Ints]
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def paint(self, mask: PhaseMask) -> Iterator[npt.NDArray[np.uint32]]:
+        """Paint the labels, band by band from the top.
+
+        Parameters
+        ----------
+        mask : PhaseMask
+            The mask that was labelled.
+
+        Yields
+        ------
+        ndarray of uint32, shape (rows, W)
+            Labels; 0 is neither silt nor pore.
+        """
+        tops = range(0, self.shape[0], self.band_rows)
+        for top, number in zip(tops, self.numbers, strict=True):
+            rows = min(self.band_rows, self.shape[0] - top)
+            # The look below joins runs as in the first pass, so that pieces are numbered alike.
+            runs = Runs.find(_read_band(mask, top, rows))
+            piece = label_runs(runs)[1]
+            label = number[piece] + 1
+            label[runs.phase == Phase.VOID] = 0
+            own = int(np.searchsorted(runs.row, rows))
+            painted = np.zeros(rows * self.shape[1] + 1, np.int64)
+            left = runs.row[:own] * self.shape[1]
+            # Runs do not overlap: each begins with a step up to its label and ends with one down.
+            np.add.at(painted, left + runs.start[:own], label[:own])
+            np.subtract.at(painted, left + runs.end[:own], label[:own])
+            flat = np.cumsum(painted[:-1]).astype(np.uint32)
+            yield flat.reshape(rows, self.shape[1])
+
+
+def label_mask(
+    mask: PhaseMask,
+    *,
+    layers: Mapping[str, Reader] | None = None,
+    band_rows: int | None = None,
+    observe: Observer | None = None,
+) -> Labelling:
+    """Find the 8-connected objects of silt and of pore in a mask.
+
+    Parameters
+    ----------
+    mask : PhaseMask
+        The mask.
+    layers : mapping of str to reader, optional
+        Images of the mask's shape, of integers, to be summed over each object (micrograph,
+        confidence).
+    band_rows : int, optional
+        Rows scanned at a time; it changes no result.
+    observe : callable, optional
+        Called with the first row and the phases of each band, for whoever needs the pixels too.
+
+    Raises
+    ------
+    MudrockError
+        If the mask holds values that are no phase, or cannot be read.
+    """
+    height, width = mask.shape
+    band_rows = band_rows or max(1, _BAND_PIXELS // max(width, 1))
+    bands = []
+    for top in range(0, height, band_rows):
+        rows = min(band_rows, height - top)
+        phases = _read_band(mask, top, rows)
+        window = slice(top, top + rows), slice(0, width)
+        values = {name: read(*window) for name, read in (layers or {}).items()}
+        band = scan_band(phases, rows, top, mask.shape, values)
+        _check_phases(band, mask)
+        bands.append(band)
+        if observe is not None:
+            observe(top, phases[:rows])
+    objects, numbers = join_bands(bands)
+    solid = int(np.count_nonzero(objects.phase != Phase.VOID))
+    void_area = int(objects.sums["area"][solid:].sum())
+    boxes = [band.specimen for band in bands if band.specimen is not None]
+    return Labelling(
+        objects=_take_first(objects, solid),
+        void_area=void_area,
+        specimen=_surround(boxes) if boxes else None,
+        shape=mask.shape,
+        band_rows=band_rows,
+        numbers=numbers,
+    )
+
+
+def _read_band(mask: PhaseMask, top: int, rows: int) -> npt.NDArray[np.uint8]:
+    """Read a band and, unless the image ends there, the row below it."""
+    bottom = min(top + rows + 1, mask.shape[0])
+    return mask.read(slice(top, bottom), slice(0, mask.shape[1]))
+
+
+def _check_phases(band: Band, mask: PhaseMask) -> None:
+    """Refuse values that are no phase."""
+    known = [int(phase) for phase in Phase]
+    wrong = np.setdiff1d(band.pieces.phase, known)
+    if len(wrong):
+        shown = ", ".join(str(value) for value in wrong[:5])
+        raise MudrockError(
+            f"{mask.path or mask.name}: no phase mask, it holds the value {shown}",
+            "a mask holds 0 clay, 1 silt, 2 pore, 255 no specimen",
+        )
+
+
+def _take_first(pieces: Pieces, count: int) -> Pieces:
+    """Leave out the objects past a number; VOID has neither chains nor contacts."""
+    return Pieces(
+        phase=pieces.phase[:count],
+        first=pieces.first[:count],
+        sums={name: sums[:count] for name, sums in pieces.sums.items()},
+        box=pieces.box[:, :count],
+        at_border=pieces.at_border[:count],
+        chains=pieces.chains,
+        contacts=pieces.contacts,
+    )
+
+
+def _surround(boxes: list[Box]) -> Box:
+    """Return the smallest box around boxes."""
+    return Box(
+        min(box.top for box in boxes),
+        min(box.left for box in boxes),
+        max(box.bottom for box in boxes),
+        max(box.right for box in boxes),
+    )
