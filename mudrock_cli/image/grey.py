@@ -1,13 +1,14 @@
 """Stored samples to grey levels 0..255, the same for every window."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.ranks import order_statistics
 from mudrock_cli.image.samples import Colours, Samples
 from mudrock_cli.image.window import Box, Reader
 
@@ -121,19 +122,28 @@ class _Stretch:
         self._read = read_levels(samples)
         self._specimen = specimen
         self._range: tuple[float, float] | None = None
+        self._table: npt.NDArray[np.uint8] | None = None
         self._lock = threading.Lock()
 
     def __call__(self, rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
         with self._lock:
             if self._range is None:
                 self._range = self._find_range()
-        low, high = self._range
-        values = self._values(rows, columns).astype(np.float64)
-        values -= low
-        values *= 255.0 / (high - low)
-        np.clip(values, 0, 255, out=values)
-        values += 0.5
-        levels = values.astype(np.uint8)
+                if self._samples.dtype == np.uint16:
+                    self._table = self._to_grey(np.arange(1 << 16), *self._range)
+        values = self._values(rows, columns)
+        if self._table is not None:
+            return self._table[values]
+        return self._to_grey(values, *self._range)
+
+    def _to_grey(self, values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+        """Bring values between `low` and `high` to 0..255."""
+        grey = values.astype(np.float64)
+        grey -= low
+        grey *= 255.0 / (high - low)
+        np.clip(grey, 0, 255, out=grey)
+        grey += 0.5
+        levels = grey.astype(np.uint8)
         return 255 - levels if self._samples.colours is Colours.INVERTED else levels
 
     def _values(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
@@ -161,65 +171,3 @@ class _Stretch:
         if high <= low:
             low, high = order_statistics(bands, (0.0, 1.0))
         return (low, high) if high > low else (low - 1, low + 1)
-
-
-def order_statistics(
-    bands: Callable[[], Iterator[npt.NDArray[Any]]], shares: tuple[float, float]
-) -> tuple[float, float]:
-    """Return exact order statistics of an image that is seen band by band.
-
-    Values become 32-bit keys of the same order; one pass counts their upper halves, a second
-    the lower halves inside the two bins that hold the ranks (a radix selection).
-
-    Parameters
-    ----------
-    bands : callable
-        Returns a fresh iterator over the bands; called twice.
-    shares : tuple of float
-        Ranks as shares 0..1 of the number of values.
-
-    Returns
-    -------
-    tuple of float
-        The value at each rank.
-    """
-    upper = np.zeros(1 << 16, np.int64)
-    kind = np.dtype(np.uint16)
-    for band in bands():
-        kind = band.dtype
-        upper += np.bincount((_keys(band) >> 16).ravel(), minlength=1 << 16)
-    ranks = [int(share * (int(upper.sum()) - 1)) for share in shares]
-    ends = np.cumsum(upper)
-    bins = [int(np.searchsorted(ends, rank, side="right")) for rank in ranks]
-    lower = {chosen: np.zeros(1 << 16, np.int64) for chosen in bins}
-    for band in bands():
-        keys = _keys(band)
-        for chosen, counts in lower.items():
-            inside = keys[(keys >> 16) == chosen]
-            counts += np.bincount(inside & 0xFFFF, minlength=1 << 16)
-    found = []
-    for rank, chosen in zip(ranks, bins, strict=True):
-        before = int(ends[chosen]) - int(upper[chosen])
-        low = int(np.searchsorted(np.cumsum(lower[chosen]), rank - before, side="right"))
-        found.append(_value((chosen << 16) | low, kind))
-    return found[0], found[1]
-
-
-def _keys(values: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
-    """Return unsigned 32-bit keys in the order of `values`."""
-    if values.dtype.kind == "u" and values.dtype.itemsize <= 4:
-        return values.astype(np.uint32)
-    if values.dtype.kind == "i" and values.dtype.itemsize <= 4:
-        return values.astype(np.int32).view(np.uint32) ^ np.uint32(1 << 31)
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-
-
-def _value(key: int, kind: np.dtype[Any]) -> float:
-    """Return the value that `_keys` turned into `key`."""
-    if kind.kind == "u" and kind.itemsize <= 4:
-        return float(key)
-    if kind.kind == "i" and kind.itemsize <= 4:
-        return float(key - (1 << 31))
-    bits = key ^ (1 << 31) if key >> 31 else key ^ 0xFFFFFFFF
-    return float(np.array(bits, np.uint32).view(np.float32))

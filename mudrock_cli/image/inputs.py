@@ -17,7 +17,7 @@ IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 MASK_SUFFIXES = (".tif", ".tiff", ".png", ".bmp")
 """Suffixes of masks, compared without case."""
 
-_DERIVED = re.compile(r".+[._](overlay|confidence|instances|steps)", re.IGNORECASE)
+_DERIVED = re.compile(r".+\.(overlay|confidence|instances|probability|steps)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,15 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from mudrock_cli.image.bad_input import refusing
 from mudrock_cli.image.limits import MAX_PIXELS
 from mudrock_cli.image.mask_metadata import parse_provenance, stored_pixel_size
 from mudrock_cli.image.mask_values import read_phases
 from mudrock_cli.image.mask_writer import MaskWriter
 from mudrock_cli.image.micrograph import open_samples
+from mudrock_cli.image.phase import palette
 from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.vendors import calibrate
 
 __all__ = ["MaskWriter", "PhaseMask", "open_mask", "write_mask"]
 
@@ -90,12 +93,18 @@ def open_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> PhaseMask:
     """
     samples = open_samples(path, max_pixels, bombs=True)
     provenance = parse_provenance(samples.tags.get(_DESCRIPTION, b""), samples.shape)
+    # Some editors keep the description and change the colour table.
+    own = samples.palette is not None and np.array_equal(samples.palette, palette())
+    trusted = provenance is not None and own
+    with refusing(path):
+        read = read_phases(samples, trusted=trusted)
+        size = calibrate(samples).pixel_size if provenance is None else None
     return PhaseMask(
         name=path.stem,
         path=path,
         shape=samples.shape,
-        read=read_phases(samples, trusted=provenance is not None),
-        pixel_size=stored_pixel_size(provenance or {}),
+        read=read,
+        pixel_size=size or stored_pixel_size(provenance or {}),
         provenance=provenance or {},
     )
 

@@ -154,6 +154,8 @@ def open_samples(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples
     """
     if path.is_dir():
         raise MudrockError(f"{path}: a folder without images", "give image files")
+    if path.exists() and not path.is_file():
+        raise MudrockError(f"{path}: not a file", "give image files")
     with refusing(path), path.open("rb") as file:
         head = file.read(8)
         size = os.fstat(file.fileno()).st_size

@@ -102,6 +102,7 @@ class _DecodedOnce:
             if self._pixels is None:
                 with refusing(self._path), self._plugin(self._path) as image:
                     self._pixels = _to_array(image)
+                    self._pixels.setflags(write=False)  # windows are views of it
             return self._pixels[rows, columns]
 
 

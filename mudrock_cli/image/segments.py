@@ -13,9 +13,11 @@ from tifffile import TiffPage
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bad_input import refusing
 from mudrock_cli.image.limits import check_segment
+from mudrock_cli.image.streams import count_stream_pixels
 from mudrock_cli.image.window import Box
 
 _CACHE_BYTES = 128 << 20
+_STREAM_EXCESS = 4
 _JPEG = {6, 7, 34892, 33007}
 LOSSY = _JPEG | {33003, 33005, 34712, 50001, 50002, 52546}
 """Compression codes that may not give back the exact values: JPEG, JPEG 2000, WebP, JPEG XL."""
@@ -43,7 +45,7 @@ class SegmentReader:
         self.path = path
         self.shape = (int(page.imagelength), int(page.imagewidth))
         self.channels = int(page.samplesperpixel)
-        self.dtype = np.dtype(page.dtype)
+        self.dtype = np.dtype(np.uint8 if page.dtype == bool else page.dtype)
         self._page = page
         self._planes = self.channels if page.planarconfig == 2 else 1
         if page.is_tiled:
@@ -133,6 +135,8 @@ class SegmentReader:
                 return self._cache[index]
         file.seek(int(self._offsets[index]))
         encoded = file.read(int(self._counts[index]))
+        if self._page.compression in LOSSY:
+            self._check_stream(encoded)
         data: npt.NDArray[Any] = self._page.decode(encoded, index, **self._tables)[0][0]
         with self._lock:
             if index not in self._cache:
@@ -141,6 +145,13 @@ class SegmentReader:
             while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
                 self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return data
+
+    def _check_stream(self, encoded: bytes) -> None:
+        """Refuse a JPEG stream whose own header promises more than its segment."""
+        if (count_stream_pixels(encoded) or 0) > _STREAM_EXCESS * math.prod(self._segment):
+            raise MudrockError(
+                f"{self.path}: a JPEG inside is larger than its place", "export the image again"
+            )
 
     def _check(self, size: int) -> None:
         """Refuse a page whose segments are not all inside the file of `size` bytes."""

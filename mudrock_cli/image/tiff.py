@@ -104,14 +104,14 @@ def _colours(path: Path, page: TiffPage) -> Colours:
     colours = _COLOURS.get(photometric)
     if colours is None or (photometric == 6 and page.compression not in (6, 7)):
         raise MudrockError(f"{path}: colour model {photometric} is not supported", _HINT)
-    if page.dtype is None or page.dtype.kind not in "uif" or not isinstance(bits, int):
+    if page.dtype is None or page.dtype.kind not in "buif" or not isinstance(bits, int):
         raise MudrockError(f"{path}: {bits}-bit samples of this kind are not supported", _HINT)
     if page.imagedepth != 1:
         raise MudrockError(f"{path}: a volume of {page.imagedepth} slices, not an image", _HINT)
     allowed = (3, 4) if colours is Colours.RGB else (1, 2)
     if channels not in allowed:
         raise MudrockError(f"{path}: {channels} channels, not one image", _HINT)
-    if colours is Colours.PALETTE and page.dtype.kind != "u":
+    if colours is Colours.PALETTE and page.dtype.kind not in "bu":
         raise MudrockError(f"{path}: a palette of {page.dtype} values", _HINT)
     return colours
 
