@@ -100,7 +100,7 @@ def sum_contacts(
     )
 
 
-def divide_grains(silt: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+def divide_grains(silt: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     """Give each grain of a mask a number, touching ones divided at their necks.
 
     Parameters
@@ -110,27 +110,26 @@ def divide_grains(silt: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
 
     Returns
     -------
-    ndarray of intp, shape (H, W)
+    ndarray of int32, shape (H, W)
         Grains from 0; -1 elsewhere.
     """
     import cv2
 
     if not silt.any():
-        return np.full(silt.shape, -1, np.intp)
+        return np.full(silt.shape, -1, np.int32)
     # A dark rim: grains at the edge of the array climb like the others, and no neighbour is out
     # of bounds.
     framed = np.pad(silt, 1).astype(np.uint8)
     height = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_5)
     pixels = np.flatnonzero(framed)
-    basin = _climb(height.ravel(), pixels, framed.shape[1])
-    number = np.full(framed.size, -1, np.intp)
-    summits, index = np.unique(basin, return_inverse=True)
-    number[pixels] = index
-    basins = number.reshape(framed.shape)
-    joined = _join(basins, height, height.ravel()[summits])
-    _, grain = np.unique(joined, return_inverse=True)
-    number[pixels] = grain[index]
-    return basins[1:-1, 1:-1]
+    width = framed.shape[1]
+    summits, basin = np.unique(_climb(height.ravel(), pixels, width), return_inverse=True)
+    number = np.full(framed.size, -1, np.int32)
+    number[pixels] = basin
+    saddles = _find_saddles(number, height.ravel(), pixels, width)
+    _, grain = np.unique(_join(height.ravel()[summits], *saddles), return_inverse=True)
+    number[pixels] = grain[basin]
+    return number.reshape(framed.shape)[1:-1, 1:-1]
 
 
 def _climb(height: Floats, pixels: Ints, width: int) -> Ints:
@@ -149,11 +148,9 @@ def _climb(height: Floats, pixels: Ints, width: int) -> Ints:
     return target
 
 
-def _join(number: Ints, height: Floats, peaks: Floats) -> Ints:
+def _join(peaks: Floats, first: Ints, second: Ints, saddles: Floats) -> Ints:
     """Return the summit that each summit is joined to, from the highest saddle down."""
-    first, second, saddle = _find_saddles(number, height)
     parent = list(range(len(peaks)))
-    top = [float(peak) for peak in peaks]
 
     def root(node: int) -> int:
         while parent[node] != node:
@@ -161,33 +158,30 @@ def _join(number: Ints, height: Floats, peaks: Floats) -> Ints:
             node = parent[node]
         return node
 
-    for one, two, pass_height in zip(first, second, saddle, strict=True):
+    for one, two, saddle in zip(first, second, saddles, strict=True):
         low, high = root(int(one)), root(int(two))
-        if top[low] > top[high]:
+        if peaks[low] > peaks[high]:
             low, high = high, low
-        if low != high and pass_height >= NECK * top[low]:
+        if low != high and saddle >= NECK * peaks[low]:
             parent[low] = high
     return np.array([root(node) for node in range(len(parent))])
 
 
-def _find_saddles(number: Ints, height: Floats) -> tuple[Ints, Ints, Floats]:
+def _find_saddles(
+    number: npt.NDArray[np.int32], height: Floats, pixels: Ints, width: int
+) -> tuple[Ints, Ints, Floats]:
     """Return neighbouring basins and the highest pass between them, the highest pass first."""
     keys, passes, basins = [], [], int(number.max()) + 1
-    shifts = (
-        (np.s_[:, :-1], np.s_[:, 1:]),
-        (np.s_[:-1], np.s_[1:]),
-        (np.s_[:-1, :-1], np.s_[1:, 1:]),
-        (np.s_[:-1, 1:], np.s_[1:, :-1]),
-    )
-    for near, far in shifts:
-        first, second = number[near], number[far]
-        meet = (first != second) & (first >= 0) & (second >= 0)
-        low, high = np.minimum(first[meet], second[meet]), np.maximum(first[meet], second[meet])
-        keys.append(low * basins + high)
-        passes.append(np.minimum(height[near][meet], height[far][meet]))
-    key, pass_height = np.concatenate(keys), np.concatenate(passes)
-    order = np.lexsort((-pass_height, key))
-    key, pass_height = key[order], pass_height[order]
-    pair, start = np.unique(key, return_index=True)
-    falling = np.argsort(-pass_height[start], kind="stable")
-    return pair[falling] // basins, pair[falling] % basins, pass_height[start][falling]
+    own = number[pixels]
+    for step in (1, width - 1, width, width + 1):
+        other = number[pixels + step]
+        meet = np.flatnonzero((other >= 0) & (other != own))
+        low, high = np.minimum(own[meet], other[meet]), np.maximum(own[meet], other[meet])
+        keys.append(low.astype(np.intp) * basins + high)
+        passes.append(np.minimum(height[pixels[meet]], height[pixels[meet] + step]))
+    key, saddle = np.concatenate(keys), np.concatenate(passes)
+    order = np.lexsort((-saddle, key))
+    pair, start = np.unique(key[order], return_index=True)
+    saddle = saddle[order][start]
+    falling = np.argsort(-saddle, kind="stable")
+    return pair[falling] // basins, pair[falling] % basins, saddle[falling]

@@ -95,9 +95,9 @@ def _autocorrelate(indicator: npt.NDArray[np.bool_], reach: int) -> Floats:
     from scipy.fft import irfft2, next_fast_len, rfft2
 
     padded = tuple(next_fast_len(side + reach, real=True) for side in indicator.shape)
-    spectrum = rfft2(indicator.astype(np.float32), padded)
+    spectrum = rfft2(indicator.astype(np.float32), padded, workers=-1)
     power = spectrum.real**2 + spectrum.imag**2
-    pairs = irfft2(power, padded)[: reach + 1]
+    pairs = irfft2(power, padded, workers=-1)[: reach + 1]
     return np.concatenate([pairs[:, -reach:], pairs[:, : reach + 1]], axis=1).astype(np.float64)
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mudrock_cli.measure.grading import weighted_percentiles
 from mudrock_cli.measure.resampling import LEVEL, SEED, Floats, Interval, resample_blocks
 
-_GROUPS = 4096
+_GROUPS = 2048
 
 
 def bootstrap_fraction(part: npt.ArrayLike, whole: npt.ArrayLike, image: npt.ArrayLike) -> Interval:
@@ -75,7 +75,7 @@ def bootstrap_percentiles(
 
     Notes
     -----
-    Above 4096 objects, neighbours in size are taken together, 4096 groups in all, for speed; the
+    Above 2048 objects, neighbours in size are taken together, 2048 groups in all, for speed; the
     figure itself is always exact.
     """
     values, weights = (np.asarray(array, np.float64) for array in (values, weights))

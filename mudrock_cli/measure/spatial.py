@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-_EXACT = 3000
+_EXACT = 1500
 _GRID = 2048
 _CHUNK = 2_000_000
 
@@ -127,7 +127,7 @@ def ripley_l(
     Notes
     -----
     ``K(r) = A² / (n (n - 1)) sum 1(d_ij <= r) / ((H - |dy|) (W - |dx|))`` (Ohser 1983), as in
-    ``spatstat::Kest(correction="translate")``. Above 3000 points these are first brought to a
+    ``spatstat::Kest(correction="translate")``. Above 1500 points these are first brought to a
     grid of 2048 cells along the longer side and all pairs are counted by one Fourier transform,
     exact for the moved points. ``critical`` is ``1.42 sqrt(A) / n`` (Ripley 1979).
     """
@@ -170,8 +170,8 @@ def _count_gridded(points: Floats, frame: tuple[float, float], radii: Floats) ->
     grid = np.bincount(place @ (columns, 1), minlength=rows * columns).reshape(rows, columns)
     reach = min(math.ceil(radii[-1] / cell), rows - 1, columns - 1)
     padded = next_fast_len(rows + reach), next_fast_len(columns + reach)
-    spectrum = rfft2(grid.astype(np.float32), padded)
-    pairs = irfft2(np.abs(spectrum) ** 2, padded)
+    spectrum = rfft2(grid.astype(np.float32), padded, workers=-1)
+    pairs = irfft2(np.abs(spectrum) ** 2, padded, workers=-1)
     # Shifts down by 0 to reach, across by -reach to reach.
     pairs = np.concatenate([pairs[: reach + 1, -reach:], pairs[: reach + 1, : reach + 1]], axis=1)
     pairs = np.round(pairs).astype(np.float64)

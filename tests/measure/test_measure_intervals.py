@@ -76,7 +76,7 @@ def test_percentiles_of_many_objects_equal_those_without_grouping(
     exact = bootstrap_percentiles(size, size**2, block, np.zeros(25))
     for one, two in zip(grouped, exact, strict=True):
         assert one.value == two.value
-        assert (one.low, one.high) == pytest.approx((two.low, two.high), rel=2e-3)
+        assert (one.low, one.high) == pytest.approx((two.low, two.high), rel=4e-3)
         assert one.low < one.value < one.high
 
 
