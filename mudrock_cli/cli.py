@@ -71,9 +71,15 @@ def face(
     """Electron micrographs of mudrocks to phase masks, and masks to tables of pores and grains."""
 
 
+def _unwrap(text: str) -> str:
+    """Join the lines of each paragraph, for a terminal of any width."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
 for _name in COMMANDS:
     if find_spec(f"mudrock_cli.commands.{_name}"):
-        app.command(_name)(getattr(import_module(f"mudrock_cli.commands.{_name}"), _name))
+        _command = getattr(import_module(f"mudrock_cli.commands.{_name}"), _name)
+        app.command(_name, help=_unwrap(_command.__doc__))(_command)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
@@ -84,6 +90,6 @@ def main() -> None:
     """Run the command line; SIGTERM stops it as cleanly as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _stop)
     try:
-        app()
+        app(prog_name="mudrock")
     except KeyboardInterrupt:  # before or after a subcommand ran
         sys.exit(ExitCode.INTERRUPTED)

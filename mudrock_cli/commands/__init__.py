@@ -1,0 +1,1 @@
+"""One module per subcommand: parse, compose, say. Only here is anything printed."""

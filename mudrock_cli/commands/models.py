@@ -1,0 +1,58 @@
+"""``mudrock models``: what ships, with the figures of its card."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from mudrock_cli.deeplab.zoo import TrainedModel
+
+_PHASES = ("clay", "silt", "pore")
+
+
+def models(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON line per model, with its whole card.")
+    ] = False,
+) -> None:
+    """List the models that ship, with the figures of their cards.
+
+    IoU is measured on micrographs that the network was not trained on; the card.md in a model's
+    folder tells on which, and what the model's limits are.
+    """
+    from mudrock_cli.deeplab.zoo import DEFAULT_MODEL, list_models, load_model, models_folder
+
+    found = [load_model(name) for name in list_models()]
+    if as_json:
+        for model in found:
+            line = {"name": model.name, "nm_per_pixel": model.nm_per_pixel, **model.card}
+            typer.echo(json.dumps(line, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("model", no_wrap=True)
+    table.add_column("encoder", no_wrap=True)
+    for heading in ("nm/px", "trained for", *(f"IoU {phase}" for phase in _PHASES), "MB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for model in found:
+        name = f"{model.name} *" if model.name == DEFAULT_MODEL else model.name
+        table.add_row(name, *_row(model))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"* default; folders and cards: {models_folder()}", soft_wrap=True)
+
+
+def _row(model: "TrainedModel") -> list[str]:
+    low, high = model.scale_range
+    iou: Mapping[str, Any] = model.card.get("iou", {})
+    size = sum(path.stat().st_size for path in model.path.iterdir() if path.is_file())
+    return [
+        model.recipe.network.encoder,
+        f"{model.nm_per_pixel:g}",
+        f"{model.nm_per_pixel * low:.3g}–{model.nm_per_pixel * high:.3g}",
+        *(f"{iou[phase]:.3f}" if phase in iou else "–" for phase in _PHASES),
+        f"{size / 1e6:.1f}",
+    ]

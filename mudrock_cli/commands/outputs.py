@@ -1,0 +1,148 @@
+"""Where a batch writes: paths checked before work, leftovers removed, finished masks found."""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mudrock_cli.errors import MudrockError, UsageError
+
+if TYPE_CHECKING:
+    from mudrock_cli.image.inputs import Input
+    from mudrock_cli.image.micrograph import Micrograph
+
+_LEFTOVER = re.compile(r"\..+\.(\d+)\.part")
+_BAND_PIXELS = 1 << 24
+
+
+def mask_path(out: Path, item: "Input") -> Path:
+    """Return where the mask of an input goes."""
+    return out / item.relative.parent / f"{item.relative.name}.tif"
+
+
+def side_path(mask: Path, ending: str) -> Path:
+    """Return the path of a file that goes with a mask, ``NAME`` + `ending`."""
+    return mask.with_name(mask.name.removesuffix(".tif") + ending)
+
+
+def prepare_outputs(inputs: Sequence["Input"], out: Path) -> None:
+    """Check that every mask can be written, and to a place of its own, before any work.
+
+    Raises
+    ------
+    UsageError
+        If two inputs would write one mask, a mask would replace an input, or `out` is not a
+        folder that can be written.
+    """
+    from mudrock_cli.image.inputs import find_collisions
+
+    for path, other in find_collisions(inputs).items():
+        raise UsageError(
+            f"{path} and {other} would write the same mask",
+            "give the folder that holds both, or run them with different --out",
+        )
+    sources = {os.path.realpath(item.path): item.path for item in inputs}
+    for item in inputs:
+        replaced = sources.get(os.path.realpath(mask_path(out, item)))
+        if replaced is not None:
+            raise UsageError(f"{replaced}: would be replaced by a mask", "choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"{out}: cannot be written ({reason})", "choose another --out") from error
+    for folder in {mask_path(out, item).parent for item in inputs}:
+        remove_leftovers(folder)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished files of runs that were killed; those of living runs stay."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        match = _LEFTOVER.fullmatch(path.name)
+        if match and not _is_running(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def describe_run(
+    micrograph: "Micrograph", sha256: str, fingerprint: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the provenance of a mask, complete but for its results.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        The input, opened.
+    sha256 : str
+        Hash of its file.
+    fingerprint : Mapping
+        Method, model or recipe with its hash, options: equal fingerprints give equal masks.
+    """
+    from mudrock_cli import __version__
+
+    size = micrograph.pixel_size
+    return {
+        "software": "mudrock",
+        "version": __version__,
+        "input": {"name": micrograph.name, "sha256": sha256},
+        "pixel_size_nm": size.nm if size else None,
+        "pixel_size_source": size.source if size else None,
+        **fingerprint,
+    }
+
+
+def finished_results(
+    mask: Path, micrograph: "Micrograph", provenance: Mapping[str, Any], sides: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Return the results in a mask that an earlier run finished, or None if it must be made.
+
+    Parameters
+    ----------
+    mask : Path
+        Where the mask would be.
+    micrograph : Micrograph
+        The input.
+    provenance : Mapping
+        What the mask's provenance would say, see `describe_run`.
+    sides : Mapping
+        The files wanted beside the mask: name and ending.
+    """
+    from mudrock_cli.image.mask import open_mask
+
+    if not mask.is_file():
+        return None
+    try:
+        found = open_mask(mask)
+        if found.shape != micrograph.shape:
+            return None
+        rows = max(1, _BAND_PIXELS // max(1, found.shape[1]))
+        for top in range(0, found.shape[0], rows):  # a damaged or edited file raises here
+            found.read(slice(top, min(top + rows, found.shape[0])), slice(None))
+    except MudrockError:
+        return None
+    told = found.provenance
+    wanted = json.loads(json.dumps(dict(provenance)))
+    ignored = ("version", "saved")
+    if any(told.get(key) != value for key, value in wanted.items() if key not in ignored):
+        return None
+    saved = told.get("saved", [])
+    if not all(name in saved and side_path(mask, end).is_file() for name, end in sides.items()):
+        return None
+    results = told.get("results")
+    return results if isinstance(results, dict) else None

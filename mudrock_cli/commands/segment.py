@@ -1,0 +1,231 @@
+"""``mudrock segment``: micrographs to phase masks."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from mudrock_cli.commands.batch import BatchOptions, Job, run_batch
+from mudrock_cli.commands.progress import Column
+from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.image.limits import MAX_PIXELS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from mudrock_cli.deeplab.engine import Engine
+    from mudrock_cli.deeplab.zoo import TrainedModel
+    from mudrock_cli.image.pixel_size import PixelSize
+
+SIDES = {
+    "overlay": ".overlay.png",
+    "confidence": ".confidence.tif",
+    "instances": ".instances.tif",
+}
+_NO_PIXEL_SIZE = "no pixel size in the file; segmented as it is, and the mask has none"
+
+
+def segment(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT", help="Images, folders (with subfolders) or globs."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the masks; mirrors the inputs' folders.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A model that ships (see mudrock models) or a model folder.", metavar="NAME"
+        ),
+    ] = None,
+    pixel_size: Annotated[
+        str | None, typer.Option(help="Overrides the files: 10nm, 0.01um.", metavar="LENGTH")
+    ] = None,
+    save: Annotated[
+        str, typer.Option(help="Save beside each mask: overlay,confidence,instances.")
+    ] = "",
+    engine: Annotated[
+        Literal["auto", "openvino", "keras"],
+        typer.Option(help="auto: Keras where a GPU is usable, else OpenVINO."),
+    ] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Make finished masks again.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A JSON line per image on stdout.")
+    ] = False,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Refuse images with more pixels than this.")
+    ] = MAX_PIXELS,
+) -> None:
+    """Segment micrographs into silt, pore and clay.
+
+    Writes a mask NAME.tif per image: 0 clay, 1 silt, 2 pore, 255 no specimen (the data bar), with
+    the pixel size and how it was made inside. A mask that is there already for the same image,
+    model and options is kept, so a run that was stopped goes on where it stopped.
+    """
+    from mudrock_cli.deeplab.engine import choose_engine, open_engine
+    from mudrock_cli.deeplab.zoo import DEFAULT_MODEL, load_model
+    from mudrock_cli.image.inputs import find_inputs
+
+    sides = _parse_save(save)
+    size = _parse_pixel_size(pixel_size)
+    found = find_inputs(inputs)
+    trained = load_model(model or DEFAULT_MODEL)
+    chosen = choose_engine(trained, engine)
+
+    @cache
+    def start_engine() -> "Engine":  # not before an image needs it
+        try:
+            return open_engine(trained, chosen)
+        except MudrockError as error:
+            raise UsageError(error.message, error.hint) from error
+
+    options = BatchOptions(
+        out=out,
+        fingerprint={
+            "method": "segment",
+            "model": {"name": trained.name, "sha256": trained.digest},
+            "options": {"engine": chosen},
+        },
+        sides=sides,
+        all_sides=SIDES,
+        pixel_size=size,
+        max_pixels=max_pixels,
+        force=force,
+        json_lines=as_json,
+    )
+    code = run_batch(
+        found, lambda job: _segment_one(job, trained, start_engine, sides), options, _COLUMNS
+    )
+    raise typer.Exit(code)
+
+
+def _parse_save(text: str) -> dict[str, str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in SIDES]
+    if unknown:
+        raise UsageError(f"--save {text}: cannot save {unknown[0]}", f"known: {','.join(SIDES)}")
+    return {name: SIDES[name] for name in names}
+
+
+def _parse_pixel_size(text: str | None) -> "PixelSize | None":
+    from mudrock_cli.image.pixel_size import PixelSize
+
+    if text is None:
+        return None
+    try:
+        return PixelSize.parse(text, "--pixel-size")
+    except MudrockError as error:
+        raise UsageError(error.message, error.hint) from error
+
+
+def _segment_one(
+    job: Job,
+    model: "TrainedModel",
+    start_engine: Callable[[], "Engine"],
+    sides: Mapping[str, str],
+) -> dict[str, Any]:
+    """Write the mask of one micrograph, and what is wanted beside it."""
+    import numpy as np
+
+    from mudrock_cli.deeplab.segmenter import resample_factor, segment_bands
+    from mudrock_cli.image.mask import MaskWriter
+
+    micrograph = job.micrograph
+    factor = resample_factor(micrograph, model.nm_per_pixel)
+    _warn_of_scale(job, model, factor)
+    counts, entropy = np.zeros(256, np.int64), 0.0
+    bands = segment_bands(
+        micrograph, start_engine(), model.recipe.inference, model.nm_per_pixel, job.advance
+    )
+    job.mask.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=job.mask.parent) as spool:
+        with MaskWriter(
+            job.mask, micrograph.shape, micrograph.pixel_size, job.provenance
+        ) as writer:
+            for band in bands:
+                writer.write_rows(band.phases)
+                counts += np.bincount(band.phases.ravel(), minlength=256)
+                entropy += band.entropy
+                if "confidence" in sides:
+                    spool.write(band.confidence.tobytes())
+            results = _summarise(counts, entropy) | {"resample_factor": factor}
+            writer.provenance["results"] = results
+        _save_sides(job, sides, spool)
+    return results
+
+
+def _warn_of_scale(job: Job, model: "TrainedModel", factor: float) -> None:
+    low, high = model.scale_range
+    size = job.micrograph.pixel_size
+    source = job.micrograph.path or job.micrograph.name
+    if size is None:
+        job.warn("no pixel size", f"{source}: {_NO_PIXEL_SIZE}; give --pixel-size")
+    elif not low <= factor <= high:
+        least, most = (model.nm_per_pixel * bound for bound in (low, high))
+        job.warn(
+            "pixel size outside what the model was trained for",
+            f"{source}: {size.nm:g} nm per pixel; the model {model.name} was trained for "
+            f"{least:g} to {most:g} nm, look at the overlay before you trust the mask",
+        )
+
+
+def _summarise(counts: "npt.NDArray[np.int64]", entropy: float) -> dict[str, Any]:
+    """Return phase fractions of the specimen, and the network's doubt averaged over it."""
+    from mudrock_cli.image.phase import Phase
+
+    specimen = int(counts.sum() - counts[Phase.VOID])
+    total = max(specimen, 1)
+    return {
+        "specimen_px": specimen,
+        "pore_fraction": int(counts[Phase.PORE]) / total,
+        "silt_fraction": int(counts[Phase.SILT]) / total,
+        "clay_fraction": int(counts[Phase.CLAY]) / total,
+        "mean_entropy": entropy / total,
+    }
+
+
+def _save_sides(job: Job, sides: Mapping[str, str], spool: IO[bytes]) -> None:
+    """Write the files beside a mask that is finished."""
+    from mudrock_cli.image.mask import open_mask
+    from mudrock_cli.image.plane_writer import write_plane
+    from mudrock_cli.measure.labelling import label_mask
+    from mudrock_cli.report.overlay import draw_overlay_by_bands, save_overlay
+
+    if not sides:
+        return
+    micrograph, mask = job.micrograph, open_mask(job.mask)
+    shape, size = micrograph.shape, micrograph.pixel_size
+    if "overlay" in sides:
+        picture = draw_overlay_by_bands(shape, micrograph.read, mask.read, size)
+        save_overlay(job.beside(sides["overlay"]), picture)
+    if "confidence" in sides:
+        bands = _read_spool(spool, shape)
+        write_plane(job.beside(sides["confidence"]), shape, "uint8", bands, size)
+    if "instances" in sides:
+        labels = label_mask(mask).paint(mask)
+        write_plane(job.beside(sides["instances"]), shape, "uint32", labels, size)
+
+
+def _read_spool(spool: IO[bytes], shape: tuple[int, int]) -> "Iterator[npt.NDArray[np.uint8]]":
+    import numpy as np
+
+    spool.seek(0)
+    for _ in range(shape[0]):
+        yield np.frombuffer(spool.read(shape[1]), np.uint8).reshape(1, shape[1])
+
+
+def _percent(name: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda facts: f"{100 * facts[name]:.2f}"
+
+
+_COLUMNS: Sequence[Column] = (
+    Column(
+        "nm/px", lambda facts: f"{facts['pixel_size_nm']:.4g}" if facts["pixel_size_nm"] else "?"
+    ),
+    Column("pore %", _percent("pore_fraction")),
+    Column("silt %", _percent("silt_fraction")),
+    Column("clay %", _percent("clay_fraction")),
+)

@@ -1,0 +1,180 @@
+"""A micrograph to phases, band by band: to the model's pixel size, predicted, and back."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.deeplab.engine import Engine
+from mudrock_cli.deeplab.recipe import InferenceRecipe
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.micrograph import Micrograph
+from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.resample import axis_taps, resample, scaled_shape
+from mudrock_cli.image.tiles import blend_tiles, plan_tiles
+from mudrock_cli.image.window import Box, Reader
+
+Probabilities = npt.NDArray[np.float32]
+_Band = tuple[slice, Probabilities]
+
+_CHUNK_PIXELS = 1 << 21  # of the image, whose probabilities stand in memory at once
+_MARGIN_SHARE = 8  # tiles reach over the edges by overlap / 8, so that no edge meets padding
+# The views that are averaged: of N, the first N. Axes of a batch of tiles that are mirrored.
+_VIEWS: tuple[tuple[int, ...], ...] = ((), (2,), (1,), (1, 2))
+
+
+@dataclass(frozen=True)
+class SegmentedBand:
+    """Whole rows of a segmented micrograph.
+
+    Parameters
+    ----------
+    rows : slice
+        Rows of the micrograph.
+    phases : ndarray of uint8, shape (rows, columns)
+        Values of `Phase`, ``VOID`` outside the specimen.
+    confidence : ndarray of uint8, shape (rows, columns)
+        Probability of the phase, 255 for 1; 0 outside the specimen.
+    entropy : float
+        Sum over the specimen's pixels of -sum(p ln p) / ln 3: 0 where the network is certain,
+        1 where it knows nothing.
+    """
+
+    rows: slice
+    phases: npt.NDArray[np.uint8]
+    confidence: npt.NDArray[np.uint8]
+    entropy: float
+
+
+def resample_factor(micrograph: Micrograph, nm_per_pixel: float) -> float:
+    """Return the micrograph's pixel size over the model's; 1 where it has none."""
+    return micrograph.pixel_size.nm / nm_per_pixel if micrograph.pixel_size else 1.0
+
+
+def segment_bands(
+    micrograph: Micrograph,
+    engine: Engine,
+    inference: InferenceRecipe,
+    nm_per_pixel: float,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[SegmentedBand]:
+    """Segment a micrograph and yield it from top to bottom, every row once.
+
+    Memory grows with the width of the image, not with its height.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        Read through windows; resampled to the model's pixel size if it has one itself.
+    engine : Engine
+        Runs the network.
+    inference : InferenceRecipe
+        Overlap of tiles and mirrored views.
+    nm_per_pixel : float
+        Pixel size at which the network was trained.
+    advance : callable
+        ``advance(done, total)`` in tiles.
+
+    Raises
+    ------
+    MudrockError
+        If the micrograph cannot be read, or the network gives what is no probability.
+    """
+    box, width = micrograph.specimen, micrograph.shape[1]
+    if box.top:
+        yield _void_band(slice(0, box.top), width)
+    if box.height and box.width:
+        factor = resample_factor(micrograph, nm_per_pixel)
+        grid = scaled_shape(box.shape, factor)
+        read = resample(_read_inside(micrograph, box), box.shape, grid)
+        bands = _predict_bands(read, grid, engine, inference, micrograph.name, advance)
+        for rows, probabilities in _resample_bands(bands, grid, box.shape):
+            yield _decide(rows, probabilities, box, width)
+    elif box.height:
+        yield _void_band(box.rows, width)
+    if box.bottom < micrograph.shape[0]:
+        yield _void_band(slice(box.bottom, micrograph.shape[0]), width)
+
+
+def _read_inside(micrograph: Micrograph, box: Box) -> Reader:
+    def read(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
+        window = Box.from_slices(rows, columns, box.shape)
+        return micrograph.read(
+            slice(box.top + window.top, box.top + window.bottom),
+            slice(box.left + window.left, box.left + window.right),
+        )
+
+    return read
+
+
+def _predict_bands(
+    read: Reader,
+    grid: tuple[int, int],
+    engine: Engine,
+    inference: InferenceRecipe,
+    name: str,
+    advance: Callable[[int, int], None],
+) -> Iterator[_Band]:
+    """Yield blended probabilities on the model's grid."""
+    margin = inference.overlap // _MARGIN_SHARE
+    plan = plan_tiles(grid, engine.tile, inference.overlap, margin)
+    done = 0
+
+    def compute(tiles: npt.NDArray[Any]) -> Probabilities:
+        nonlocal done
+        views = _VIEWS[: inference.flips]
+        total = np.zeros((*tiles.shape, 3), np.float32)
+        for axes in views:
+            total += np.flip(engine.predict(np.flip(tiles, axes)), axes)
+        if not np.isfinite(total.sum()):
+            raise MudrockError(f"{name}: the network gave numbers that are no probabilities")
+        done += len(tiles)
+        advance(done, len(plan))
+        total /= len(views)
+        return total
+
+    return blend_tiles(read, plan, compute, engine.batch)
+
+
+def _resample_bands(
+    bands: Iterator[_Band], grid: tuple[int, int], shape: tuple[int, int]
+) -> Iterator[_Band]:
+    """Bring bands of the model's grid to the image's, in chunks of bounded size."""
+    step = max(1, _CHUNK_PIXELS // shape[1])
+    across = axis_taps(grid[1], shape[1], slice(None))
+    scale = grid[0] / shape[0]
+    held: Probabilities | None = None
+    first = done = 0
+    for rows, band in bands:
+        held = band if held is None else np.concatenate([held, band])
+        # The rows whose taps (two beyond the centre, or the pixel's own length) are all here.
+        ready = shape[0] if rows.stop == grid[0] else math.floor((rows.stop - 3) / scale)
+        while done < min(ready, shape[0]):
+            wanted = slice(done, min(done + step, ready, shape[0]))
+            vertical = axis_taps(grid[0], shape[0], wanted)
+            source = slice(vertical.source.start - first, vertical.source.stop - first)
+            block = vertical.apply(held[source], 0, vertical.source.start)
+            yield wanted, across.apply(block, 1, 0) if grid[1] != shape[1] else block
+            done = wanted.stop
+        keep = axis_taps(grid[0], shape[0], slice(done, done + 1)).source.start
+        if done < shape[0]:
+            held, first = held[keep - first :], keep
+
+
+def _decide(rows: slice, probabilities: Probabilities, box: Box, width: int) -> SegmentedBand:
+    """Take the most probable phase of each pixel; `rows` count from the top of `box`."""
+    band = _void_band(slice(box.top + rows.start, box.top + rows.stop), width)
+    band.phases[:, box.columns] = probabilities.argmax(axis=2)
+    highest = np.clip(probabilities.max(axis=2), 0, 1)
+    band.confidence[:, box.columns] = np.rint(255 * highest)
+    safe = np.clip(probabilities, 1e-7, 1)  # cubic interpolation oversteps 0 and 1 a little
+    entropy = -float(np.sum(safe * np.log(safe), dtype=np.float64)) / math.log(3)
+    return SegmentedBand(band.rows, band.phases, band.confidence, entropy)
+
+
+def _void_band(rows: slice, width: int) -> SegmentedBand:
+    shape = (rows.stop - rows.start, width)
+    return SegmentedBand(rows, np.full(shape, Phase.VOID, np.uint8), np.zeros(shape, np.uint8), 0.0)
