@@ -63,7 +63,7 @@ def test_masks_mirror_the_inputs_and_hold_the_right_phases(
         assert mask.provenance["model"] == {"name": "tiny", "sha256": tiny_model.digest}
         assert mask.provenance["options"] == {"engine": "openvino"}
     lines = result.stdout.splitlines()
-    assert lines[0].split() == "image nm/px pore % silt % clay % s status".split()
+    assert " ".join(lines[0].split()) == "image nm/px pore % silt % clay % s status"
     assert max(map(len, lines[:4])) <= 80
     assert "pixel sizes from: --pixel-size (3)" in lines
     assert "3 masks in " in lines[-1]

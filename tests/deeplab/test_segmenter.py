@@ -83,7 +83,7 @@ def test_entropy_is_0_for_certainty_and_1_for_none() -> None:
         return np.full((*tiles.shape, 3), 1 / 3)
 
     def certain(tiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.zeros((*tiles.shape, 3)) + [0.0, 0.0, 1.0]
+        return np.broadcast_to([0.0, 0.0, 1.0], (*tiles.shape, 3))
 
     assert segment(micrograph, FakeEngine(nothing_known)).entropy == pytest.approx(7000, rel=1e-5)
     found = segment(micrograph, FakeEngine(certain))
@@ -147,7 +147,7 @@ def test_a_coarse_image_is_resampled_like_the_whole_in_one_piece() -> None:
 def test_mirrored_views_are_averaged_in_place() -> None:
     def by_place(tiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Mark the upper left quarter of each tile as silt; the rest is pore."""
-        answer = np.zeros((*tiles.shape, 3)) + [0.0, 0.0, 1.0]
+        answer = np.broadcast_to([0.0, 0.0, 1.0], (*tiles.shape, 3)).copy()
         answer[:, :32, :32] = [0.0, 1.0, 0.0]
         return answer
 
