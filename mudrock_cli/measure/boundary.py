@@ -31,6 +31,11 @@ class BoundaryCounts:
     true: npt.NDArray[np.int64]
     true_close: npt.NDArray[np.int64]
 
+    @classmethod
+    def none(cls) -> Self:
+        """Return the counts of no image."""
+        return cls(*np.zeros((4, 3), np.int64))
+
     def __add__(self, other: Self) -> Self:
         """Pool two images."""
         return type(self)(
@@ -56,7 +61,10 @@ class BoundaryCounts:
 
 
 def count_boundary(
-    truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8], tolerance: float
+    truth: npt.NDArray[np.uint8],
+    prediction: npt.NDArray[np.uint8],
+    tolerance: float,
+    own: slice = slice(None),
 ) -> BoundaryCounts:
     """Count outline pixels that have an outline of the other mask within a tolerance.
 
@@ -66,6 +74,9 @@ def count_boundary(
         Phases; pixels that the truth leaves VOID belong to no outline.
     tolerance : float
         Euclidean distance in pixels up to which outlines count as the same.
+    own : slice
+        Rows whose outline pixels are counted; in a band of a larger image, the rows above and
+        below within the tolerance and one more are there to be seen only.
     """
     tolerance += 1e-6  # 30 nm at 10 nm per pixel are 3 pixels, whatever the division says
     judged = truth != Phase.VOID
@@ -74,10 +85,10 @@ def count_boundary(
         true = find_outline(truth == phase, judged)
         predicted = find_outline((prediction == phase) & judged, judged)
         counts[:, column] = (
-            np.count_nonzero(predicted),
-            _count_close(predicted, true, tolerance),
-            np.count_nonzero(true),
-            _count_close(true, predicted, tolerance),
+            np.count_nonzero(predicted[own]),
+            _count_close(predicted, true, tolerance, own),
+            np.count_nonzero(true[own]),
+            _count_close(true, predicted, tolerance, own),
         )
     return BoundaryCounts(*counts)
 
@@ -95,12 +106,12 @@ def find_outline(
 
 
 def _count_close(
-    outline: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_], tolerance: float
+    outline: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_], tolerance: float, own: slice
 ) -> int:
     if not other.any():
         return 0
     near = _grow(other, tolerance) if tolerance <= _LARGEST_DISC else _reach(other, tolerance)
-    return int(np.count_nonzero(outline & near))
+    return int(np.count_nonzero(outline[own] & near[own]))
 
 
 def _grow(mask: npt.NDArray[np.bool_], radius: float) -> npt.NDArray[np.bool_]:

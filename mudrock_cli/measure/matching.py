@@ -3,12 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-Labels = npt.NDArray[np.int32]
-"""Instance numbers from 1 on, shape (H, W); 0 is background."""
+from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.image.phase import Phase
+from mudrock_cli.measure.labelling import label_mask
+from mudrock_cli.measure.pieces import Pieces, count_pairs
+
+Ints = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True)
@@ -75,81 +79,92 @@ class Matches:
 
 
 def match_instances(
-    truth: npt.NDArray[np.bool_], prediction: npt.NDArray[np.bool_], min_pixels: int = 1
-) -> Matches:
-    """Match the 8-connected regions of two masks of one phase.
+    truth: PhaseMask, prediction: PhaseMask, min_pixels: int = 1
+) -> dict[Phase, Matches]:
+    """Match the silt regions and the pores of two masks.
 
     Parameters
     ----------
-    truth, prediction : ndarray of bool, shape (H, W)
-        Pixels of the phase; pixels that are not judged are False in both.
+    truth, prediction : PhaseMask
+        Masks of one shape; pixels that are not judged are VOID in both.
     min_pixels : int
         Smallest area that is judged.
+
+    Returns
+    -------
+    dict of Phase to Matches
+        For `Phase.SILT` and `Phase.PORE`.
     """
-    true_labels, true_areas = _label(truth)
-    predicted_labels, predicted_areas = _label(prediction)
-    true, predicted, shared = count_overlaps(true_labels, predicted_labels)
-    iou = shared / (true_areas[true] + predicted_areas[predicted] - shared)
-    true_judged, predicted_judged = true_areas >= min_pixels, predicted_areas >= min_pixels
-    true_judged[0] = predicted_judged[0] = False
+    true, predicted = label_mask(truth), label_mask(prediction)
+    pairs = np.zeros((3, 0), np.int64)
+    bands = zip(true.paint(truth), predicted.paint(prediction), strict=True)
+    for true_band, predicted_band in bands:
+        found = count_overlaps(true_band, predicted_band)
+        pairs = np.concatenate([pairs, found], axis=1)
+    pairs = count_pairs(*pairs)
+    return {
+        phase: _match_phase(phase, true.objects, predicted.objects, pairs, min_pixels)
+        for phase in (Phase.SILT, Phase.PORE)
+    }
+
+
+def _match_phase(
+    phase: Phase, true: Pieces, predicted: Pieces, pairs: Ints, min_pixels: int
+) -> Matches:
+    """Match the instances of one phase; `pairs` holds their labels, from 1 on, and pixels."""
+    one, other = pairs[0] - 1, pairs[1] - 1
+    same = (true.phase[one] == phase) & (predicted.phase[other] == phase)
+    one, other, shared = one[same], other[same], pairs[2, same]
+    true_area, predicted_area = true.sums["area"], predicted.sums["area"]
+    iou = shared / (true_area[one] + predicted_area[other] - shared)
+    true_judged = (true.phase == phase) & (true_area >= min_pixels)
+    predicted_judged = (predicted.phase == phase) & (predicted_area >= min_pixels)
 
     pair = iou > 0.5
-    hit = pair & true_judged[true]
+    hit = pair & true_judged[one]
     matched = int(hit.sum())
     unmatched = predicted_judged.copy()
-    unmatched[predicted[pair]] = False
-    judged = true_judged[true] & predicted_judged[predicted]
-    inside_true = judged & (2 * shared > predicted_areas[predicted])
-    inside_predicted = judged & (2 * shared > true_areas[true])
+    unmatched[other[pair]] = False
+    judged = true_judged[one] & predicted_judged[other]
+    inside_true = judged & (2 * shared > predicted_area[other])
+    inside_predicted = judged & (2 * shared > true_area[one])
     return Matches(
         matched=matched,
         missed=int(true_judged.sum()) - matched,
         invented=int(unmatched.sum()),
         iou_sum=float(iou[hit].sum()),
-        splits=_count_repeated(true[inside_true]),
-        merges=_count_repeated(predicted[inside_predicted]),
-        true_areas=true_areas[true_judged],
-        predicted_areas=predicted_areas[predicted_judged],
+        splits=_count_repeated(one[inside_true]),
+        merges=_count_repeated(other[inside_predicted]),
+        true_areas=true_area[true_judged],
+        predicted_areas=predicted_area[predicted_judged],
     )
 
 
-def count_overlaps(
-    first: Labels, second: Labels
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def count_overlaps(first: Labels, second: Labels) -> Ints:
     """Count the pixels that each instance of one image shares with each of another.
 
     Runs along the rows are counted, not pixels: there are some hundred times fewer.
 
     Parameters
     ----------
-    first, second : ndarray of int32, shape (H, W)
+    first, second : ndarray of integers, shape (H, W)
         Instance numbers, 0 for background.
 
     Returns
     -------
-    tuple of ndarray of int64, shape (n,)
-        Numbers in `first`, numbers in `second`, shared pixels, of every pair that overlaps.
+    ndarray of int64, shape (3, n)
+        Number in `first`, number in `second`, shared pixels, of every pair that overlaps.
     """
     a, b = first.ravel(), second.ravel()
-    starts = np.flatnonzero((a[1:] != a[:-1]) | (b[1:] != b[:-1])) + 1
-    starts = np.concatenate([[0], starts]) if a.size else starts
+    changes = np.flatnonzero((a[1:] != a[:-1]) | (b[1:] != b[:-1])) + 1
+    starts = np.concatenate([np.zeros(min(a.size, 1), np.int64), changes])
     lengths = np.diff(starts, append=a.size)
-    a_runs, b_runs = a[starts].astype(np.int64), b[starts].astype(np.int64)
-    both = (a_runs > 0) & (b_runs > 0)
-    width = int(b_runs.max(initial=0)) + 1
-    codes, inverse = np.unique(a_runs[both] * width + b_runs[both], return_inverse=True)
-    shared = np.bincount(inverse, lengths[both], minlength=codes.size).astype(np.int64)
-    return codes // width, codes % width, shared
+    both = (a[starts] > 0) & (b[starts] > 0)
+    starts, lengths = starts[both], lengths[both]
+    return count_pairs(a[starts].astype(np.int64), b[starts].astype(np.int64), lengths)
 
 
-def _label(mask: npt.NDArray[np.bool_]) -> tuple[Labels, npt.NDArray[np.int64]]:
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(
-        mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S
-    )
-    return labels, boxes[:count, cv2.CC_STAT_AREA].astype(np.int64)
-
-
-def _count_repeated(numbers: npt.NDArray[np.int64]) -> int:
+def _count_repeated(numbers: Ints) -> int:
     return int(np.count_nonzero(np.bincount(numbers) > 1)) if numbers.size else 0
 
 

@@ -1,6 +1,8 @@
 """How good a phase mask is, seen from all sides: one record per image, pooled or averaged."""
 
+import dataclasses
 import functools
+import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.measure import confusion as pixels
 from mudrock_cli.measure.boundary import BoundaryCounts, count_boundary
@@ -17,6 +21,8 @@ MIN_PIXELS = 10
 """Instances smaller than this are specks, not grains or pores, and are not matched."""
 OBJECTS = (Phase.SILT, Phase.PORE)
 """The phases that come in objects; clay is what lies between them."""
+
+_BAND_PIXELS = 1 << 23
 
 Values = dict[str, float | int | str | None]
 
@@ -52,8 +58,8 @@ class Scores:
 
 
 def score_mask(
-    truth: npt.NDArray[np.uint8],
-    prediction: npt.NDArray[np.uint8],
+    truth: PhaseMask,
+    prediction: PhaseMask,
     *,
     tolerance: float,
     min_pixels: int = MIN_PIXELS,
@@ -63,8 +69,8 @@ def score_mask(
 
     Parameters
     ----------
-    truth, prediction : ndarray of uint8, shape (H, W)
-        Phases 0, 1, 2 or VOID (255).
+    truth, prediction : PhaseMask
+        Masks of the same micrograph; read band by band.
     tolerance : float
         How far apart outlines may lie for the boundary F1, in pixels.
     min_pixels : int
@@ -75,18 +81,30 @@ def score_mask(
     Raises
     ------
     MudrockError
-        If the shapes differ, or a value is no phase.
+        If the shapes differ, a mask cannot be read or the truth has no labelled pixel.
     """
-    confusion = pixels.count_confusion(truth, prediction)
-    judged = truth != Phase.VOID
-    matches = {
-        phase: match_instances(truth == phase, (prediction == phase) & judged, min_pixels)
-        for phase in OBJECTS
-    }
+    _check_shapes(truth, prediction)
+    confusion = np.zeros((3, 4), np.int64)
+    boundary = BoundaryCounts.none()
+    reach = math.ceil(tolerance) + 1
+    step = max(1, _BAND_PIXELS // truth.shape[1])
+    for top in range(0, truth.shape[0], step):
+        bottom = min(top + step, truth.shape[0])
+        rows = slice(max(0, top - reach), bottom + reach)
+        own = slice(top - rows.start, bottom - rows.start)
+        true, predicted = truth.read(rows, slice(None)), prediction.read(rows, slice(None))
+        confusion += pixels.count_confusion(true[own], predicted[own])
+        boundary += count_boundary(true, predicted, tolerance, own)
+    if not confusion.any():
+        raise MudrockError(
+            f"{truth.path or truth.name}: no pixel is labelled",
+            "label some pixels, or leave it out",
+        )
+    matches = match_instances(truth, _hide(prediction, truth), min_pixels)
     scale = 1.0 if um_per_pixel is None else um_per_pixel
     return Scores(
         confusion=confusion,
-        boundary=count_boundary(truth, prediction, tolerance),
+        boundary=boundary,
         matches=matches,
         diameters={
             phase: (
@@ -97,6 +115,25 @@ def score_mask(
         },
         unit="px" if um_per_pixel is None else "um",
     )
+
+
+def _check_shapes(truth: PhaseMask, prediction: PhaseMask) -> None:
+    if truth.shape != prediction.shape:
+        sizes = [f"{mask.shape[1]} × {mask.shape[0]}" for mask in (truth, prediction)]
+        raise MudrockError(
+            f"{prediction.path or prediction.name}: {sizes[1]} pixels, its label has {sizes[0]}",
+            "compare masks of the same micrograph at the same size",
+        )
+
+
+def _hide(prediction: PhaseMask, truth: PhaseMask) -> PhaseMask:
+    """Return the prediction, VOID wherever the truth is."""
+
+    def read(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
+        judged = truth.read(rows, columns) != Phase.VOID
+        return np.where(judged, prediction.read(rows, columns), np.uint8(Phase.VOID))
+
+    return dataclasses.replace(prediction, read=read)
 
 
 def compute_diameters(areas: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

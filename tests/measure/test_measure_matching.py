@@ -8,6 +8,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from scipy.stats import wasserstein_distance
 
+from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.image.phase import Phase
 from mudrock_cli.measure.matching import (
     Matches,
     count_overlaps,
@@ -16,6 +18,11 @@ from mudrock_cli.measure.matching import (
 )
 
 EIGHT = np.ones((3, 3))
+
+
+def match_pores(truth: np.ndarray, prediction: np.ndarray, min_pixels: int = 1) -> Matches:
+    masks = [PhaseMask.from_array("m", 2 * mask.astype(np.uint8)) for mask in (truth, prediction)]
+    return match_instances(*masks, min_pixels)[Phase.PORE]
 
 
 def draw(*boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -29,7 +36,7 @@ def test_worked_example() -> None:
     """One grain found 8/10 of, one cut in two, two run together, one missed, one invented."""
     truth = draw((0, 0, 2, 5), (5, 0, 2, 9), (10, 0, 2, 4), (10, 5, 2, 4), (20, 0, 3, 3))
     prediction = draw((0, 0, 2, 4), (5, 0, 2, 4), (5, 5, 2, 4), (10, 0, 2, 9), (25, 30, 2, 2))
-    match = match_instances(truth, prediction)
+    match = match_pores(truth, prediction)
     assert (match.matched, match.missed, match.invented) == (1, 4, 4)
     assert (match.splits, match.merges) == (1, 1)
     assert match.iou_sum == pytest.approx(0.8)
@@ -42,21 +49,21 @@ def test_worked_example() -> None:
 def test_specks_are_not_judged() -> None:
     truth = draw((0, 0, 3, 3), (10, 10, 4, 4))
     prediction = draw((0, 0, 3, 4), (10, 10, 4, 4), (20, 20, 1, 2))
-    match = match_instances(truth, prediction, min_pixels=10)
+    match = match_pores(truth, prediction, min_pixels=10)
     # The 9-pixel grain is a speck, so its 12-pixel match is neither right nor invented.
     assert (match.matched, match.missed, match.invented) == (1, 0, 0)
     assert match.panoptic_quality == 1.0
 
 
 def test_nothing_there() -> None:
-    match = match_instances(draw(), draw())
+    match = match_pores(draw(), draw())
     assert np.isnan([match.panoptic_quality, match.segmentation_quality]).all()
-    assert match_instances(draw((0, 0, 2, 2)), draw()).panoptic_quality == 0.0
+    assert match_pores(draw((0, 0, 2, 2)), draw()).panoptic_quality == 0.0
 
 
 def test_pooling_adds_counts() -> None:
-    one = match_instances(draw((0, 0, 2, 5)), draw((0, 0, 2, 4)))
-    two = match_instances(draw((0, 0, 2, 5)), draw())
+    one = match_pores(draw((0, 0, 2, 5)), draw((0, 0, 2, 4)))
+    two = match_pores(draw((0, 0, 2, 5)), draw())
     pooled = one + two
     assert (pooled.matched, pooled.missed, pooled.invented) == (1, 1, 0)
     assert pooled.panoptic_quality == pytest.approx(0.8 / 1.5)
@@ -77,7 +84,7 @@ def test_equals_brute_force(truth: np.ndarray, prediction: np.ndarray) -> None:
             shared = ((t == i) & (p == j)).sum()
             ious[i, j] = shared / ((t == i) | (p == j)).sum()
     hits = [iou for iou in ious.values() if iou > 0.5]
-    match = match_instances(truth, prediction)
+    match = match_pores(truth, prediction)
     assert (match.matched, match.missed, match.invented) == (
         len(hits),
         n - len(hits),
@@ -114,3 +121,15 @@ def test_distance_equals_scipy(first: list[float], second: list[float]) -> None:
 
 def test_distance_of_nothing_is_unknown() -> None:
     assert np.isnan(measure_distance(np.zeros(0), np.ones(3)))
+
+
+def test_silt_and_pores_are_matched_apart() -> None:
+    truth = np.zeros((4, 8), np.uint8)
+    truth[:, 0:2], truth[:, 5:7] = Phase.SILT, Phase.PORE
+    prediction = truth[:, ::-1].copy()  # silt at 6:8, pore at 1:3
+    prediction[:, 7] = Phase.CLAY
+    masks = [PhaseMask.from_array("m", mask) for mask in (truth, prediction)]
+    for match in match_instances(*masks).values():
+        assert (match.matched, match.missed, match.invented) == (0, 1, 1)
+    for match in match_instances(masks[0], masks[0]).values():
+        assert match.panoptic_quality == 1
