@@ -94,6 +94,48 @@ def bootstrap_percentiles(
     ]
 
 
+def bootstrap_shares(
+    values: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    block: npt.ArrayLike,
+    image: npt.ArrayLike,
+    limits: npt.ArrayLike,
+) -> tuple[Floats, Floats, Floats]:
+    """Return a cumulative size distribution with its band.
+
+    Parameters
+    ----------
+    values, weights, block, image : array_like
+        As `bootstrap_percentiles` takes them.
+    limits : array_like, shape (K,)
+        Sizes, rising, at which the curve is wanted.
+
+    Returns
+    -------
+    share, low, high : ndarray of float64, shape (K,)
+        Share of the weight in objects up to each size, and the limits of its interval; NaN where
+        nothing is weighed.
+    """
+    limits, image = np.asarray(limits, np.float64), np.asarray(image)
+    classes = len(limits) + 1
+    place = np.searchsorted(limits, np.asarray(values, np.float64))
+    flat = np.asarray(block, np.intp) * classes + place
+    table = np.bincount(flat, np.asarray(weights, np.float64), minlength=len(image) * classes)
+    sums = np.cumsum(table.reshape(len(image), classes), axis=1)
+
+    def share(times: Floats) -> Floats:
+        drawn = times @ sums
+        with np.errstate(invalid="ignore"):
+            shares: Floats = (drawn[:, :-1] / drawn[:, -1:]).T
+        return shares
+
+    intervals, _ = resample_blocks(image, share)
+    value, low, high = (
+        np.array([getattr(each, name) for each in intervals]) for name in ("value", "low", "high")
+    )
+    return value, low, high
+
+
 def _resample_fraction(
     part: npt.ArrayLike, whole: npt.ArrayLike, image: npt.ArrayLike, seed: int = SEED
 ) -> tuple[Interval, Floats]:

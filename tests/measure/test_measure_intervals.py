@@ -6,6 +6,7 @@ from mudrock_cli.measure.intervals import (
     bootstrap_difference,
     bootstrap_fraction,
     bootstrap_percentiles,
+    bootstrap_shares,
 )
 from mudrock_cli.measure.resampling import RESAMPLES, SEED, resample_blocks
 
@@ -94,6 +95,20 @@ def test_doubled_lengths_double_the_interval() -> None:
 def test_no_objects() -> None:
     for interval in bootstrap_percentiles([], [], [], np.zeros(9)):
         assert np.isnan([interval.value, interval.low, interval.high]).all()
+
+
+def test_cumulative_curve_runs_through_its_percentiles() -> None:
+    rng = np.random.default_rng(6)
+    size, block = rng.lognormal(0, 0.5, 3000), rng.integers(0, 25, 3000)
+    median = bootstrap_percentiles(size, size**2, block, np.zeros(25), (50,))[0]
+    limits = [0.01, median.low, median.value, median.high, 100]
+    share, low, high = bootstrap_shares(size, size**2, block, np.zeros(25), limits)
+    assert share[[0, -1]].tolist() == [0, 1]
+    assert share[2] == pytest.approx(0.5, abs=2e-3)
+    # Where the lower limit of the median lies, the band's upper limit has just reached one half.
+    assert high[1] == pytest.approx(0.5, abs=0.01)
+    assert low[3] == pytest.approx(0.5, abs=0.01)
+    assert np.isnan(bootstrap_shares([], [], [], np.zeros(4), [1.0])[0]).all()
 
 
 def test_difference_of_independent_groups() -> None:
