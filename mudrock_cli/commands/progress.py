@@ -131,6 +131,7 @@ class Narrator:
 
     def close(self, out: Path, seconds: float) -> None:
         """Print the closing table and the sum of all; the sum alone, to stderr, with JSON."""
+        self._bars.stop()
         for kind, count in self._warnings.items():
             if count > 1:
                 self._stderr.print(Text(f"warning: {count} images in all: {kind}"))
@@ -153,7 +154,7 @@ class Narrator:
         )
         if sources:
             shown = "; ".join(f"{source} ({count})" for source, count in sources.most_common())
-            stdout.print(Text(f"pixel sizes from: {shown}"), soft_wrap=True)
+            stdout.print(Text(f"pixel sizes from: {shown}"))
         stdout.print(Text(line), soft_wrap=True)
 
     def _table(self) -> Table:

@@ -167,8 +167,8 @@ def _warn_of_scale(job: Job, model: "TrainedModel", factor: float) -> None:
         least, most = (model.nm_per_pixel * bound for bound in (low, high))
         job.warn(
             "pixel size outside what the model was trained for",
-            f"{source}: {size.nm:g} nm per pixel; the model {model.name} was trained for "
-            f"{least:g} to {most:g} nm, look at the overlay before you trust the mask",
+            f"{source}: {size.nm:g} nm per pixel, so it is resampled {factor:.3g} times; "
+            f"the model {model.name} was trained for {least:g} to {most:g} nm: check the overlay",
         )
 
 

@@ -22,8 +22,7 @@ _Band = tuple[slice, Probabilities]
 
 _CHUNK_PIXELS = 1 << 21  # of the image, whose probabilities stand in memory at once
 _MARGIN_SHARE = 8  # tiles reach over the edges by overlap / 8, so that no edge meets padding
-# The views that are averaged: of N, the first N. Axes of a batch of tiles that are mirrored.
-_VIEWS: tuple[tuple[int, ...], ...] = ((), (2,), (1,), (1, 2))
+_MIRRORS = ((2,), (1,), (1, 2))  # axes of a batch of tiles; N views take the first N - 1
 
 
 @dataclass(frozen=True)
@@ -125,15 +124,14 @@ def _predict_bands(
 
     def compute(tiles: npt.NDArray[Any]) -> Probabilities:
         nonlocal done
-        views = _VIEWS[: inference.flips]
-        total = np.zeros((*tiles.shape, 3), np.float32)
-        for axes in views:
+        total = engine.predict(tiles)
+        for axes in _MIRRORS[: inference.flips - 1]:
             total += np.flip(engine.predict(np.flip(tiles, axes)), axes)
         if not np.isfinite(total.sum()):
             raise MudrockError(f"{name}: the network gave numbers that are no probabilities")
         done += len(tiles)
         advance(done, len(plan))
-        total /= len(views)
+        total /= inference.flips
         return total
 
     return blend_tiles(read, plan, compute, engine.batch)
@@ -168,10 +166,12 @@ def _decide(rows: slice, probabilities: Probabilities, box: Box, width: int) -> 
     """Take the most probable phase of each pixel; `rows` count from the top of `box`."""
     band = _void_band(slice(box.top + rows.start, box.top + rows.stop), width)
     band.phases[:, box.columns] = probabilities.argmax(axis=2)
-    highest = np.clip(probabilities.max(axis=2), 0, 1)
-    band.confidence[:, box.columns] = np.rint(255 * highest)
     safe = np.clip(probabilities, 1e-7, 1)  # cubic interpolation oversteps 0 and 1 a little
-    entropy = -float(np.sum(safe * np.log(safe), dtype=np.float64)) / math.log(3)
+    highest = np.maximum(np.maximum(safe[..., 0], safe[..., 1]), safe[..., 2])
+    band.confidence[:, box.columns] = np.rint(255 * highest)
+    terms = np.log(safe)
+    terms *= safe
+    entropy = -float(terms.sum(dtype=np.float64)) / math.log(3)
     return SegmentedBand(band.rows, band.phases, band.confidence, entropy)
 
 

@@ -1,0 +1,114 @@
+"""Speed and memory of `segment`, measured with the model that ships; needs two free cores."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+
+from mudrock_cli.deeplab.engine import open_engine
+from mudrock_cli.deeplab.zoo import list_models, load_model
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+FULL = os.environ.get("MUDROCK_FULL_BENCHMARKS") == "1"
+
+ships = pytest.mark.skipif(not list_models(), reason="no model ships yet")
+
+
+def run_mudrock(*words: str | Path) -> tuple[float, float]:
+    """Run the command line in a process of its own; returns its seconds and peak megabytes."""
+    start = time.monotonic()
+    command = [sys.executable, "-m", "mudrock_cli", *map(str, words)]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, words
+    unit = 1 if sys.platform == "darwin" else 1024
+    return time.monotonic() - start, usage.ru_maxrss * unit / 1e6
+
+
+def write_texture(path: Path, shape: tuple[int, int]) -> None:
+    """Write a tiled TIFF of 10 nm pixels that looks, in scale and contrast, like a mudrock."""
+    rng = np.random.default_rng(1)
+    patch = np.kron(rng.normal(size=(64, 64)), np.ones((16, 16)))
+    patch += np.kron(rng.normal(size=(256, 256)), np.ones((4, 4)))
+    grey = np.clip(110 + 30 * patch, 0, 255).astype(np.uint8)
+
+    def tiles() -> Iterator[npt.NDArray[np.uint8]]:
+        for _ in range(-(-shape[0] // 1024) * -(-shape[1] // 1024)):
+            yield grey
+
+    tifffile.imwrite(
+        path,
+        tiles(),
+        shape=shape,
+        dtype=np.uint8,
+        tile=(1024, 1024),
+        compression="zlib",
+        photometric="minisblack",
+    )
+
+
+def test_help_takes_less_than_300_ms() -> None:
+    assert min(run_mudrock("--help")[0] for _ in range(5)) < 0.3
+
+
+@ships
+@pytest.mark.network
+def test_openvino_is_four_times_keras_predict_and_agrees_with_it() -> None:
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the comparison is with TensorFlow")
+    from mudrock_cli.deeplab.network import build_network, load_weights
+    from mudrock_cli.image.micrograph import open_micrograph
+
+    model = load_model()
+    tile = model.recipe.inference.tile
+    paths = sorted((ROOT / "examples").glob("*.tif"))
+    grey = [open_micrograph(path).grey()[:tile, :tile] for path in paths[:3]]
+    tiles = np.stack([np.pad(g, [(0, tile - n) for n in g.shape], "reflect") for g in grey])
+    network = build_network(model.recipe.network, tile, tile)
+    load_weights(network, model.weights)
+    engine = open_engine(model, "openvino")
+    batch = tiles[..., None].astype(np.float32)
+    seconds: dict[str, list[float]] = {"keras": [], "openvino": []}
+    for _ in range(4):  # the first round warms both up
+        start = time.perf_counter()
+        logits = network.predict(batch, batch_size=1, verbose=0)
+        middle = time.perf_counter()
+        found = engine.predict(tiles)
+        seconds["keras"].append(middle - start)
+        seconds["openvino"].append(time.perf_counter() - middle)
+    ratio = np.median(seconds["keras"][1:]) / np.median(seconds["openvino"][1:])
+    agreement = np.mean(found.argmax(axis=-1) == logits.argmax(axis=-1))
+    print(f"OpenVINO is {ratio:.1f} times as fast; {100 * agreement:.2f} % of pixels agree")
+    assert ratio >= 4
+    assert agreement >= 0.995
+
+
+@ships
+def test_a_snapshot_takes_less_than_6_s_from_start_to_end(tmp_path: Path) -> None:
+    write_texture(tmp_path / "a.tif", (1715, 2000))
+    words = ["segment", tmp_path / "a.tif", "--out", tmp_path / "m", "--pixel-size", "10nm"]
+    seconds = [run_mudrock(*words, "--force")[0] for _ in range(2)]
+    print(f"2000 x 1715 in {min(seconds):.2f} s")
+    assert min(seconds) < 6
+
+
+@ships
+def test_memory_of_a_wide_image_stays_below_2_gb(tmp_path: Path) -> None:
+    """Memory grows with the width alone; MUDROCK_FULL_BENCHMARKS=1 takes the whole square."""
+    shape = (20_000 if FULL else 1_500, 20_000)
+    write_texture(tmp_path / "wide.tif", shape)
+    words = ["segment", tmp_path / "wide.tif", "--out", tmp_path / "m", "--pixel-size", "10nm"]
+    seconds, megabytes = run_mudrock(*words)
+    print(f"{shape[1]} x {shape[0]} in {seconds:.0f} s, at most {megabytes:.0f} MB")
+    assert megabytes < 2000
