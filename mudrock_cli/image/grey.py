@@ -13,6 +13,8 @@ from mudrock_cli.image.samples import Colours, Samples
 from mudrock_cli.image.window import Box, Reader
 
 _BAND_PIXELS = 1 << 22
+_RANGE_PIXELS = 1 << 26
+"""Of larger images evenly spaced bands are looked at, about so many pixels."""
 _TAIL = 0.001
 """Share of the specimen's pixels that may saturate at either end of the grey range."""
 
@@ -133,7 +135,7 @@ class _Stretch:
                     self._table = self._to_grey(np.arange(1 << 16), *self._range)
         values = self._values(rows, columns)
         if self._table is not None:
-            return self._table[values]
+            return np.asarray(self._table[values])
         return self._to_grey(values, *self._range)
 
     def _to_grey(self, values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
@@ -163,8 +165,10 @@ class _Stretch:
         box = self._specimen
         rows = max(1, _BAND_PIXELS // max(1, box.width))
 
+        step = rows * max(1, -(-box.height * box.width // _RANGE_PIXELS))
+
         def bands() -> Iterator[npt.NDArray[Any]]:
-            for top in range(box.top, box.bottom, rows):
+            for top in range(box.top, box.bottom, step):
                 yield self._values(slice(top, min(top + rows, box.bottom)), box.columns)
 
         low, high = order_statistics(bands, (_TAIL, 1 - _TAIL))

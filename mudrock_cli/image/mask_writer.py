@@ -138,7 +138,8 @@ class MaskWriter:
             padded[: len(rows), :width] = rows
             pieces = np.split(padded, padded.shape[1] // _TILE, axis=1)
         for piece in pieces:
-            encoded = imagecodecs.zlib_encode(piece.tobytes(), level=_LEVEL)
+            # libdeflate: the same format as zlib, several times faster on phases
+            encoded = imagecodecs.deflate_encode(piece.tobytes(), level=_LEVEL)
             self._sizes.append(len(encoded))
             self._spool.write(encoded)
 

@@ -13,12 +13,13 @@ def order_statistics(
     """Return exact order statistics of an image that is seen band by band.
 
     Values become 32-bit keys of the same order; one pass counts their upper halves, a second
-    the lower halves inside the two bins that hold the ranks (a radix selection).
+    the lower halves inside the two bins that hold the ranks (a radix selection). Values of
+    16 bits need one pass only.
 
     Parameters
     ----------
     bands : callable
-        Returns a fresh iterator over the bands; called twice.
+        Returns a fresh iterator over the bands of one type; called once or twice.
     shares : tuple of float
         Ranks as shares 0..1 of the number of values.
 
@@ -31,10 +32,13 @@ def order_statistics(
     kind = np.dtype(np.uint16)
     for band in bands():
         kind = band.dtype
-        upper += np.bincount((_keys(band) >> 16).ravel(), minlength=1 << 16)
+        halves = band if kind == np.uint16 else _keys(band) >> 16
+        upper += np.bincount(halves.ravel(), minlength=1 << 16)
     ranks = [int(share * (int(upper.sum()) - 1)) for share in shares]
     ends = np.cumsum(upper)
     bins = [int(np.searchsorted(ends, rank, side="right")) for rank in ranks]
+    if kind == np.uint16:  # sixteen bits are done after one pass
+        return float(bins[0]), float(bins[1])
     lower = {chosen: np.zeros(1 << 16, np.int64) for chosen in bins}
     for band in bands():
         keys = _keys(band)

@@ -49,9 +49,14 @@ def plan_tiles(shape: tuple[int, int], tile: int, overlap: int, margin: int = 0)
         Pixels that neighbours share at least.
     margin : int
         Pixels that tiles reach over each edge of the image at least.
+
+    Raises
+    ------
+    ValueError
+        If the overlap or the margin is not smaller than the tile.
     """
-    if not 0 <= overlap < tile:
-        raise ValueError(f"tiles of {tile} cannot overlap by {overlap}")
+    if not (0 <= overlap < tile and 0 <= margin < tile):
+        raise ValueError(f"tiles of {tile} cannot overlap by {overlap} or reach out by {margin}")
     tops, lefts = (_starts(size, tile, overlap, margin) for size in shape)
     return TilePlan(shape, tile, tops, lefts)
 
@@ -146,7 +151,9 @@ def blend_tiles(
         last = number + 1 == len(plan.tops)
         done = top + plan.tile if last else plan.tops[number + 1]
         carried = sums[done - top :].copy()
-        yield slice(max(top, 0), min(done, height)), sums[max(0, -top) : min(done, height) - top]
+        if done > 0:  # else the next row of tiles begins in the margin too
+            rows = slice(max(top, 0), min(done, height))
+            yield rows, sums[rows.start - top : rows.stop - top]
 
 
 def _blend_row(
