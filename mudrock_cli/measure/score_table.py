@@ -1,11 +1,15 @@
 """Scores of many images by several methods as one table."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from mudrock_cli.errors import MudrockError
 from mudrock_cli.measure.columns import make_schema
 from mudrock_cli.measure.score_columns import SCORES
 from mudrock_cli.measure.scores import (
@@ -76,7 +80,7 @@ def _head(level: str, method: str, split: str | None, image: str | None, images:
     return {"level": level, "method": method, "split": split, "image": image, "images": images}
 
 
-def build_table(rows: Sequence[Values], facts: Mapping[str, Any]) -> pa.Table:
+def build_table(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> pa.Table:
     """Return the rows as an Arrow table of the one schema; NaN becomes null.
 
     Parameters
@@ -92,6 +96,27 @@ def build_table(rows: Sequence[Values], facts: Mapping[str, Any]) -> pa.Table:
         for column, field in zip(SCORES, schema, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def write_scores(path: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
+    """Write the rows as Parquet beside its place, and move the file there.
+
+    Raises
+    ------
+    MudrockError
+        If the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        pq.write_table(build_table(rows, facts), part, compression="zstd")
+        part.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MudrockError(
+            f"{path}: cannot be written ({reason})", "choose another --out"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _to_null(value: float | int | str | None) -> float | int | str | None:

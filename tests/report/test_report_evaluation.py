@@ -1,0 +1,86 @@
+"""The figure and the tables of an evaluation say what the rows say."""
+
+import re
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from rich.console import Console
+
+from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.measure.score_table import ImageScores, tabulate_scores
+from mudrock_cli.measure.scores import Values, score_mask
+from mudrock_cli.report import score_tables
+from mudrock_cli.report.evaluation import draw_evaluation
+
+
+def make_rows(methods: tuple[str, ...] = ("model", "authors"), images: int = 3) -> list[Values]:
+    rng = np.random.default_rng(0)
+    found = []
+    for image in range(images):
+        truth = np.zeros((40, 40), np.uint8)
+        truth[5:20, 5:20], truth[25:35, 25:35] = 1, 2 * (image > 0)
+        for method in methods:
+            prediction = truth.copy()
+            prediction[5 : 5 + int(rng.integers(1, 9)), :] = 1
+            masks = [PhaseMask.from_array("m", mask) for mask in (truth, prediction)]
+            scores = score_mask(*masks, tolerance=1, um_per_pixel=0.01)
+            found.append(ImageScores(method, f"image_{image}", None, scores))
+    return tabulate_scores(found)
+
+
+def render(table: object) -> str:
+    console = Console(width=80, highlight=False, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+def count_images(axes: Axes) -> float:
+    return sum(patch.get_height() for patch in axes.patches)
+
+
+def test_histograms_count_the_images_that_have_the_phase() -> None:
+    figure = draw_evaluation(make_rows())
+    silt, clay, pore, fractions, confusion, _ = figure.axes
+    assert (count_images(silt), count_images(clay), count_images(pore)) == (6, 6, 4)
+    assert len(fractions.lines) == 5
+    shares = [float(text.get_text()) for text in confusion.texts]
+    assert sum(shares[:3]) == pytest.approx(100, abs=0.2)
+
+
+def test_a_phase_that_no_image_has_leaves_an_empty_histogram() -> None:
+    figure = draw_evaluation(make_rows(images=1))
+    assert count_images(figure.axes[2]) == 0
+
+
+@pytest.mark.parametrize("methods", [("model",), ("model", "authors"), tuple("abcdefg")])
+def test_tables_fit_a_terminal(methods: tuple[str, ...]) -> None:
+    rows = make_rows((*methods, "a_folder_of_masks_with_a_long_name"))
+    for table in (
+        score_tables.draw_summary_table(rows),
+        score_tables.draw_image_table(rows),
+        score_tables.draw_confusion_table(rows, methods[0]),
+        score_tables.draw_object_table(rows),
+        score_tables.draw_quantity_table(rows),
+    ):
+        text = render(table)
+        assert max(map(len, text.splitlines())) <= 80
+        assert not re.search(r"[\d.]…", text)
+
+
+def test_summary_holds_the_numbers() -> None:
+    rows = make_rows()
+    text = render(score_tables.draw_summary_table(rows))
+    pooled = next(r for r in rows if r["level"] == "pooled" and r["method"] == "authors")
+    line = next(ln for ln in text.splitlines() if ln.startswith("authors") and "pixels" in ln)
+    keys = ("pixel_accuracy", "iou_silt", "iou_clay", "iou_pore", "iou_mean")
+    assert line.split()[-5:] == [f"{pooled[key]:.3f}" for key in keys]
+
+
+def test_many_images_are_cut_and_absences_told() -> None:
+    rows = make_rows(("model",), score_tables.MOST_IMAGES + 4)
+    assert "and 4 more" in render(score_tables.draw_image_table(rows))
+    assert score_tables.describe_absences(rows) == [
+        "model: 1 image has no pore in truth and prediction and no part in the mean over images"
+    ]
