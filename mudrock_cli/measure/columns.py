@@ -26,7 +26,8 @@ class Column:
     name : str
         Its name, ending in the unit.
     type : str
-        ``str``, ``category``, ``bool``, ``int``, ``uint``, ``float`` or ``floats`` (a list).
+        ``str``, ``category``, ``bool``, ``int``, ``uint``, ``float``, or a list: ``floats``,
+        ``strs``.
     unit : str
         Unit; ``1`` for counts, shares and ratios, empty for what is no number.
     meaning : str
@@ -64,6 +65,7 @@ _TYPES = {
     "uint": pa.uint32(),
     "float": pa.float64(),
     "floats": pa.list_(pa.float64()),
+    "strs": pa.list_(pa.string()),
 }
 
 

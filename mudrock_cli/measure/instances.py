@@ -70,6 +70,11 @@ def measure_instances(
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
+def read_phases(table: pa.Table, column: str) -> npt.NDArray[np.int32]:
+    """Return the column ``phase`` or ``counted_as`` of a new instance table as `Phase` numbers."""
+    return np.asarray(table[column].chunk(0).indices, np.int32)
+
+
 def _measure_sizes(labelling: Labelling, um: float, min_silt_um: float) -> dict[str, Any]:
     """Areas, diameters and classes."""
     objects = labelling.objects

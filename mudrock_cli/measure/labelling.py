@@ -15,6 +15,7 @@ from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.window import Box, Reader
 from mudrock_cli.measure.bands import label_runs, scan_band
+from mudrock_cli.measure.hull import Bools
 from mudrock_cli.measure.pieces import Band, Pieces, join_bands
 from mudrock_cli.measure.runs import Ints, Runs
 
@@ -67,22 +68,49 @@ class Labelling:
         ndarray of uint32, shape (rows, W)
             Labels; 0 is neither silt nor pore.
         """
+        for runs, label, _, rows in self._relabel(mask):
+            painted = np.zeros(rows * self.shape[1] + 1, np.int64)
+            left = runs.row * self.shape[1]
+            # Runs do not overlap: each begins with a step up to its label and ends with one down.
+            np.add.at(painted, left + runs.start, label)
+            np.subtract.at(painted, left + runs.end, label)
+            flat = np.cumsum(painted[:-1]).astype(np.uint32)
+            yield flat.reshape(rows, self.shape[1])
+
+    def locate(self, mask: PhaseMask, chosen: Bools) -> Iterator[tuple[Ints, Ints]]:
+        """Find the pixels of some objects, band by band from the top.
+
+        Parameters
+        ----------
+        mask : PhaseMask
+            The mask that was labelled.
+        chosen : ndarray of bool, shape (N,)
+            Which objects.
+
+        Yields
+        ------
+        rows, columns : ndarray of int64, shape (K,)
+            Their pixels in a band.
+        """
+        kept = np.concatenate([[False], chosen])
+        for runs, label, top, _ in self._relabel(mask):
+            here = np.flatnonzero(kept[label])
+            length = runs.end[here] - runs.start[here]
+            skipped = np.cumsum(length) - length
+            columns = np.arange(length.sum()) + np.repeat(runs.start[here] - skipped, length)
+            yield np.repeat(top + runs.row[here], length), columns
+
+    def _relabel(self, mask: PhaseMask) -> Iterator[tuple[Runs, Ints, int, int]]:
+        """Yield the runs of each band, their labels (0 for VOID), its first row and its rows."""
         tops = range(0, self.shape[0], self.band_rows)
         for top, number in zip(tops, self.numbers, strict=True):
             rows = min(self.band_rows, self.shape[0] - top)
             # The look below joins runs as in the first pass, so that pieces are numbered alike.
             runs = Runs.find(_read_band(mask, top, rows))
-            piece = label_runs(runs)[1]
-            label = number[piece] + 1
+            label = number[label_runs(runs)[1]] + 1
             label[runs.phase == Phase.VOID] = 0
             own = int(np.searchsorted(runs.row, rows))
-            painted = np.zeros(rows * self.shape[1] + 1, np.int64)
-            left = runs.row[:own] * self.shape[1]
-            # Runs do not overlap: each begins with a step up to its label and ends with one down.
-            np.add.at(painted, left + runs.start[:own], label[:own])
-            np.subtract.at(painted, left + runs.end[:own], label[:own])
-            flat = np.cumsum(painted[:-1]).astype(np.uint32)
-            yield flat.reshape(rows, self.shape[1])
+            yield runs[:own], label[:own], top, rows
 
 
 def label_mask(

@@ -34,6 +34,10 @@ class Runs:
     def __len__(self) -> int:
         return len(self.row)
 
+    def __getitem__(self, index: slice) -> Self:
+        parts = self.row[index], self.start[index], self.end[index], self.phase[index]
+        return type(self)(*parts, self.width)
+
     @classmethod
     def find(cls, phases: npt.NDArray[np.uint8]) -> Self:
         """Cut an image into runs.

@@ -1,0 +1,143 @@
+"""Measuring one mask: from the file to its instances, its sample and its row of the summary."""
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.window import Reader
+from mudrock_cli.measure.field import CellCounter, measure_texture, read_windows
+from mudrock_cli.measure.field_summary import describe_field
+from mudrock_cli.measure.instances import measure_instances, read_phases
+from mudrock_cli.measure.labelling import label_mask
+from mudrock_cli.measure.sample import Sample, take_sample
+from mudrock_cli.measure.summary import summarise
+
+NEAR_LIMIT = 0.1
+"""More of the pore area than this near the limit of resolution is worth a warning."""
+
+
+@dataclass(frozen=True)
+class MeasuredImage:
+    """All that is measured of one mask.
+
+    Parameters
+    ----------
+    instances : pyarrow.Table
+        A row per silt grain or pore.
+    sample : Sample
+        What it gives to groups.
+    figures : dict
+        The columns of its summary that a group of images has too.
+    row : dict
+        Its row of the summary, by column.
+    warnings : dict of str to str
+        What to know before its figures are used: kind, and the matter in words.
+    """
+
+    instances: pa.Table
+    sample: Sample
+    figures: dict[str, Any]
+    row: dict[str, Any]
+    warnings: dict[str, str]
+
+
+def measure_image(
+    name: str,
+    mask: PhaseMask,
+    pixel_size: PixelSize,
+    min_silt_um: float,
+    layers: Mapping[str, Reader] | None = None,
+    advance: Callable[[int, int], None] | None = None,
+) -> MeasuredImage:
+    """Measure a mask.
+
+    Parameters
+    ----------
+    name : str
+        What the image is called in the tables.
+    mask : PhaseMask
+        The mask.
+    pixel_size : PixelSize
+        Side of its pixels.
+    min_silt_um : float
+        Silt regions up to this ECD count as clay, µm.
+    layers : mapping of str to reader, optional
+        ``grey`` and ``confidence``, 0 to 255, of the mask's shape.
+    advance : callable, optional
+        ``advance(done, total)`` is called as rows are done.
+
+    Raises
+    ------
+    MudrockError
+        If the mask cannot be read, holds values that are no phase, or no specimen at all.
+    """
+    cells = CellCounter(mask.shape)
+
+    def observe(top: int, phases: npt.NDArray[np.uint8]) -> None:
+        cells.add(top, phases)
+        if advance is not None:
+            advance(top + len(phases), mask.shape[0])
+
+    # Transforms and distance maps let go of Python's lock: they run beside everything else.
+    with ThreadPoolExecutor(1) as beside:
+        texture = beside.submit(measure_texture, read_windows(mask))
+        labelling = label_mask(mask, layers=layers, observe=observe)
+        if labelling.specimen is None:
+            raise MudrockError(
+                f"{mask.path or mask.name}: no specimen in it, all pixels are void",
+                "segment the image again, or leave it out",
+            )
+        scales = {"confidence": 255.0}
+        instances = measure_instances(name, labelling, pixel_size, min_silt_um, scales)
+        small = read_phases(instances, "counted_as") == Phase.CLAY
+        for rows, columns in labelling.locate(mask, small) if small.any() else ():
+            cells.add_small_silt(rows, columns)
+        sample = take_sample(instances, cells, pixel_size, labelling.specimen)
+        figures = summarise([sample], min_silt_um)
+        row = figures | describe_field(sample, texture.result())
+    warnings = find_warnings(row)
+    row |= {
+        "scope": "image",
+        "image": name,
+        "height_px": mask.shape[0],
+        "width_px": mask.shape[1],
+        "warnings": list(warnings.values()),
+        "provenance": json.dumps(dict(mask.provenance), sort_keys=True, ensure_ascii=False),
+    }
+    return MeasuredImage(instances, sample, figures, row, warnings)
+
+
+def find_warnings(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return what to know before the figures of an image are used: kind, and it in words."""
+    if row["pores"] + row["silt_grains"] + row["small_silt_regions"] == 0:
+        return {"nothing": "there is neither silt nor pore in the mask"}
+    found = {}
+    for word, things, count in (("silt", "silt grains", "silt_grains"), ("pore", "pores", "pores")):
+        if row[count] and row[f"{word}_correction_unstable"]:
+            number = row[f"{word}_effective_number"]
+            found[f"correction of {things} for the frame"] = (
+                f"sizes of {things} corrected for the frame rest on {number:.0f} whole {things}"
+                if number
+                else f"no {things} lie whole in the frame, so sizes cannot be corrected for it"
+            )
+        if row[count] and row[f"{word}_window_um"] is None:
+            share = "porosity" if word == "pore" else "silt fraction"
+            found[f"{share} not representative"] = (
+                f"{share} varies by over 10 % between windows of any size in this field"
+            )
+    near = row["pore_area_near_limit"]
+    if near > NEAR_LIMIT:
+        found["pores near the resolution limit"] = (
+            f"{near:.0%} of the pore area is in pores near the resolution limit"
+        )
+    return found

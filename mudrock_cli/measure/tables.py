@@ -1,0 +1,170 @@
+"""Writing and reading the tables that users keep: ``report.parquet``, ``report.summary.parquet``.
+
+A table is written beside its place and moved there when it is whole.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mudrock_cli import __version__
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.measure.columns import Column, check_schema, make_schema
+from mudrock_cli.measure.instance_columns import INSTANCES
+from mudrock_cli.measure.summary_columns import SUMMARY
+
+_GROUP_ROWS = 1 << 17
+"""Rows of a row group: few images together, a large one in several."""
+
+_COLUMNS: dict[str, tuple[Column, ...]] = {"instances": INSTANCES, "summary": SUMMARY}
+
+
+def summary_path(report: Path) -> Path:
+    """Return where the summary that goes with an instance table stands."""
+    return report.with_name(f"{report.name.removesuffix('.parquet')}.summary.parquet")
+
+
+class ReportWriter:
+    """Writes both tables of a report; they appear together, whole, or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Of the instance table, ending in ``.parquet``; an earlier report is replaced.
+    options : mapping
+        How the tables are made; values that JSON can hold.
+
+    Raises
+    ------
+    MudrockError
+        If the tables cannot be written there.
+    """
+
+    def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
+        facts = {"software": "mudrock", "version": __version__, "options": dict(options)}
+        self._schemas = {
+            kind: make_schema(columns, kind, facts) for kind, columns in _COLUMNS.items()
+        }
+        self._places = {"instances": path, "summary": summary_path(path)}
+        self._parts = {
+            kind: place.with_name(f".{place.name}.{os.getpid()}.part")
+            for kind, place in self._places.items()
+        }
+        self._pending: list[pa.Table] = []
+        self._rows: list[dict[str, Any]] = []
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = self._open("instances")
+        except OSError as error:
+            raise self._refuse(error) from error
+
+    def add_instances(self, table: pa.Table) -> None:
+        """Take in the instances of one image."""
+        self._pending.append(table)
+        if sum(part.num_rows for part in self._pending) >= _GROUP_ROWS:
+            self._flush()
+
+    def add_summary(self, row: Mapping[str, Any]) -> None:
+        """Take in a row of the summary; columns that it lacks become null."""
+        self._rows.append(dict(row))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self._finish()
+        except OSError as trouble:
+            raise self._refuse(trouble) from trouble
+        finally:
+            self._writer.close()
+            for part in self._parts.values():
+                part.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        self._flush()
+        self._writer.close()
+        with self._open("summary") as writer:
+            writer.write_table(tabulate(self._rows, SUMMARY, self._schemas["summary"]))
+        for kind, place in self._places.items():
+            self._parts[kind].replace(place)
+
+    def _flush(self) -> None:
+        tables = [table.replace_schema_metadata(None) for table in self._pending]
+        self._pending = []
+        if tables:
+            joined = pa.concat_tables(tables).cast(self._schemas["instances"])
+            self._writer.write_table(joined, row_group_size=_GROUP_ROWS)
+
+    def _open(self, kind: str) -> pq.ParquetWriter:
+        return pq.ParquetWriter(self._parts[kind], self._schemas[kind], compression="zstd")
+
+    def _refuse(self, error: OSError) -> MudrockError:
+        reason = error.strerror or str(error)
+        return MudrockError(
+            f"{self._places['instances']}: cannot be written ({reason})",
+            "choose another --out, or free the disk",
+        )
+
+
+def tabulate(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], schema: pa.Schema
+) -> pa.Table:
+    """Return rows as a table; what is missing or NaN becomes null."""
+    rows = list(rows)
+    arrays = [
+        pa.array([_to_value(row.get(column.name)) for row in rows], column.to_field().type)
+        for column in columns
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _to_value(value: Any) -> Any:
+    """Return a value as Arrow takes it, without NaN."""
+    if isinstance(value, np.ndarray):
+        return [_to_value(item) for item in value.tolist()]
+    return None if isinstance(value, float) and value != value else value
+
+
+def read_table(path: Path, kind: str) -> tuple[pa.Table, dict[str, Any]]:
+    """Read a table of a report.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : {"instances", "summary"}
+        Which table it should be.
+
+    Returns
+    -------
+    table : pyarrow.Table
+        The table.
+    facts : dict
+        What stands under ``mudrock`` in its metadata: software, version, options.
+
+    Raises
+    ------
+    MudrockError
+        If it cannot be read, is another table, or another version of the schema.
+    """
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise MudrockError(
+            f"{path}: no Parquet table ({reason})", "make it anew with mudrock stats"
+        ) from error
+    return table, check_schema(table.schema, _COLUMNS[kind], kind, str(path))
