@@ -22,6 +22,8 @@ _FILLED_COLUMNS = 0.1
 _CHUNK = 64
 _SAMPLED_COLUMNS = 2048
 _LOSSY_LEVELS = 4
+_LOSSY_ROWS = 24
+"""JPEG scatters the ground in three rows of its blocks where letters stand."""
 
 
 def find_specimen(
@@ -64,7 +66,7 @@ class _Rows:
         self._levels = levels
         self._shape = shape
         self._step = max(1, shape[1] // _SAMPLED_COLUMNS)
-        self._lossy = lossy
+        self.lossy = lossy
 
     def read(self, top: int, bottom: int) -> npt.NDArray[np.float64]:
         """Return some columns of rows `top` to `bottom`."""
@@ -75,7 +77,7 @@ class _Rows:
         self, rows: npt.NDArray[np.float64], grey: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.bool_]:
         """Return which pixels are of the grey of their row."""
-        margin = _LOSSY_LEVELS if self._lossy else 0
+        margin = _LOSSY_LEVELS if self.lossy else 0
         return np.abs(rows - grey[:, None]) <= margin
 
     def flatness(
@@ -102,7 +104,8 @@ def _claimed_rows(told: Facts, shape: tuple[int, int]) -> int:
 def _find_bar(rows: _Rows, height: int, *, upward: bool) -> int:
     """Return the rows that a bar at the bottom (`upward`) or top takes; 0 when there is none."""
     limit = int(_TALLEST * height)
-    gap = max(3, height // 100)  # rows of specimen beyond the bar, or of dense lettering in it
+    beyond = max(3, height // 100)  # rows of specimen between the bar and the edge
+    gap = max(beyond, _LOSSY_ROWS if rows.lossy else 0)  # rows of dense lettering in the bar
     shares: npt.NDArray[np.float64] = np.empty(0)
     while len(shares) < limit:
         done, step = len(shares), min(_CHUNK, limit - len(shares))
@@ -116,7 +119,7 @@ def _find_bar(rows: _Rows, height: int, *, upward: bool) -> int:
     flat = np.flatnonzero(shares >= _BAR_ROW)
     steps = np.diff(flat, prepend=-1)
     flat = flat[np.cumsum(steps > gap + 1) == 0]
-    if flat.size < _LOWEST_ROWS:
+    if flat.size < _LOWEST_ROWS or flat[0] > beyond:
         return 0
     first, bar = int(flat[0]), int(flat[-1]) + 1
     block = slice(height - bar, height - first) if upward else slice(first, bar)

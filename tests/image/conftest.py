@@ -27,12 +27,13 @@ def phases() -> npt.NDArray[np.uint8]:
 
 @pytest.fixture
 def lettered_bar() -> Callable[..., npt.NDArray[np.uint8]]:
-    """A maker of data bars: one grey, a bright line of text-like dashes."""
+    """A maker of data bars: one grey, a line of bright blocks as large as the strokes of letters."""
 
     def make(rows: int, columns: int, ground: int = 10) -> npt.NDArray[np.uint8]:
         bar = np.full((rows, columns), ground, np.uint8)
-        glyphs = np.random.default_rng(3).random((rows // 3, columns)) < 0.3
-        bar[rows // 3 : rows // 3 + len(glyphs)][glyphs] = 255
+        strokes = np.random.default_rng(3).random((-(-rows // 9), columns // 3)) < 0.25
+        glyphs = strokes.repeat(3, 0).repeat(3, 1)[: rows // 3]
+        bar[rows // 3 : rows // 3 + len(glyphs), : glyphs.shape[1]][glyphs] = 255
         bar[:, columns // 10] = 255
         return bar
 
