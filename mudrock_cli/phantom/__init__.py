@@ -1,6 +1,7 @@
 """Synthetic micrographs with exact truth: geometry first, then how an SEM sees it."""
 
+from mudrock_cli.phantom.ellipses import make_ellipses
 from mudrock_cli.phantom.spec import PhantomSpec, random_spec
 from mudrock_cli.phantom.synthesis import Phantom, make_patch, make_phantom
 
-__all__ = ["Phantom", "PhantomSpec", "make_patch", "make_phantom", "random_spec"]
+__all__ = ["Phantom", "PhantomSpec", "make_ellipses", "make_patch", "make_phantom", "random_spec"]

@@ -42,7 +42,8 @@ class Fabric:
         outside = np.ones(cells, np.uint8)
         for outline in silt:
             cv2.fillPoly(outside, [np.rint((outline + self.margin) / _CELL).astype(np.int32)], 0)
-        self.distance = cv2.distanceTransform(outside, cv2.DIST_L2, 3) * _CELL
+        reach = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
+        self.distance = np.minimum(reach, max(cells)) * _CELL  # without silt it is infinite
         wavy = smooth_noise(rng, cells, 1.5 * per_um / _CELL) * 0.5 * (1.3 - spec.fabric)
         bedding = np.deg2rad(spec.bedding_degrees) + wavy
         smooth = cv2.GaussianBlur(self.distance, (0, 0), 4)

@@ -21,7 +21,8 @@ from mudrock_cli.phantom.spec import PhantomSpec
 _SHIFT = 4  # fractional bits of the vertices that cv2.fillPoly takes
 RECESS = 0.2
 """Depth up to which a particle belongs to the surface: sunk a little, darker, no pore."""
-_RECESSED_SHARE = 0.13  # of the matrix area
+_HOLE_SHARE = 0.6  # of the pores' area at most; the rest lies between particles
+_RECESSED_SHARE = 0.16  # of the matrix area
 MIN_SILT_UM = 2.0
 """Equivalent-circle diameter from which a grain is silt (Bihani et al. 2022)."""
 
@@ -93,16 +94,18 @@ def _find_depth(
     """Cut the ranks such that `matrix_porosity` of the area outside silt is pore."""
     n = kind.size
     shown = np.bincount(front.ravel(), minlength=n + 1)
-    silt = np.append(kind == SILT, False)
-    solid = np.append(kind != HOLE, False) & ~silt
-    matrix = front.size - int(shown[silt].sum())
-    filled = np.cumsum(np.where(solid, shown, 0)) / max(matrix, 1)
+    silt, hole = np.append(kind == SILT, False), np.append(kind == HOLE, False)
+    matrix = max(front.size - int(shown[silt].sum()), 1)
+    # slits and pits beyond their share are shallow grooves, or they would exceed a small porosity
+    deep = hole & (np.cumsum(np.where(hole, shown, 0)) <= _HOLE_SHARE * matrix_porosity * matrix)
+    deep[n] = True
+    filled = np.cumsum(np.where(~silt & ~deep, shown, 0)) / matrix
     top = 1 - matrix_porosity
     recessed, pore = np.minimum(np.searchsorted(filled, (top - _RECESSED_SHARE, top)) + 1, n)
     depth = np.zeros(n + 1, np.float32)
     depth[recessed:pore] = np.linspace(0.01, RECESS, pore - recessed)
     depth[pore:] = np.linspace(RECESS + 0.02, 1, n + 1 - pore)
-    holes = np.flatnonzero(kind == HOLE)
-    depth[holes] = np.maximum(depth[holes], 0.7)
+    depth[hole] = np.maximum(depth[hole], RECESS)
+    depth[deep] = np.maximum(depth[deep], 0.7)
     depth[silt] = 0
     return depth

@@ -75,7 +75,7 @@ def draw_grains(
 def draw_laths(
     rng: np.random.Generator, length: Floats, thickness: Floats, ragged: float
 ) -> Floats:
-    """Platelets cut edge-on: bent, tapering strips with ragged ends, 30 vertices each.
+    """Platelets cut edge-on: bent, tapering strips with ragged ends, 40 vertices each.
 
     Parameters
     ----------
@@ -84,12 +84,12 @@ def draw_laths(
     ragged : float
         Roughness of the long sides relative to the thickness.
     """
-    n, side = length.size, 15
+    n, side = length.size, 20
     s = np.linspace(-1, 1, side)[None, :]
     blunt = np.exp(rng.uniform(np.log(1.6), np.log(14), (n, 1)))
     half = thickness[:, None] / 2 * (1 - np.abs(s) ** blunt) ** 0.6
     half = half * (1 + rng.uniform(-0.45, 0.45, (n, 1)) * s)
-    bend = rng.normal(0, 0.045, (n, 1)) * length[:, None] * (s**2 - 1 / 3)
+    bend = rng.standard_t(3, (n, 1)) * 0.035 * length[:, None] * (s**2 - 1 / 3)
     bend += rng.normal(0, 0.02, (n, 1)) * length[:, None] * (s**3 - 0.6 * s)
     skew = rng.uniform(-1.2, 1.2, (n, 1)) * half
     x = s * length[:, None] / 2

@@ -78,24 +78,26 @@ def _draw_silt(
 
     A grain stays if it brings the share of silt in the window nearer to the wanted one.
     """
-    cell, median = 8, spec.silt_ecd_um * per_um
+    median = spec.silt_ecd_um * per_um
+    cell = max(int(median / 90), 1)  # coarse enough to be fast, fine against a grain
     largest = min(3.2 * median, 12 * per_um)
     margin = largest / 2
     box = np.array([shape[1] + 2 * margin, shape[0] + 2 * margin])
-    tries = 30 + int(8 * spec.silt_fraction * box.prod() / median**2)
+    tries = 30 + int(20 * spec.silt_fraction * box.prod() / median**2)
     ecd = np.minimum(median * np.exp(rng.normal(0, spec.silt_spread, tries)), largest)
     centre = rng.uniform(-margin, box - margin, (tries, 2))
     grains = place(draw_grains(rng, ecd, 200, 1.7, 0.04), np.zeros(tries), centre)
     taken = np.zeros((int(box[1] / cell) + 1, int(box[0] / cell) + 1), np.uint8)
     top = int(margin / cell)
-    window = np.s_[top : top + shape[0] // cell, top : top + shape[1] // cell]
+    window = np.s_[top : top + shape[0] // cell + 1, top : top + shape[1] // cell + 1]
+    overlap = 0.03 + spec.silt_fraction**2  # a dense packing cannot avoid it
     share, kept = 0.0, []
     for i in range(tries if spec.silt_fraction > 0 else 0):
         grain = np.zeros_like(taken)
         cv2.fillPoly(grain, [np.rint((grains[i] + margin) / cell).astype(np.int32)], 1)
-        more = share + float(grain[window].mean())
+        more = float((taken | grain)[window].mean())
         nearer = abs(more - spec.silt_fraction) <= abs(share - spec.silt_fraction)
-        if nearer and (grain & taken).sum() <= 0.03 * grain.sum():
+        if nearer and (grain & taken).sum() <= overlap * grain.sum():
             taken |= grain
             share = more
             kept.append(i)
@@ -162,8 +164,8 @@ def _add_flats(
     pits = place(draw_grains(rng, sizes, 10, 3.0, 0.1), np.zeros(pitted.size), spots)
     pile.add(pits, HOLE, ranks[pitted] - 1e-9)
     pile.add(outlines[outside], FLAT, ranks[outside])
-    gap = outside & (rng.uniform(size=n) < spec.slit_share)
-    shift = rng.normal(0, 0.02 * fabric.per_um, (int(gap.sum()), 1, 2))
+    gap = outside & (rng.uniform(size=n) < 0.4 * spec.slit_share)
+    shift = rng.normal(0, 0.025 * fabric.per_um, (int(gap.sum()), 1, 2))
     pile.add(outlines[gap] + shift, HOLE, ranks[gap] + 1e-9)
 
 
@@ -187,10 +189,13 @@ def _add_laths(
     step = place_in * thick_px * 1.4 * rng.uniform(0.7, 1.3, n)
     slide = (place_in > 0) * length * rng.uniform(-0.3, 0.3, n)
     centre = start + across * step[:, None] + along * slide[:, None]
-    outlines = place(draw_laths(rng, length, thickness, 0.07), angle, centre)
+    outlines = place(draw_laths(rng, length, thickness, 0.08), angle, centre)
     ranks = fabric.ranks(start)[packet] + rng.uniform(0, 0.05, n)
     outside = fabric.at(fabric.distance, centre) > 0
     pile.add(outlines[outside], LATH, ranks[outside])
     slit = outside & (rng.uniform(size=n) < spec.slit_share)
-    gap = rng.choice([-1, 1], n) * rng.gamma(1.5, 0.015 * per_um, n)
-    pile.add(outlines[slit] + (across * gap[:, None])[slit][:, None], HOLE, ranks[slit] + 1e-9)
+    gap = rng.gamma(2.0, 0.035 * per_um, n)
+    aside = rng.choice([-0.48, 0.48], n) * thickness
+    lens_at = centre + across * aside[:, None] + along * (rng.normal(0, 0.15, n) * length)[:, None]
+    lenses = draw_laths(rng, length * rng.uniform(0.3, 0.8, n), gap, 0.07)
+    pile.add(place(lenses, angle, lens_at)[slit], HOLE, ranks[slit] + 1e-9)

@@ -46,9 +46,13 @@ def _paint_particles(rng: np.random.Generator, spec: PhantomSpec, packing: Packi
     front, kind, depth = packing.front, np.append(packing.particles.kind, HOLE), packing.depth
     n = depth.size
     base = spec.brightness + rng.normal(0, 6, n)
-    base += np.where(kind == SILT, rng.normal(-12, 6, n), 0) + np.where(kind == PYRITE, 65, 0)
+    base += np.where(kind == SILT, rng.normal(spec.silt_grey, 6, n), 0) + np.where(
+        kind == PYRITE, 65, 0
+    )
     dark = np.clip(0.5 + 0.6 * (1 - np.exp(-2 * depth)) + rng.normal(0, 0.10, n), 0.3, 1.1)
-    dark = np.where(depth > RECESS, dark, np.abs(rng.normal(0, 0.22, n)) * (depth > 0))
+    dark = np.where(
+        depth > RECESS, dark, np.minimum(np.abs(rng.normal(0, 0.36, n)), 0.6) * (depth > 0)
+    )
     grey = (base - dark * spec.contrast).astype(np.float32)
     slope = np.where(depth > 0, 0.5, np.where(kind == SILT, 0.03, 0.12))
     tilt = slope * rng.normal(0, 1, (2, n))
@@ -69,9 +73,9 @@ def _light_edges(rng: np.random.Generator, spec: PhantomSpec, packing: Packing) 
     below = np.where(depth > RECESS, -1 - 0.5 * depth, -3 * depth)
     height = np.where(depth > RECESS, below, below + step * rng.normal(0, 1, depth.size))
     relief = height.astype(np.float32)[front]
-    relief -= _grooves(rng, front, depth.size)
+    relief -= _grooves(rng, packing)
     fine, broad = cv2.GaussianBlur(relief, (0, 0), 2.2), cv2.GaussianBlur(relief, (0, 0), 7)
-    rim = np.where(depth > RECESS, 0.12, rng.gamma(6, 1 / 6, depth.size)).astype(np.float32)[front]
+    rim = np.where(depth > RECESS, -0.12, rng.gamma(6, 1 / 6, depth.size)).astype(np.float32)[front]
     edges = rim * (1.2 * (relief - fine) + 0.8 * (relief - broad))
     azimuth = rng.uniform(0, 2 * np.pi)
     towards = np.cos(azimuth) * cv2.Sobel(fine, -1, 1, 0) + np.sin(azimuth) * cv2.Sobel(
@@ -95,17 +99,19 @@ def _glow(packing: Packing) -> Grey:
 
 def _defocus_floors(grey: Grey, pores: Grey) -> Grey:
     """Blur what lies in the pores, without the surface bleeding into it."""
-    floor = cv2.GaussianBlur(grey * pores, (0, 0), 3.5)
-    floor /= np.maximum(cv2.GaussianBlur(pores, (0, 0), 3.5), 1e-3)
-    return np.asarray(np.where(pores > 0, 0.7 * floor + 0.3 * grey, grey))
+    floor = cv2.GaussianBlur(grey * pores, (0, 0), 4.5)
+    floor /= np.maximum(cv2.GaussianBlur(pores, (0, 0), 4.5), 1e-3)
+    return np.asarray(np.where(pores > 0, 0.75 * floor + 0.25 * grey, grey))
 
 
-def _grooves(rng: np.random.Generator, front: npt.NDArray[np.int32], n: int) -> Grey:
-    """Depth of the thin grooves along contacts, as pronounced as the upper particle has it."""
+def _grooves(rng: np.random.Generator, packing: Packing) -> Grey:
+    """Depth of the thin grooves where surface particles touch, each upper one with its own."""
+    front, depth = packing.front, packing.depth
+    solid = (depth <= RECESS)[front]
     contact = np.zeros(front.shape, bool)
-    contact[:, 1:] |= front[:, 1:] != front[:, :-1]
-    contact[1:] |= front[1:] != front[:-1]
-    pronounced = rng.gamma(1.0, 0.35, n).astype(np.float32)
+    contact[:, 1:] |= (front[:, 1:] != front[:, :-1]) & solid[:, 1:] & solid[:, :-1]
+    contact[1:] |= (front[1:] != front[:-1]) & solid[1:] & solid[:-1]
+    pronounced = np.minimum(rng.gamma(0.7, 0.4, depth.size), 0.7).astype(np.float32)
     return np.asarray(np.where(contact, pronounced[front], np.float32(0)))
 
 

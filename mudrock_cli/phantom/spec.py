@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mudrock_cli.errors import MudrockError
+
 
 @dataclass(frozen=True)
 class PhantomSpec:
@@ -36,10 +38,15 @@ class PhantomSpec:
     curtaining, charging, shading, tile_steps : float
         Amplitudes of milling streaks, horizontal charging tails, uneven illumination and brightness
         steps between the tiles of a mosaic.
-    brightness : float
-        Mean grey of the polished clay.
+    brightness, silt_grey : float
+        Mean grey of the polished clay, and how much brighter silt is.
     jpeg_quality : int
         Quality of a lossy compression that the picture went through, 0 for none.
+
+    Raises
+    ------
+    MudrockError
+        If a share is none.
     """
 
     silt_fraction: float = 0.15
@@ -47,7 +54,7 @@ class PhantomSpec:
     silt_ecd_um: float = 3.6
     silt_spread: float = 0.45
     plate_length_um: float = 1.1
-    plate_thickness_um: float = 0.15
+    plate_thickness_um: float = 0.13
     plate_spread: float = 0.6
     flat_share: float = 0.25
     fabric: float = 0.7
@@ -55,17 +62,24 @@ class PhantomSpec:
     slit_share: float = 0.4
     patchiness: float = 0.5
     contrast: float = 100.0
-    edge: float = 45.0
+    edge: float = 60.0
     relief: float = 12.0
-    noise: float = 5.0
+    noise: float = 4.5
     texture: float = 4.0
-    blur_px: float = 1.3
+    blur_px: float = 0.95
     curtaining: float = 4.0
     charging: float = 2.0
     shading: float = 6.0
     tile_steps: float = 0.0
     brightness: float = 150.0
+    silt_grey: float = -12.0
     jpeg_quality: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("silt_fraction", "porosity", "flat_share", "fabric", "slit_share"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1 or (name == "silt_fraction" and share > 0.95):
+                raise MudrockError(f"a phantom cannot have {name} {share}", "take 0 to 0.95")
 
 
 def random_spec(rng: np.random.Generator) -> PhantomSpec:
@@ -101,15 +115,16 @@ def random_spec(rng: np.random.Generator) -> PhantomSpec:
     return replace(
         rock,
         contrast=uniform(70.0, 125.0),
-        edge=uniform(20.0, 65.0),
+        edge=uniform(25.0, 90.0),
         relief=uniform(4.0, 20.0),
         noise=uniform(2.0, 9.0),
         texture=uniform(1.0, 8.0),
-        blur_px=uniform(0.7, 2.0),
+        blur_px=uniform(0.4, 1.8),
         curtaining=float(rng.gamma(0.8, 5.0)),
         charging=float(rng.gamma(0.8, 3.0)),
         shading=uniform(0.0, 12.0),
         tile_steps=float(rng.choice([0.0, 6.0, 12.0])),
         brightness=uniform(105.0, 170.0),
+        silt_grey=uniform(-28.0, 3.0),
         jpeg_quality=int(rng.choice([0, 60, 75, 90])),
     )

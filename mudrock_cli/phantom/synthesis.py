@@ -1,5 +1,6 @@
 """Synthetic micrographs with exact truth."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -10,8 +11,8 @@ import numpy.typing as npt
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.phantom.geometry import pack
-from mudrock_cli.phantom.sem import see
 from mudrock_cli.phantom.labels import label_like_workflow
+from mudrock_cli.phantom.sem import see
 from mudrock_cli.phantom.spec import PhantomSpec, random_spec
 
 
@@ -82,7 +83,11 @@ def make_phantom(
 
 
 def make_patch(
-    rng: np.random.Generator, size: int = 512, pixel_size_nm: float = 10.0
+    rng: np.random.Generator,
+    size: int = 512,
+    pixel_size_nm: float = 10.0,
+    *,
+    enlarged_share: float = 0.5,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Make one training example of a random rock under a random microscope.
 
@@ -94,6 +99,9 @@ def make_patch(
         Side of the patch in pixels.
     pixel_size_nm : float
         Nanometres per pixel.
+    enlarged_share : float
+        Share of examples made 6/5 coarser and enlarged by repeating rows and columns, as published
+        micrographs often are.
 
     Returns
     -------
@@ -103,5 +111,10 @@ def make_patch(
     """
     # a patch sees one spot of a rock: anything from no silt to nearly all of it
     spec = replace(random_spec(rng), silt_fraction=min(float(rng.beta(0.6, 1.8)), 0.95))
-    phantom = make_phantom(int(rng.integers(2**32)), (size, size), pixel_size_nm, spec=spec)
-    return phantom.grey, label_like_workflow(phantom.phases, pixel_size_nm)
+    factor = 1.2 if rng.uniform() < enlarged_share else 1.0
+    drawn, nm = math.ceil(size / factor), pixel_size_nm * factor
+    phantom = make_phantom(int(rng.integers(2**32)), (drawn, drawn), nm, spec=spec)
+    level = spec.brightness - 0.33 * spec.contrast
+    labels = label_like_workflow(phantom.phases, phantom.grey, nm, pore_level=level)
+    source = (np.arange(size) / factor).astype(int)
+    return phantom.grey[np.ix_(source, source)], labels[np.ix_(source, source)]
