@@ -1,0 +1,1 @@
+"""The network: described by a recipe, trained, kept as a folder, run on micrographs."""

@@ -54,7 +54,7 @@ def encode(
     name : {"mobilenetv2", "resnet50", "resnet101"}
         Which classification network.
     image : KerasTensor, shape (N, H, W, 3)
-        Grey in −1..1, three times; H and W are multiples of 32.
+        Grey in −1..1, three times.
     output_stride : {8, 16, 32}
         Ratio of input to deepest feature resolution.
     batch_norm_decay : float
@@ -167,7 +167,9 @@ def _inverted_residual(
         x = layers.ReLU(6.0, name=f"{name}_expand_relu")(x)
     widened = x
     if stride > 1:
-        x = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)
+        # As keras.applications pads: an even side on its end only, an odd one on both.
+        pads = tuple((size % 2, 1) for size in x.shape[1:3])
+        x = layers.ZeroPadding2D(pads, name=f"{name}_pad")(x)
     x = layers.DepthwiseConv2D(
         3,
         strides=stride,

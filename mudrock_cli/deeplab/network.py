@@ -3,8 +3,13 @@
 import keras
 from keras import layers
 
+from mudrock_cli.deeplab.blocks import conv_bn_relu, resize_like
 from mudrock_cli.deeplab.encoders import encode
 from mudrock_cli.deeplab.recipe import NetworkRecipe
+from mudrock_cli.deeplab.unet import decode_unet
+from mudrock_cli.deeplab.weights import load_weights, save_weights
+
+__all__ = ["PHASES", "build_network", "load_weights", "save_weights"]
 
 PHASES = 3
 
@@ -17,8 +22,7 @@ def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model
     recipe : NetworkRecipe
         Encoder, output stride and widths.
     height, width : int
-        Tile in pixels. Odd sizes are padded to the next multiple of 32 by reflection, and the
-        logits cropped back.
+        Tile in pixels; any size, for DeepLab at best a multiple of 32.
 
     Returns
     -------
@@ -29,9 +33,13 @@ def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model
     grey = keras.Input((height, width, 1), name="grey")
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(grey)
     x = layers.Concatenate(name="grey_as_rgb")([x, x, x])  # H × W × 3: as ImageNet weights expect
-    logits = _deeplab(x, recipe)
+    y = decode_unet(x, recipe) if recipe.architecture == "unet" else _deeplab(x, recipe)
+    if recipe.dropout:
+        y = layers.SpatialDropout2D(recipe.dropout, name="dropout")(y)
+    y = layers.Conv2D(PHASES, 1, name="phase_scores")(y)
+    logits = resize_like(y, x, name="phase_scores_up")  # H × W × 3
     logits = layers.Activation("linear", dtype="float32", name="logits")(logits)
-    return keras.Model(grey, logits, name=f"deeplab_{recipe.encoder}")
+    return keras.Model(grey, logits, name=f"{recipe.architecture}_{recipe.encoder}")
 
 
 def _deeplab(x: keras.KerasTensor, recipe: NetworkRecipe) -> keras.KerasTensor:
@@ -40,86 +48,50 @@ def _deeplab(x: keras.KerasTensor, recipe: NetworkRecipe) -> keras.KerasTensor:
         reduced = layers.AveragePooling2D(recipe.reduction, name="reduce")(x)
     features = encode(recipe.encoder, reduced, recipe.output_stride, recipe.batch_norm_decay)
     y = _aspp(features.deep, recipe)  # H/(r·os) × W/(r·os) × 256
-    low = _conv_bn_relu(
+    low = conv_bn_relu(
         features.low_level, recipe.low_level_channels, 1, recipe, name="low_level"
     )  # H/4r × W/4r × 48
-    y = _resize_like(y, low, name="aspp_up")
+    y = resize_like(y, low, name="aspp_up")
     y = layers.Concatenate(name="decoder_concat")([y, low])  # H/4r × W/4r × 304
-    y = _conv_bn_relu(y, recipe.decoder_channels, 3, recipe, name="decoder_1")
-    y = _conv_bn_relu(y, recipe.decoder_channels, 3, recipe, name="decoder_2")
+    y = conv_bn_relu(y, recipe.decoder_channels, 3, recipe, name="decoder_1")
+    y = conv_bn_relu(y, recipe.decoder_channels, 3, recipe, name="decoder_2")
     if recipe.detail_channels:
-        y = _add_skip(y, features.detail, recipe, name="detail")  # H/2r × W/2r
+        width = recipe.detail_channels
+        skip = conv_bn_relu(features.detail, width, 1, recipe, name="detail_skip")
+        y = _add_skip(y, skip, recipe, name="detail")  # H/2r × W/2r
         if recipe.reduction > 1:
-            y = _add_skip(y, _stem(x, recipe), recipe, name="fine")  # H/2 × W/2
-    if recipe.dropout:
-        y = layers.SpatialDropout2D(recipe.dropout, name="dropout")(y)
-    y = layers.Conv2D(PHASES, 1, name="phase_scores")(y)
-    return _resize_like(y, x, name="phase_scores_up")  # H × W × 3
+            y = _add_skip(y, _stem(x, width // 2, recipe), recipe, name="fine")  # H/2 × W/2
+    return y
 
 
 def _aspp(x: keras.KerasTensor, recipe: NetworkRecipe) -> keras.KerasTensor:
     """Atrous spatial pyramid pooling: one view per rate, and the mean of the image."""
     factor = 2 if recipe.output_stride == 8 else 1
-    views = [_conv_bn_relu(x, recipe.aspp_channels, 1, recipe, name="aspp_0")]
+    views = [conv_bn_relu(x, recipe.aspp_channels, 1, recipe, name="aspp_0")]
     for index, rate in enumerate(recipe.rates, start=1):
         name = f"aspp_{index}"
         views.append(
-            _conv_bn_relu(x, recipe.aspp_channels, 3, recipe, name=name, rate=factor * rate)
+            conv_bn_relu(x, recipe.aspp_channels, 3, recipe, name=name, rate=factor * rate)
         )
     pooled = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool_mean")(x)  # 1 × 1
-    pooled = _conv_bn_relu(pooled, recipe.aspp_channels, 1, recipe, name="aspp_pool")
-    views.append(_resize_like(pooled, x, name="aspp_pool_up"))
+    pooled = conv_bn_relu(pooled, recipe.aspp_channels, 1, recipe, name="aspp_pool")
+    views.append(resize_like(pooled, x, name="aspp_pool_up"))
     y = layers.Concatenate(name="aspp_concat")(views)
-    return _conv_bn_relu(y, recipe.aspp_channels, 1, recipe, name="aspp_out")
+    return conv_bn_relu(y, recipe.aspp_channels, 1, recipe, name="aspp_out")
 
 
 def _add_skip(
     y: keras.KerasTensor, skip: keras.KerasTensor, recipe: NetworkRecipe, *, name: str
 ) -> keras.KerasTensor:
     """Sharpen the decoder by a finer view, for pores a few pixels wide."""
-    width = recipe.detail_channels
-    skip = _conv_bn_relu(skip, width, 1, recipe, name=f"{name}_skip")
-    y = _conv_bn_relu(y, width, 1, recipe, name=f"{name}_narrow")
-    y = _resize_like(y, skip, name=f"{name}_up")
+    width = skip.shape[-1]
+    y = conv_bn_relu(y, width, 1, recipe, name=f"{name}_narrow")
+    y = resize_like(y, skip, name=f"{name}_up")
     y = layers.Concatenate(name=f"{name}_concat")([y, skip])
-    return _conv_bn_relu(y, 2 * width, 3, recipe, name=name)
+    return conv_bn_relu(y, 2 * width, 3, recipe, name=name)
 
 
-def _stem(x: keras.KerasTensor, recipe: NetworkRecipe) -> keras.KerasTensor:
-    """Two convolutions on the unreduced image: H/2 × W/2."""
-    width = recipe.detail_channels
-    y = _conv_bn_relu(x, width, 5, recipe, name="stem_1", stride=2)
-    return _conv_bn_relu(y, width, 3, recipe, name="stem_2")
-
-
-def _conv_bn_relu(
-    x: keras.KerasTensor,
-    channels: int,
-    size: int,
-    recipe: NetworkRecipe,
-    *,
-    name: str,
-    rate: int = 1,
-    stride: int = 1,
-) -> keras.KerasTensor:
-    x = layers.Conv2D(
-        channels,
-        size,
-        strides=stride,
-        padding="same",
-        dilation_rate=rate,
-        use_bias=False,
-        name=f"{name}_conv",
-    )(x)
-    x = layers.BatchNormalization(
-        momentum=recipe.batch_norm_decay, epsilon=1e-5, name=f"{name}_bn"
-    )(x)
-    return layers.Activation("relu", name=f"{name}_relu")(x)
-
-
-def _resize_like(
-    x: keras.KerasTensor, target: keras.KerasTensor, *, name: str
-) -> keras.KerasTensor:
-    """Bilinear resize to the height and width of another tensor (sizes are static)."""
-    height, width = target.shape[1:3]
-    return layers.Resizing(height, width, interpolation="bilinear", name=name)(x)
+def _stem(x: keras.KerasTensor, width: int, recipe: NetworkRecipe) -> keras.KerasTensor:
+    """Two convolutions on the unreduced image: H/2 × W/2. Few channels: memory is its cost."""
+    y = conv_bn_relu(x, width, 5, recipe, name="stem_1", stride=2)
+    return conv_bn_relu(y, width, 3, recipe, name="stem_2")

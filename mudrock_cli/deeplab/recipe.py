@@ -7,6 +7,7 @@ from typing import Any, Self, get_type_hints
 
 import tomli_w
 
+from mudrock_cli.deeplab.recipe_limits import check_values
 from mudrock_cli.errors import MudrockError
 
 
@@ -15,7 +16,7 @@ class NetworkRecipe:
     """The shape of the network."""
 
     architecture: str = "deeplab"  # deeplab | unet | forest
-    encoder: str = "resnet101"  # resnet101 | resnet50 | mobilenetv2
+    encoder: str = "resnet101"  # resnet101 | resnet50 | mobilenetv2; plain, of unet and forest
     output_stride: int = 8
     rates: tuple[int, ...] = (6, 12, 18)  # of the ASPP at output stride 16; doubled at 8
     aspp_channels: int = 256
@@ -25,6 +26,8 @@ class NetworkRecipe:
     reduction: int = 1  # 2: the encoder sees the image at half size, the finest skip all of it
     dropout: float = 0.0
     batch_norm_decay: float = 0.9997
+    unet_channels: int = 64  # of the first of unet's levels; each level doubles them
+    unet_levels: int = 4  # how often unet halves the image
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class DataRecipe:
 
     nm_per_pixel: float = 10.0
     crop: tuple[int, int] = (230, 300)  # rows, columns
+    tile: tuple[int, int] = (343, 400)  # micrographs are cut into these first; 0, 0: left whole
+    mirrored: bool = True  # a left-right and an upside-down copy of every tile
+    images: int = 2239  # changed copies of random tiles are added up to so many; 0 adds none
+    parts: tuple[float, float, float] = (0.70, 0.15, 0.15)  # training, validation, test
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class OptimizerRecipe:
     rate: float = 7e-3
     end_rate: float = 1e-6
     power: float = 0.9
-    decay_steps: int = 15_000
+    decay_steps: int = 15_000  # 0: all steps of the training
     momentum: float = 0.9
     decoupled_decay: float = 0.0  # of adamw
     warmup_steps: int = 0
@@ -84,11 +91,13 @@ class TrainingRecipe:
 
     batch: int = 4
     epochs: int = 50
-    steps_per_epoch: int = 0  # 0: as many as there are training tiles / batch
+    steps_per_epoch: int = 0  # 0: each tile once, or whole micrographs as often as crops fit
     precision: str = "float32"  # float32 | mixed_bfloat16 | mixed_float16
     average: float = 0.0  # decay of the exponential moving average of the weights; 0 = off
     seed: int = 20220101
     patience: int = 0  # epochs without a better validation IoU before stopping; 0 = never
+    keep: str = "last"  # which epoch's weights are the model: last | best (validation IoU)
+    batch_norm_steps: int = 0  # crops that re-estimate batch-norm statistics at the end; 0 = off
 
 
 @dataclass(frozen=True)
@@ -133,12 +142,14 @@ class Recipe:
         """Read a recipe from nested tables."""
         sections = get_type_hints(cls)
         _refuse_unknown(table, set(sections), source)
-        return cls(
+        recipe = cls(
             **{
                 name: _section(sections[name], value, f"{source} [{name}]")
                 for name, value in table.items()
             }
         )
+        check_values(recipe.to_dict(), source)
+        return recipe
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as nested tables of plain values."""
