@@ -152,7 +152,8 @@ class _Stretch:
         """Return the stored levels of a window, refusing what is no number."""
         values = self._read(rows, columns)
         if values.dtype.kind == "f":
-            bad = int(np.count_nonzero(~np.isfinite(values)))
+            with np.errstate(over="ignore"):  # doubles beyond a float count as infinite
+                bad = int(np.count_nonzero(~np.isfinite(values.astype(np.float32))))
             if bad:
                 raise MudrockError(
                     f"{self._samples.path}: {bad} pixels of a window are NaN or infinite",

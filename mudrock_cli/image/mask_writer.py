@@ -123,6 +123,8 @@ class MaskWriter:
             temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
             try:
                 self._assemble(temporary)
+                with temporary.open("rb") as file:
+                    os.fsync(file.fileno())  # whole on the disk before it takes its name
                 temporary.replace(self.path)
             except OSError as problem:
                 raise self._refuse(problem) from problem

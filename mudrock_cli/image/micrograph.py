@@ -1,6 +1,6 @@
 """A grey micrograph that is read through windows."""
 
-import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from mudrock_cli.image.bad_input import refusing
 from mudrock_cli.image.databar import find_specimen
 from mudrock_cli.image.grey import read_grey, read_levels
 from mudrock_cli.image.limits import MAX_PIXELS
+from mudrock_cli.image.mask_metadata import is_mudrock_mask
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.raster import open_raster
 from mudrock_cli.image.samples import Samples
@@ -118,6 +119,8 @@ def open_micrograph(
         If the file cannot be read as a micrograph.
     """
     samples = open_samples(path, max_pixels)
+    if is_mudrock_mask(path):
+        raise MudrockError(f"{path}: a mask written by mudrock, no micrograph", "give its image")
     with refusing(path):
         told = calibrate(samples)
         specimen = find_specimen(
@@ -152,14 +155,15 @@ def open_samples(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples
     MudrockError
         If the file cannot be read as an image.
     """
-    if path.is_dir():
-        raise MudrockError(f"{path}: a folder without images", "give image files")
-    if path.exists() and not path.is_file():
-        raise MudrockError(f"{path}: not a file", "give image files")
-    with refusing(path), path.open("rb") as file:
-        head = file.read(8)
-        size = os.fstat(file.fileno()).st_size
-    if size == 0:
+    with refusing(path):
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise MudrockError(f"{path}: a folder without images", "give image files")
+        if not stat.S_ISREG(kind):  # opening a pipe would wait for ever
+            raise MudrockError(f"{path}: not a file", "give image files")
+        with path.open("rb") as file:
+            head = file.read(8)
+    if not head:
         raise MudrockError(f"{path}: the file is empty", "copy or export it again")
     if head.startswith(_TIFF_HEADS):
         return open_tiff(path, max_pixels, bombs=bombs)

@@ -21,7 +21,7 @@ _logger = logging.getLogger("tifffile")
 _logger.addHandler(logging.NullHandler())
 _logger.propagate = False
 
-FACT_TAGS = (270, 271, 272, 305, 306, 34118, 34682, 34683, 40092, 50431)
+FACT_TAGS = (270, 271, 272, 305, 306, 34118, 34680, 34682, 34683, 40092, 50431)
 """Tags whose raw bytes are kept: description, make, model, software, date, and the vendors'."""
 
 _MAX_PAGES = 64

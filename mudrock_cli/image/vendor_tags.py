@@ -33,8 +33,8 @@ def read_vendor_tags(tags: Mapping[int, bytes]) -> list[Facts]:
     return [facts for facts in found if facts is not None]
 
 
-def parse_fei(raw: bytes) -> Facts | None:
-    """Read FEI's tag 34682: INI text, lengths in metres, the frame without the bar."""
+def parse_fei(raw: bytes, code: int = 34682) -> Facts | None:
+    """Read FEI's tag 34682, or 34680 of older files: INI text, metres, the frame without bar."""
     entries = parse_entries(decode_text(raw))
     for section in ("Scan", "EScan", "IScan"):
         width = parse_number(entries.get(f"{section}/PixelWidth"))
@@ -48,7 +48,7 @@ def parse_fei(raw: bytes) -> Facts | None:
     )
     bar = entries.get("PrivateFei/DatabarHeight", "")
     return Facts(
-        source=f"FEI tag 34682 [{section}] PixelWidth",
+        source=f"FEI tag {code} [{section}] PixelWidth",
         pixel=square(width * _NM_PER_M, height * _NM_PER_M if height else None),
         frame=frame,
         bar_rows=int(bar) if bar.isdecimal() and len(bar) < 6 else None,
@@ -175,6 +175,7 @@ def _with_unit(text: str | None, unit: str) -> str | None:
 
 _PARSERS: dict[int, Callable[[bytes], Facts | None]] = {
     34682: parse_fei,
+    34680: lambda raw: parse_fei(raw, 34680),
     34118: parse_zeiss,
     50431: parse_tescan,
     34683: parse_xml,

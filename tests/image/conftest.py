@@ -27,7 +27,7 @@ def phases() -> npt.NDArray[np.uint8]:
 
 @pytest.fixture
 def lettered_bar() -> Callable[..., npt.NDArray[np.uint8]]:
-    """A maker of data bars: one grey, a line of bright blocks as large as the strokes of letters."""
+    """A maker of data bars: one grey, and bright blocks as large as the strokes of letters."""
 
     def make(rows: int, columns: int, ground: int = 10) -> npt.NDArray[np.uint8]:
         bar = np.full((rows, columns), ground, np.uint8)

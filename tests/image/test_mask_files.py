@@ -14,6 +14,7 @@ from PIL import Image
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import MaskWriter, PhaseMask, open_mask, write_mask
 from mudrock_cli.image.mask_metadata import is_mudrock_mask
+from mudrock_cli.image.micrograph import open_micrograph
 from mudrock_cli.image.phase import palette
 from mudrock_cli.image.pixel_size import PixelSize
 
@@ -89,7 +90,14 @@ def test_the_same_mask_gives_the_same_bytes(tmp_path: Path, phases: Phases) -> N
         writer.provenance.update(b=1)
     first, second = (tmp_path / name / "a.tif" for name in ("one", "two"))
     assert first.read_bytes() == second.read_bytes()
-    assert is_mudrock_mask(first)
+
+
+def test_a_mask_is_no_micrograph(tmp_path: Path, phases: Phases) -> None:
+    path = tmp_path / "a.tif"
+    write_mask(path, PhaseMask.from_array("a", phases))
+    assert is_mudrock_mask(path)
+    with pytest.raises(MudrockError, match="a mask written by mudrock"):
+        open_micrograph(path)
 
 
 def test_after_an_exception_nothing_is_left_and_the_old_mask_stays(

@@ -138,6 +138,21 @@ def test_bilevel_is_black_and_white(tmp_path: Path, noise: Grey, suffix: str) ->
     check(tmp_path / f"a{suffix}", white * np.uint8(255))
 
 
+@pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
+def test_fax_compressions(tmp_path: Path, noise: Grey, compression: str) -> None:
+    white = np.sort(noise) > 128
+    Image.fromarray(white).save(tmp_path / "a.tif", compression=compression)
+    check(tmp_path / "a.tif", white * np.uint8(255))
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_files_that_libtiff_writes(tmp_path: Path, noise: Grey, compression: str) -> None:
+    smooth = np.sort(np.sort(noise, 0), 1)
+    image = Image.fromarray(np.dstack([smooth] * 3))
+    image.save(tmp_path / "a.tif", compression=compression)
+    check(tmp_path / "a.tif", smooth, tolerance=16 if compression == "jpeg" else 0)
+
+
 def test_packed_twelve_bits(tmp_path: Path, noise: Grey) -> None:
     deep = noise.astype(np.uint16) * 16
     tifffile.imwrite(tmp_path / "a.tif", deep, bitspersample=12)

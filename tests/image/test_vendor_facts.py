@@ -54,6 +54,10 @@ def test_fei(tmp_path: Path, noise: Grey, section: str) -> None:
     assert micrograph.instrument["voltage"] == "10000 V"
 
 
+def test_older_fei(tmp_path: Path, noise: Grey) -> None:
+    assert nm(open_with(tmp_path, noise, (34680, fei()))) == pytest.approx(134.896)
+
+
 def test_pixels_that_are_not_square_are_refused(tmp_path: Path, noise: Grey) -> None:
     micrograph = open_with(tmp_path, noise, (34682, fei(height="1.4e-007")))
     assert micrograph.pixel_size is None
