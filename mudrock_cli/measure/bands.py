@@ -162,11 +162,15 @@ def _bound(runs: Runs, label: Ints, own: int, top: int) -> Chains:
     new[1:-1] = (np.diff(piece) != 0) | (np.diff(row) != 0)
     first, last = np.flatnonzero(new[:-1]), np.flatnonzero(new[1:])
     piece, row = piece[first], top + row[first]
-    return Chains(
-        np.concatenate([2 * piece, 2 * piece + 1]),
-        np.concatenate([row, row]),
-        np.concatenate([runs.start[order][first], 1 - runs.end[order][last]]),
-    ).prune()
+    return (
+        Chains(
+            np.concatenate([2 * piece, 2 * piece + 1]),
+            np.concatenate([row, row]),
+            np.concatenate([runs.start[order][first], 1 - runs.end[order][last]]),
+        )
+        .prune()
+        .cast(np.int32)
+    )
 
 
 def _count_contacts(runs: Runs, label: Ints, neighbours: Pairs, own: int) -> Ints:

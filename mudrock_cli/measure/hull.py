@@ -7,7 +7,7 @@ that outside is always towards smaller positions and one rule serves both sides.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from mudrock_cli.measure.runs import Ints
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.signedinteger[Any]]
 
 _CHUNK = 1 << 19
 """Chain points worked on at a time: bounds the memory of the temporary arrays."""
@@ -27,19 +28,24 @@ class Chains:
 
     Parameters
     ----------
-    chain, row, position : ndarray of int64, shape (N,)
+    chain, row, position : ndarray of int32 or int64, shape (N,)
         Chain number, row and position of each point; rows within a chain are distinct.
     """
 
-    chain: Ints
-    row: Ints
-    position: Ints
+    chain: Places
+    row: Places
+    position: Places
 
     def __len__(self) -> int:
         return len(self.chain)
 
     def __getitem__(self, index: slice | Bools | Ints) -> Self:
         return type(self)(self.chain[index], self.row[index], self.position[index])
+
+    def cast(self, dtype: type[np.signedinteger[Any]]) -> Self:
+        """Return the same points as int32, which is for keeping, or int64, for computing."""
+        parts = (self.chain, self.row, self.position)
+        return type(self)(*(part.astype(dtype, copy=False) for part in parts))
 
     def prune(self) -> Self:
         """Keep only the vertices of the convex hull.
@@ -128,7 +134,7 @@ def measure_hulls(chains: Chains, count: int) -> tuple[Ints, Floats, Floats]:
         first = int(np.searchsorted(chains.chain, 2 * begin))
         cut = min(first + _CHUNK, len(chains) - 1)
         end = count if cut == len(chains) - 1 else max(int(chains.chain[cut]) // 2, begin + 1)
-        part = chains[first : int(np.searchsorted(chains.chain, 2 * end))]
+        part = chains[first : int(np.searchsorted(chains.chain, 2 * end))].cast(np.int64)
         image = Chains(part.chain - 2 * begin, part.row, part.position).widen().fill()
         # Columns from x to -y (the right side is negated) are 1 - x - y pixels.
         pixels = np.zeros(end - begin, np.int64)

@@ -189,9 +189,10 @@ def _join_chains(pieces: Sequence[Pieces], numbers: Sequence[Ints]) -> Chains:
     )
     row = np.concatenate([piece.chains.row for piece in pieces])
     position = np.concatenate([piece.chains.position for piece in pieces])
-    place = chain * (row.max(initial=0) + 1) + row
+    place = chain * (int(row.max(initial=0)) + 1) + row
     order = np.argsort(place, kind="stable")
     # Two pieces of one band may meet in another: of their points in one row the outer stays.
     new = np.flatnonzero(np.diff(place[order], prepend=-1))
     outer = np.minimum.reduceat(position[order], new) if len(new) else position
-    return Chains(chain[order][new], row[order][new], outer)
+    order = order[new]
+    return Chains(chain[order].astype(np.int32), row[order], outer)
