@@ -13,7 +13,7 @@ from mudrock_cli.image.pixel_size import PixelSize
 
 _SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 _NAMESPACE = "mudrock/provenance"
-_NOT_XML = re.compile("[^\\x20-\\ud7ff\\ue000-\\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = re.compile(r"[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HEAD_BYTES = 1 << 16
 # The description stands right behind the first directory, whose strip offsets come after it.
 
@@ -48,7 +48,8 @@ def to_ome_xml(
     value = escape(json.dumps(facts, sort_keys=True, allow_nan=False))
     return (
         f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{_SCHEMA}" Creator="mudrock">'
-        f'<Image ID="Image:0" Name={quoteattr(_NOT_XML.sub("?", name))}><Pixels ID="Pixels:0" DimensionOrder="XYCZT"'
+        f'<Image ID="Image:0" Name={quoteattr(_NOT_XML.sub("?", name))}>'
+        '<Pixels ID="Pixels:0" DimensionOrder="XYCZT"'
         f' Type="uint8" SizeX="{width}" SizeY="{height}" SizeC="1" SizeZ="1" SizeT="1"{size}>'
         '<Channel ID="Channel:0:0" SamplesPerPixel="1"/><TiffData IFD="0" PlaneCount="1"/>'
         '</Pixels><AnnotationRef ID="Annotation:0"/></Image><StructuredAnnotations>'
