@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.measure.arrow import TYPES
 
 VERSION = 1
 """Version of the schema; it rises when a column changes its name, type or meaning."""
@@ -54,19 +55,7 @@ class Column:
             "citation": self.citation,
         }
         metadata = {key: value for key, value in told.items() if value}
-        return pa.field(self.name, _TYPES[self.type], metadata=metadata)
-
-
-_TYPES = {
-    "str": pa.string(),
-    "category": pa.dictionary(pa.int32(), pa.string()),
-    "bool": pa.bool_(),
-    "int": pa.int64(),
-    "uint": pa.uint32(),
-    "float": pa.float64(),
-    "floats": pa.list_(pa.float64()),
-    "strs": pa.list_(pa.string()),
-}
+        return pa.field(self.name, TYPES[self.type], metadata=metadata)
 
 
 def make_schema(columns: Sequence[Column], kind: str, facts: Mapping[str, Any]) -> pa.Schema:
@@ -121,7 +110,7 @@ def check_schema(schema: pa.Schema, columns: Sequence[Column], kind: str, name: 
         index = schema.get_field_index(column.name)
         if index < 0:
             raise MudrockError(f"{name}: the column {column.name} is missing", hint)
-        wanted, there = _TYPES[column.type], schema.field(index).type
+        wanted, there = TYPES[column.type], schema.field(index).type
         if there != wanted:
             raise MudrockError(f"{name}: the column {column.name} is {there}, not {wanted}", hint)
     return facts

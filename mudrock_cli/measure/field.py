@@ -99,7 +99,9 @@ def measure_texture(windows: Sequence[npt.NDArray[np.uint8]]) -> Texture:
     reach = max(1, min(REACH, *(length // 4 for length in windows[0].shape)))
     pairs: dict[Phase, PairSums] = {}
     contacts = ContactSums(0, 0, 0, 0)
-    for phases in windows:
+    for window in windows:
+        # A line of pixels has no distances across it: it is given a margin without specimen.
+        phases = np.pad(window, (0, int(min(window.shape) < 2)), constant_values=Phase.VOID)
         specimen = phases != Phase.VOID
         for phase in (Phase.SILT, Phase.PORE):
             with set_workers(os.cpu_count() or 1):

@@ -15,9 +15,10 @@ from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.window import Reader
+from mudrock_cli.measure.arrow import view_numbers
 from mudrock_cli.measure.field import CellCounter, measure_texture, read_windows
 from mudrock_cli.measure.field_summary import describe_field
-from mudrock_cli.measure.instances import measure_instances, read_phases
+from mudrock_cli.measure.instances import measure_instances
 from mudrock_cli.measure.labelling import label_mask
 from mudrock_cli.measure.sample import Sample, take_sample
 from mudrock_cli.measure.summary import summarise
@@ -99,7 +100,7 @@ def measure_image(
             )
         scales = {"confidence": 255.0}
         instances = measure_instances(name, labelling, pixel_size, min_silt_um, scales)
-        small = read_phases(instances, "counted_as") == Phase.CLAY
+        small = view_numbers(instances["counted_as"]) == Phase.CLAY
         for rows, columns in labelling.locate(mask, small) if small.any() else ():
             cells.add_small_silt(rows, columns)
         sample = take_sample(instances, cells, pixel_size, labelling.specimen)

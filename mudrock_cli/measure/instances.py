@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.measure.arrow import pack_numbers, pack_words
 from mudrock_cli.measure.frame import frame_weights
 from mudrock_cli.measure.grading import SIZE_CLASSES, classify_size, to_phi
 from mudrock_cli.measure.hosts import find_hosts
-from mudrock_cli.measure.hull import Bools, Floats, measure_hulls
+from mudrock_cli.measure.hull import Floats, measure_hulls
 from mudrock_cli.measure.instance_columns import INSTANCES
 from mudrock_cli.measure.labelling import Labelling
 from mudrock_cli.measure.shapes import fit_ellipses, measure_perimeters
@@ -56,23 +57,18 @@ def measure_instances(
     values |= _measure_outlines(labelling, pixel_size.um)
     values |= _measure_layers(labelling, scales or {})
     count = len(labelling)
-    values["image"] = _pick(np.zeros(count, np.int32), (name,))
-    values["label"] = np.arange(1, count + 1, dtype=np.uint32)
+    values["image"] = pack_words(np.zeros(count, np.int32), (name,))
+    values["label"] = np.arange(1, count + 1)
     for column in ("phase", "counted_as"):
-        values[column] = _pick(values[column], PHASES)
-    fields = [column.to_field() for column in INSTANCES]
+        values[column] = pack_words(values[column], PHASES)
     arrays = [
-        pa.array(values[field.name], type=field.type, from_pandas=True)
-        if isinstance(values[field.name], np.ndarray)
-        else values[field.name]
-        for field in fields
+        values[column.name]
+        if isinstance(values[column.name], pa.Array)
+        else pack_numbers(values[column.name], column.type)
+        for column in INSTANCES
     ]
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-
-
-def read_phases(table: pa.Table, column: str) -> npt.NDArray[np.int32]:
-    """Return the column ``phase`` or ``counted_as`` of a new instance table as `Phase` numbers."""
-    return np.asarray(table[column].chunk(0).indices, np.int32)
+    schema = pa.schema([column.to_field() for column in INSTANCES])
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _measure_sizes(labelling: Labelling, um: float, min_silt_um: float) -> dict[str, Any]:
@@ -90,8 +86,8 @@ def _measure_sizes(labelling: Labelling, um: float, min_silt_um: float) -> dict[
         "area_um2": area,
         "ecd_um": ecd,
         "ecd_phi": to_phi(ecd),
-        "size_class": _pick(classify_size(ecd, "iso"), names),
-        "size_class_wentworth": _pick(classify_size(ecd, "wentworth"), names),
+        "size_class": pack_words(classify_size(ecd, "iso"), names),
+        "size_class_wentworth": pack_words(classify_size(ecd, "wentworth"), names),
     }
 
 
@@ -124,8 +120,8 @@ def _measure_places(
         "aspect_ratio": ellipse.aspect_ratio,
         "orientation_deg": ellipse.orientation,
         "nearest_neighbour_um": nearest,
-        "host": _pick(hosts.inside.astype(np.int32), _HOSTS, pore),
-        "host_label": pa.array(hosts.grain + 1, pa.uint32(), mask=~pore | (hosts.grain < 0)),
+        "host": pack_words(hosts.inside, _HOSTS, pore),
+        "host_label": pack_numbers(hosts.grain + 1, "uint", pore & (hosts.grain >= 0)),
         "silt_contact": np.where(pore, hosts.contact, np.nan),
         "touches_border": objects.at_border,
         "frame_weight": frame_weights(bottom - top, right - left, objects.at_border, frame),
@@ -159,12 +155,3 @@ def _measure_layers(labelling: Labelling, scales: Mapping[str, float]) -> dict[s
         else nothing
         for layer in ("grey", "confidence")
     }
-
-
-def _pick(
-    index: npt.NDArray[np.integer], words: tuple[str, ...] | list[str], kept: Bools | None = None
-) -> pa.Array:
-    """Return an Arrow column of words chosen by number, null where not kept."""
-    mask = None if kept is None else ~kept
-    numbers = pa.array(index.astype(np.int32), mask=mask)
-    return pa.DictionaryArray.from_arrays(numbers, pa.array(list(words), pa.string()))

@@ -9,10 +9,10 @@ import pyarrow as pa
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.window import Box
+from mudrock_cli.measure.arrow import view_numbers
 from mudrock_cli.measure.cells import find_blocks, lay_blocks, sum_blocks
 from mudrock_cli.measure.field import CellCounter
 from mudrock_cli.measure.hull import Bools, Floats
-from mudrock_cli.measure.instances import read_phases
 
 Blocks = npt.NDArray[np.intp]
 
@@ -109,9 +109,9 @@ def take_sample(
     solid = areas.sum(axis=1) > 0
     areas, small_silt = areas[solid], small_silt[solid]
     number = np.maximum(np.cumsum(solid) - 1, 0)
-    counted_as = read_phases(instances, "counted_as")
+    counted_as = view_numbers(instances["counted_as"])
     column = {
-        name: instances[name].to_numpy()
+        name: view_numbers(instances[name])
         for name in (
             "ecd_um", "area_um2", "frame_weight", "centroid_row_px", "centroid_column_px",
             "orientation_deg", "aspect_ratio",

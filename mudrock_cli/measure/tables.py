@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mudrock_cli import __version__
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.measure.arrow import pack_values
 from mudrock_cli.measure.columns import Column, check_schema, make_schema
 from mudrock_cli.measure.instance_columns import INSTANCES
 from mudrock_cli.measure.summary_columns import SUMMARY
@@ -125,17 +125,9 @@ def tabulate(
     """Return rows as a table; what is missing or NaN becomes null."""
     rows = list(rows)
     arrays = [
-        pa.array([_to_value(row.get(column.name)) for row in rows], column.to_field().type)
-        for column in columns
+        pack_values([row.get(column.name) for row in rows], column.type) for column in columns
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _to_value(value: Any) -> Any:
-    """Return a value as Arrow takes it, without NaN."""
-    if isinstance(value, np.ndarray):
-        return [_to_value(item) for item in value.tolist()]
-    return None if isinstance(value, float) and value != value else value
 
 
 def read_table(path: Path, kind: str) -> tuple[pa.Table, dict[str, Any]]:
