@@ -47,7 +47,7 @@ def evaluate(
         str | None, typer.Option(help="Overrides the files: 10nm, 0.01um.", metavar="LENGTH")
     ] = None,
     split: Annotated[
-        Path | None, typer.Option(help="JSON: names of train, validation, test.")
+        Path | None, typer.Option(help="CSV of name,part: train, validation, test.")
     ] = None,
     engine: Annotated[
         Literal["auto", "openvino", "keras"], typer.Option(help="What runs a model.")

@@ -1,10 +1,11 @@
 """What `evaluate` compares: folders of masks, and models that segment the images first."""
 
-import json
+import csv
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from mudrock_cli.errors import MudrockError, UsageError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 EngineName = Literal["auto", "openvino", "keras"]
 Predict = Callable[["Pair", "Micrograph | None"], "PhaseMask"]
 
-SPLIT_FILE = "split.json"
+SPLIT_FILE = "split.csv"
 SPLITS = ("train", "validation", "test")
 
 
@@ -92,31 +93,30 @@ def open_methods(
 
 
 def read_split(path: Path) -> dict[str, str]:
-    """Read which image is in which part: JSON with ``train``, ``validation`` and ``test``.
+    """Read which image, or which parent of images, is in which part.
 
-    Each part lists names of images, or maps them to facts such as hashes.
+    Parameters
+    ----------
+    path : Path
+        CSV with the columns ``name`` and ``part`` at least, as training records it.
 
     Raises
     ------
     MudrockError
-        If the file cannot be read or is none of this kind.
+        If the file cannot be read or is no such table.
     """
-    expected = 'expected JSON such as {"train": ["a"], "validation": ["b"], "test": []}'
+    expected = f"expected a CSV with the columns name,part; parts are {', '.join(SPLITS)}"
     try:
-        table: Any = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise MudrockError(f"{path}: cannot be read ({error})") from error
-    except ValueError as error:
-        raise MudrockError(f"{path}: is not valid JSON ({error})", expected) from error
-    found: dict[str, str] = {}
-    for part in SPLITS:
-        names = table.get(part, []) if isinstance(table, dict) else None
-        if not isinstance(names, list | dict) or not all(isinstance(n, str) for n in names):
-            raise MudrockError(f"{path}: {part} is no list of names", expected)
-        found |= {_strip_suffix(name): part for name in names}
-    if not found:
-        raise MudrockError(f"{path}: names no image", expected)
-    return found
+        raise MudrockError(f"{path}: cannot be read ({error})", expected) from error
+    rows = list(csv.DictReader(io.StringIO(text)))
+    found = {row.get("name") or "": row.get("part") or "" for row in rows}
+    wrong = sorted(set(found.values()) - set(SPLITS))
+    if not found or wrong or "" in found:
+        reason = f"the part {wrong[0]!r} is unknown" if any(wrong) else "names no part of an image"
+        raise MudrockError(f"{path}: {reason}", expected)
+    return {_strip_suffix(name): part for name, part in found.items()}
 
 
 def _strip_suffix(name: str) -> str:

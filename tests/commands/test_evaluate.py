@@ -79,9 +79,9 @@ def test_json_lines(data: Path, masks: Path) -> None:
 def test_a_model_segments_first(
     data: Path, masks: Path, tmp_path: Path, tiny_model: TrainedModel
 ) -> None:
-    (tmp_path / "split.json").write_text('{"train": ["a"], "test": ["b.tif"]}', "utf-8")
+    (tmp_path / "split.csv").write_text("name,part,parent\na,train,a\nb.tif,test,b\n", "utf-8")
     out = tmp_path / "out"
-    arguments = ("--pixel-size", "10nm", "--split", tmp_path / "split.json", "--out", out)
+    arguments = ("--pixel-size", "10nm", "--split", tmp_path / "split.csv", "--out", out)
     result = evaluate(tiny_model.path, data, "--against", masks, *arguments)
     assert result.exit_code == ExitCode.DONE, result.output
     table = pq.read_table(out / "scores.parquet").to_pylist()
@@ -148,12 +148,12 @@ def test_wrong_usage(
     assert len(result.stderr.splitlines()) <= 2
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"train": "a"}', '{"train": [1]}', "{}"])
+@pytest.mark.parametrize("text", ["", "a,train\n", "name,part\n", "name,part\na,else\n"])
 def test_a_wrong_split_file(data: Path, masks: Path, tmp_path: Path, text: str) -> None:
-    (tmp_path / "split.json").write_text(text, "utf-8")
-    result = evaluate(masks, data, "--split", tmp_path / "split.json")
+    (tmp_path / "split.csv").write_text(text, "utf-8")
+    result = evaluate(masks, data, "--split", tmp_path / "split.csv")
     assert result.exit_code == ExitCode.SOME_FAILED
-    assert "split.json" in result.stderr
+    assert "split.csv" in result.stderr
 
 
 def test_a_tolerance_in_nm_needs_a_pixel_size(data: Path, masks: Path) -> None:
