@@ -4,62 +4,82 @@ import math
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.window import Box
+from mudrock_cli.measure.arrow import view_numbers
 from mudrock_cli.measure.correlation import specific_boundary
 from mudrock_cli.measure.fabric import axial_mean
-from mudrock_cli.measure.field import Texture
+from mudrock_cli.measure.field import CellCounter, Texture
+from mudrock_cli.measure.hull import Bools, Floats
 from mudrock_cli.measure.representativeness import vary_window
 from mudrock_cli.measure.resolution import resolvable_diameter, share_near_limit
-from mudrock_cli.measure.sample import Grains, Sample
 from mudrock_cli.measure.spatial import clark_evans, ripley_l
 
 Row = dict[str, Any]
 
+ELONGATED = 1.2
+"""Least aspect ratio of an object that has a direction."""
 
-def describe_field(sample: Sample, texture: Texture) -> Row:
+
+def describe_field(
+    instances: pa.Table, cells: CellCounter, texture: Texture, pixel_size: PixelSize, specimen: Box
+) -> Row:
     """Return the columns of the summary that single images have.
 
     Parameters
     ----------
-    sample : Sample
-        The image.
+    instances : pyarrow.Table
+        Instance table of the image.
+    cells : CellCounter
+        Its phases in cells.
     texture : Texture
         How its phases are spread.
+    pixel_size : PixelSize
+        Side of its pixels.
+    specimen : Box
+        Where the specimen is.
     """
-    um, pores = sample.pixel_size.um, sample.grains[Phase.PORE]
+    um = pixel_size.um
     row: Row = {
-        "pixel_size_nm": sample.pixel_size.nm,
-        "pixel_size_source": sample.pixel_size.source,
+        "pixel_size_nm": pixel_size.nm,
+        "pixel_size_source": pixel_size.source,
         "resolvable_ecd_um": resolvable_diameter(um),
-        "pore_area_near_limit": share_near_limit(pores.ecd, pores.area, um),
         "silt_contiguity": texture.contacts.contiguity,
         "silt_contacts_per_grain": texture.contacts.contacts_per_grain,
     }
+    counted_as = view_numbers(instances["counted_as"])
+    frame = specimen.height * um, specimen.width * um
+    corner = np.array([specimen.top, specimen.left]) * um
+    centres = [view_numbers(instances[f"centroid_{axis}_um"]) for axis in ("y", "x")]
     for phase, word in ((Phase.PORE, "pore"), (Phase.SILT, "silt")):
-        grains = sample.grains[phase]
-        row |= _describe_axes(grains, word) | _describe_spacing(grains, sample.frame, word)
-        varied = vary_window(sample.cells.counts, phase, sample.cells.side * um)
+        kept = counted_as == phase
+        points = np.stack([centre[kept] for centre in centres], axis=1) - corner
+        varied = vary_window(cells.counts, phase, cells.side * um)
+        row |= _describe_axes(instances, kept, word) | _describe_spacing(points, frame, word)
         row |= {
             f"{word}_variation": varied.variation,
             f"{word}_window_um": varied.size,
             "window_side_um": varied.sides,
         }
         correlation = texture.pairs[phase].correlate()
-        row |= {f"{word}_two_point": correlation, "two_point_distance_um": _ramp(correlation, um)}
+        distance = np.arange(len(correlation)) * um
+        row |= {f"{word}_two_point": correlation, "two_point_distance_um": distance}
         if len(correlation) > 1:
             row[f"{word}_boundary_per_um"] = specific_boundary(correlation, um)
-    return row
+    pores = counted_as == Phase.PORE
+    ecd, area = (view_numbers(instances[name])[pores] for name in ("ecd_um", "area_um2"))
+    return row | {"pore_area_near_limit": share_near_limit(ecd, area, um)}
 
 
-def _ramp(values: Any, step: float) -> Any:
-    """Return 0, 1, 2, ... steps, as many as there are values."""
-    return np.arange(len(values)) * step
-
-
-def _describe_axes(grains: Grains, word: str) -> Row:
+def _describe_axes(instances: pa.Table, kept: Bools, word: str) -> Row:
     """Return the direction that long axes have in common."""
-    found = axial_mean(grains.axis[grains.elongated])
+    angle = view_numbers(instances["orientation_deg"])
+    # A line of pixels has no short axis, and so no ratio, but a direction.
+    round_ones = view_numbers(instances["aspect_ratio"]) < ELONGATED
+    found = axial_mean(np.radians(angle[kept & ~np.isnan(angle) & ~round_ones]))
     degrees = math.degrees(found.angle) % 180
     return {
         f"{word}_orientation_deg": 0.0 if degrees == 180 else degrees,
@@ -68,11 +88,12 @@ def _describe_axes(grains: Grains, word: str) -> Row:
     }
 
 
-def _describe_spacing(grains: Grains, frame: tuple[float, float], word: str) -> Row:
+def _describe_spacing(points: Floats, frame: tuple[float, float], word: str) -> Row:
     """Return how centroids lie to each other."""
-    nearest, ripley = clark_evans(grains.place, frame), ripley_l(grains.place, frame)
+    nearest = clark_evans(points, frame)
     row: Row = {f"{word}_clark_evans": nearest.index, f"{word}_clark_evans_p": nearest.p}
-    if len(grains.place) > 1:
+    if len(points) > 1:
+        ripley = ripley_l(points, frame)
         row |= {
             f"{word}_ripley_radius_um": ripley.radii,
             f"{word}_ripley_l_um": ripley.l,

@@ -16,15 +16,13 @@ from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.window import Reader
 from mudrock_cli.measure.arrow import view_numbers
+from mudrock_cli.measure.cautions import caution_field, caution_figures
 from mudrock_cli.measure.field import CellCounter, measure_texture, read_windows
 from mudrock_cli.measure.field_summary import describe_field
 from mudrock_cli.measure.instances import measure_instances
 from mudrock_cli.measure.labelling import label_mask
 from mudrock_cli.measure.sample import Sample, take_sample
 from mudrock_cli.measure.summary import summarise
-
-NEAR_LIMIT = 0.1
-"""More of the pore area than this near the limit of resolution is worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +101,12 @@ def measure_image(
         small = view_numbers(instances["counted_as"]) == Phase.CLAY
         for rows, columns in labelling.locate(mask, small) if small.any() else ():
             cells.add_small_silt(rows, columns)
-        sample = take_sample(instances, cells, pixel_size, labelling.specimen)
+        sample = take_sample(instances, cells, pixel_size)
         figures = summarise([sample], min_silt_um)
-        row = figures | describe_field(sample, texture.result())
-    warnings = find_warnings(row)
+        row = figures | describe_field(
+            instances, cells, texture.result(), pixel_size, labelling.specimen
+        )
+    warnings = caution_figures(figures, [sample]) | caution_field(row)
     row |= {
         "scope": "image",
         "image": name,
@@ -116,29 +116,3 @@ def measure_image(
         "provenance": json.dumps(dict(mask.provenance), sort_keys=True, ensure_ascii=False),
     }
     return MeasuredImage(instances, sample, figures, row, warnings)
-
-
-def find_warnings(row: Mapping[str, Any]) -> dict[str, str]:
-    """Return what to know before the figures of an image are used: kind, and it in words."""
-    if row["pores"] + row["silt_grains"] + row["small_silt_regions"] == 0:
-        return {"nothing": "there is neither silt nor pore in the mask"}
-    found = {}
-    for word, things, count in (("silt", "silt grains", "silt_grains"), ("pore", "pores", "pores")):
-        if row[count] and row[f"{word}_correction_unstable"]:
-            number = row[f"{word}_effective_number"]
-            found[f"correction of {things} for the frame"] = (
-                f"sizes of {things} corrected for the frame rest on {number:.0f} whole {things}"
-                if number
-                else f"no {things} lie whole in the frame, so sizes cannot be corrected for it"
-            )
-        if row[count] and row[f"{word}_window_um"] is None:
-            share = "porosity" if word == "pore" else "silt fraction"
-            found[f"{share} not representative"] = (
-                f"{share} varies by over 10 % between windows of any size in this field"
-            )
-    near = row["pore_area_near_limit"]
-    if near > NEAR_LIMIT:
-        found["pores near the resolution limit"] = (
-            f"{near:.0%} of the pore area is in pores near the resolution limit"
-        )
-    return found

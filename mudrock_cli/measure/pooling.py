@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from mudrock_cli.image.phase import Phase
+from mudrock_cli.measure.cautions import caution_figures
 from mudrock_cli.measure.groups import compare_groups
 from mudrock_cli.measure.sample import Sample
 from mudrock_cli.measure.summary import block_sums, pool_grains, spread, summarise
@@ -88,6 +89,7 @@ def compare_samples(first: Sequence[Sample], second: Sequence[Sample]) -> Row:
 
 
 def _pool(images: Sequence[Measured], min_silt_um: float) -> Row:
-    if len(images) == 1:  # its interval would be the same, and takes time
-        return dict(images[0].figures)
-    return summarise([image.sample for image in images], min_silt_um)
+    samples = [image.sample for image in images]
+    # The intervals of a single image would be the same, and take time.
+    figures = images[0].figures if len(images) == 1 else summarise(samples, min_silt_um)
+    return {**figures, "warnings": list(caution_figures(figures, samples).values())}

@@ -8,11 +8,10 @@ import pyarrow as pa
 
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.window import Box
 from mudrock_cli.measure.arrow import view_numbers
 from mudrock_cli.measure.cells import find_blocks, lay_blocks, sum_blocks
 from mudrock_cli.measure.field import CellCounter
-from mudrock_cli.measure.hull import Bools, Floats
+from mudrock_cli.measure.hull import Floats
 
 Blocks = npt.NDArray[np.intp]
 
@@ -29,21 +28,12 @@ class Grains:
         Frame weight.
     block : ndarray of intp, shape (N,)
         Block of the image in which the centroid lies.
-    place : ndarray of float64, shape (N, 2)
-        Centroid from the upper left corner of the specimen, down and across, µm.
-    axis : ndarray of float64, shape (N,)
-        Direction of the long axis, radians, counter-clockwise from the horizontal.
-    elongated : ndarray of bool, shape (N,)
-        Long enough to have a direction.
     """
 
     ecd: Floats
     area: Floats
     weight: Floats
     block: Blocks
-    place: Floats
-    axis: Floats
-    elongated: Bools
 
 
 @dataclass(frozen=True)
@@ -54,10 +44,6 @@ class Sample:
     ----------
     pixel_size : PixelSize
         Side of its pixels.
-    frame : (float, float)
-        Height and width of the specimen, µm.
-    cells : CellCounter
-        Phases in cells.
     areas : ndarray of float64, shape (B, 3)
         Area of clay, silt and pore in each block as the mask shows them, µm².
     small_silt : ndarray of float64, shape (B,)
@@ -69,24 +55,13 @@ class Sample:
     """
 
     pixel_size: PixelSize
-    frame: tuple[float, float]
-    cells: CellCounter
     areas: Floats
     small_silt: Floats
     small_regions: int
     grains: dict[Phase, Grains]
 
 
-ELONGATED = 1.2
-"""Least aspect ratio of an object that has a direction."""
-
-
-def take_sample(
-    instances: pa.Table,
-    cells: CellCounter,
-    pixel_size: PixelSize,
-    specimen: Box,
-) -> Sample:
+def take_sample(instances: pa.Table, cells: CellCounter, pixel_size: PixelSize) -> Sample:
     """Gather what the summary of an image needs.
 
     Parameters
@@ -97,49 +72,29 @@ def take_sample(
         Its phases in cells.
     pixel_size : PixelSize
         Side of its pixels.
-    specimen : Box
-        Where the specimen is.
     """
-    um = pixel_size.um
     blocks = lay_blocks(cells.counts.shape[:2])
     counts = np.concatenate([cells.counts, cells.small_silt[..., None]], axis=2)
-    sums = sum_blocks(counts, blocks) * um**2
-    areas, small_silt = sums[:, :3], sums[:, 3]
+    sums = sum_blocks(counts, blocks).astype(np.float64) * pixel_size.um**2
     # Blocks without specimen tell nothing and are left out.
-    solid = areas.sum(axis=1) > 0
-    areas, small_silt = areas[solid], small_silt[solid]
+    solid = sums[:, :3].sum(axis=1) > 0
     number = np.maximum(np.cumsum(solid) - 1, 0)
     counted_as = view_numbers(instances["counted_as"])
-    column = {
-        name: view_numbers(instances[name])
-        for name in (
-            "ecd_um", "area_um2", "frame_weight", "centroid_row_px", "centroid_column_px",
-            "orientation_deg", "aspect_ratio",
-        )
-    }  # fmt: skip
-    centre = column["centroid_row_px"], column["centroid_column_px"]
-    block = number[find_blocks(*centre, blocks, cells.side)]
-    place = np.stack([centre[0] - specimen.top, centre[1] - specimen.left], axis=1)
-    # A line of pixels has no short axis, and so no ratio, but a direction.
-    directed = ~np.isnan(column["orientation_deg"]) & ~(column["aspect_ratio"] < ELONGATED)
+    row, column = (view_numbers(instances[f"centroid_{axis}_px"]) for axis in ("row", "column"))
+    block = number[find_blocks(row, column, blocks, cells.side)]
     grains = {}
     for phase in (Phase.SILT, Phase.PORE):
         kept = counted_as == phase
         grains[phase] = Grains(
-            ecd=column["ecd_um"][kept],
-            area=column["area_um2"][kept],
-            weight=column["frame_weight"][kept],
+            ecd=view_numbers(instances["ecd_um"])[kept],
+            area=view_numbers(instances["area_um2"])[kept],
+            weight=view_numbers(instances["frame_weight"])[kept],
             block=block[kept],
-            place=(place[kept] + 0.5) * um,
-            axis=np.radians(column["orientation_deg"][kept]),
-            elongated=directed[kept],
         )
     return Sample(
         pixel_size=pixel_size,
-        frame=(specimen.height * um, specimen.width * um),
-        cells=cells,
-        areas=areas,
-        small_silt=small_silt,
+        areas=sums[solid, :3],
+        small_silt=sums[solid, 3],
         small_regions=int(np.count_nonzero(counted_as == Phase.CLAY)),
         grains=grains,
     )

@@ -62,7 +62,7 @@ def pool_grains(samples: Sequence[Sample], phase: Phase) -> Grains:
     parts = [sample.grains[phase] for sample in samples]
     joined: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("ecd", "area", "weight", "place", "axis", "elongated")
+        for name in ("ecd", "area", "weight")
     }
     blocks = [part.block + offset for part, offset in zip(parts, offsets, strict=False)]
     return Grains(block=np.concatenate(blocks), **joined)

@@ -144,12 +144,14 @@ def test_pooling_adds_areas_not_shares() -> None:
     assert pooled["area_analysed_um2"] == 3200
     assert pooled["porosity"] == pytest.approx(125 / 3200)
     assert pooled["pores"] == 2
+    assert any("from 500 to 1000 nm" in text for text in pooled["warnings"])
 
 
 def test_one_image_pooled_is_itself() -> None:
     image = measure(scatter(3))
     (pooled,) = pool_images({"a": Measured(image.sample, image.figures)}, {}, 2.0)
-    assert pooled == image.figures | {"scope": "pooled"}
+    assert pooled["scope"] == "pooled"
+    assert {name: pooled[name] for name in image.figures} == image.figures
 
 
 def test_groups_are_pooled_and_compared() -> None:
