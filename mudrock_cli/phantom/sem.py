@@ -45,16 +45,13 @@ def _paint_particles(rng: np.random.Generator, spec: PhantomSpec, packing: Packi
     """Grey of every particle by kind and depth, with a slope of its own."""
     front, kind, depth = packing.front, np.append(packing.particles.kind, HOLE), packing.depth
     n = depth.size
-    base = spec.brightness + rng.normal(0, 6, n)
-    base += np.where(kind == SILT, rng.normal(spec.silt_grey, 6, n), 0) + np.where(
-        kind == PYRITE, 65, 0
-    )
-    dark = np.clip(0.5 + 0.6 * (1 - np.exp(-2 * depth)) + rng.normal(0, 0.10, n), 0.3, 1.1)
-    dark = np.where(
-        depth > RECESS, dark, np.minimum(np.abs(rng.normal(0, 0.36, n)), 0.6) * (depth > 0)
-    )
+    base = spec.brightness + rng.normal(0, 7, n) + np.where(kind == PYRITE, 65, 0)
+    base += np.where(kind == SILT, rng.normal(spec.silt_grey, 6, n), 0)
+    deep = 0.5 + 0.6 * (1 - np.exp(-2 * depth)) + rng.normal(0, 0.10, n)
+    sunk = np.minimum(np.abs(rng.normal(0, 0.28, n)), np.where(kind == HOLE, 0.15, 0.4))
+    dark = np.where(depth > RECESS, np.clip(deep, 0.3, 1.1), np.where(depth > 0, sunk, 0))
     grey = (base - dark * spec.contrast).astype(np.float32)
-    slope = np.where(depth > 0, 0.5, np.where(kind == SILT, 0.03, 0.12))
+    slope = np.where(depth > RECESS, 0.5, np.where(kind == SILT, 0.03, 0.12))
     tilt = slope * rng.normal(0, 1, (2, n))
     middle = np.append(packing.particles.centre, [[0.0, 0.0]], axis=0)
     offset = grey - (tilt[0] * middle[:, 0] + tilt[1] * middle[:, 1])
@@ -62,7 +59,7 @@ def _paint_particles(rng: np.random.Generator, spec: PhantomSpec, packing: Packi
     rows = np.arange(front.shape[0], dtype=np.float32)[:, None]
     columns = np.arange(front.shape[1], dtype=np.float32)[None, :]
     sloped = offset[front] + tilt[0][front] * columns + tilt[1][front] * rows
-    spread = np.where(depth > 0, 30, 15).astype(np.float32)[front]
+    spread = np.where(depth > RECESS, 30, 15).astype(np.float32)[front]
     return np.asarray(np.clip(sloped, grey[front] - spread, grey[front] + spread))
 
 
@@ -70,12 +67,14 @@ def _light_edges(rng: np.random.Generator, spec: PhantomSpec, packing: Packing) 
     """Bright rims and dark feet from a height map, and slopes facing the detector."""
     depth, front = packing.depth, packing.front
     step = spec.relief / max(spec.edge, 1.0)
-    below = np.where(depth > RECESS, -1 - 0.5 * depth, -3 * depth)
+    below = np.where(depth > RECESS, -1 - 0.5 * depth, -1.5 * depth)
     height = np.where(depth > RECESS, below, below + step * rng.normal(0, 1, depth.size))
     relief = height.astype(np.float32)[front]
     relief -= _grooves(rng, packing)
     fine, broad = cv2.GaussianBlur(relief, (0, 0), 2.2), cv2.GaussianBlur(relief, (0, 0), 7)
-    rim = np.where(depth > RECESS, -0.12, rng.gamma(6, 1 / 6, depth.size)).astype(np.float32)[front]
+    rim = np.where(depth > RECESS, -0.12, np.minimum(rng.gamma(6, 1 / 6, depth.size), 1.7)).astype(
+        np.float32
+    )[front]
     edges = rim * (1.2 * (relief - fine) + 0.8 * (relief - broad))
     azimuth = rng.uniform(0, 2 * np.pi)
     towards = np.cos(azimuth) * cv2.Sobel(fine, -1, 1, 0) + np.sin(azimuth) * cv2.Sobel(
@@ -111,7 +110,7 @@ def _grooves(rng: np.random.Generator, packing: Packing) -> Grey:
     contact = np.zeros(front.shape, bool)
     contact[:, 1:] |= (front[:, 1:] != front[:, :-1]) & solid[:, 1:] & solid[:, :-1]
     contact[1:] |= (front[1:] != front[:-1]) & solid[1:] & solid[:-1]
-    pronounced = np.minimum(rng.gamma(0.7, 0.4, depth.size), 0.7).astype(np.float32)
+    pronounced = np.minimum(rng.gamma(0.7, 0.3, depth.size), 0.4).astype(np.float32)
     return np.asarray(np.where(contact, pronounced[front], np.float32(0)))
 
 

@@ -10,7 +10,7 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.phantom import PhantomSpec, make_patch, make_phantom, random_spec
 
-SHAPE = (420, 500)
+SHAPE = (300, 360)
 
 
 def test_same_seed_same_pixels_and_another_seed_another_rock() -> None:
