@@ -161,7 +161,8 @@ def draw_representativeness(
             color=LIMIT,
         )
         spreads = np.concatenate([curve[1][np.isfinite(curve[1])] for curve in curves.values()])
-        low, high = min(0.05, spreads.min(initial=1)), max(1.0, 2.5 * spreads.max(initial=0))
+        low = min(0.05, max(0.01, spreads.min(initial=1)))
+        high = max(1.0, 2.5 * spreads.max(initial=0))
         axes.set_yscale("log")
         ticks = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
         axes.set_yticks([tick for tick in ticks if low <= tick <= high])

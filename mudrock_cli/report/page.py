@@ -1,6 +1,7 @@
 """The page: one HTML file that needs no network, from tables, pictures and figures."""
 
 import base64
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -113,7 +114,8 @@ def write_page(path: Path, page: str) -> None:
             f"{path}: the report cannot be written ({reason})", "choose another --out"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _asset(name: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.checksum import hash_file
 from mudrock_cli.image.mask import PhaseMask, open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.report.tables import Row, Tables
@@ -47,9 +48,10 @@ def find_source(tables: Tables, row: Row, micrographs: Path | None) -> Source:
         return Source(None, None, f"The mask {row['mask'] or ''} was not found.")
     try:
         mask = open_mask(place)
-    except MudrockError as error:
-        return Source(None, None, f"The mask cannot be read: {error.message}.")
-    if mask.shape != shape:
+        same = row["mask_sha256"] in (None, hash_file(place))
+    except (MudrockError, OSError) as error:
+        return Source(None, None, f"The mask cannot be read: {error}.")
+    if mask.shape != shape or not same:
         return Source(None, None, f"The mask {row['mask']} has changed since it was measured.")
     for path in _candidates(tables, row, micrographs, place):
         try:

@@ -1,0 +1,217 @@
+"""The page itself, without a browser."""
+
+import re
+import shutil
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from mudrock_cli.cli import app
+from mudrock_cli.image.mask import PhaseMask, write_mask
+from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.report.tables import read_tables
+from mudrock_cli.report.words import format_share
+
+
+class Page(HTMLParser):
+    """Tags, ids and text of a page; stumbles over tags that are not closed."""
+
+    VOID = frozenset({"meta", "link", "img", "input", "br", "path", "use"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.ids: Counter[str] = Counter()
+        self.links: list[str] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        facts = dict(attrs)
+        if facts.get("id"):
+            self.ids[str(facts["id"])] += 1
+        links = (facts.get(name) for name in ("src", "href", "xlink:href"))
+        self.links += [link for link in links if link]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.VOID:
+            return
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+
+def read_page(path: Path) -> Page:
+    return Page(path.read_text("utf-8"))
+
+
+def test_answer_stands_first_and_is_that_of_the_table(field: Any) -> None:
+    text = " ".join("".join(read_page(field.page).words).split())
+    pooled = read_tables(field.table).pooled
+    porosity, interval = format_share(pooled, "porosity")
+    assert interval
+    first = text.index("2 micrographs, porosity is")
+    assert text.index(porosity.replace("\xa0", " ")) < text.index("Before you use these figures")
+    assert first < text.index("Before you use these figures") < text.index("All images together")
+    assert interval.replace("\xa0", " ") in text
+    assert "The images have different pixel sizes" in text
+
+
+def test_page_is_well_formed_and_needs_nothing_else(field: Any) -> None:
+    page = read_page(field.page)
+    assert set(page.ids.values()) == {1}
+    for link in page.links:
+        assert link.startswith(("data:", "#")), link
+        assert not link.startswith("#") or link[1:] in page.ids
+    text = field.page.read_text("utf-8")
+    assert "url(http" not in text
+    assert "@import" not in text
+    assert field.page.stat().st_size < 2_000_000
+
+
+def test_names_are_shown_and_never_run(field: Any) -> None:
+    text = field.page.read_text("utf-8")
+    assert "<b onclick" not in text
+    page = read_page(field.page)
+    assert page.tags["script"] == 3
+    assert "a <b onclick=alert(1)> & 'c' \"d\"" in "".join(page.words)
+
+
+def test_a_viewer_with_and_one_without_its_micrograph(field: Any) -> None:
+    page = read_page(field.page)
+    text = "".join(page.words)
+    assert page.tags["canvas"] == 2
+    assert text.count("The micrograph was not found; the mask is shown alone.") == 1
+
+
+def test_masks_that_are_gone_or_changed_leave_a_sentence(field: Any, tmp_path: Path) -> None:
+    for name in ("report.parquet", "report.summary.parquet"):
+        shutil.copy(field.folder / name, tmp_path)
+    size = PixelSize(100.0, "test")
+    changed = PhaseMask.from_array("plain", np.zeros((300, 400), np.uint8), size)
+    write_mask(tmp_path / "masks" / "plain.tif", changed)
+    result = CliRunner().invoke(app, ["report", str(tmp_path / "report.parquet")])
+    assert result.exit_code == 0
+    assert "no mask to show for" in result.stderr
+    text = "".join(read_page(tmp_path / "report.html").words)
+    assert "has changed since it was measured" in text
+    assert "was not found." in text
+
+
+def test_figures_are_saved_too(field: Any, tmp_path: Path) -> None:
+    out, figures = tmp_path / "page.html", tmp_path / "figures"
+    arguments = ["report", str(field.table), "--out", str(out), "--figures", str(figures)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    stems = {path.stem for path in figures.iterdir()}
+    assert {"comparison_porosity", "pooled_pore_sizes", "plain_silt_cumulative"} <= stems
+    assert all((figures / f"{stem}.pdf").is_file() for stem in stems)
+
+
+@pytest.mark.parametrize("phase", [0, 1])
+def test_an_image_without_pores(phase: int, tmp_path: Path) -> None:
+    phases = np.full((60, 70), phase, np.uint8)
+    mask = PhaseMask.from_array("m", phases, PixelSize(100.0, "test"))
+    write_mask(tmp_path / "m.tif", mask)
+    table = tmp_path / "r.parquet"
+    stats = ["stats", str(tmp_path / "m.tif"), "--out", str(table)]
+    for arguments in (stats, ["report", str(table)]):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+    assert "m" in "".join(read_page(tmp_path / "r.html").words)
+
+
+def test_groups_are_compared(field: Any, tmp_path: Path) -> None:
+    table = tmp_path / "g.parquet"
+    pattern = r"(?P<bed>plain|a) ?"
+    for arguments in (
+        ["stats", str(field.folder / "masks"), "--out", str(table), "--group", pattern],
+        ["report", str(table)],
+    ):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+    text = "".join(read_page(tmp_path / "g.html").words)
+    assert "bed plain" in text
+    assert "Between groups" in text
+    assert "Wasserstein" in text
+
+
+def _break(table: pa.Table, how: str) -> pa.Table:
+    if how == "column":
+        return table.drop_columns(["ecd_um"])
+    if how == "schema":
+        return table.replace_schema_metadata(None)
+    facts = table.schema.metadata[b"mudrock"]
+    changed = re.sub(rb'"schema_version": \d+', b'"schema_version": 99', facts)
+    return table.replace_schema_metadata({b"mudrock": changed})
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [("column", "ecd_um"), ("schema", "mudrock stats"), ("version", "99")],
+)
+def test_tables_of_another_schema(field: Any, tmp_path: Path, how: str, message: str) -> None:
+    shutil.copy(field.folder / "report.summary.parquet", tmp_path / "r.summary.parquet")
+    pq.write_table(_break(pq.read_table(field.table), how), tmp_path / "r.parquet")
+    result = CliRunner().invoke(app, ["report", str(tmp_path / "r.parquet")])
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert "r.parquet" in result.stderr
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_missing_and_foreign_files(field: Any, tmp_path: Path) -> None:
+    (tmp_path / "text.parquet").write_text("no table")
+    shutil.copy(field.folder / "report.summary.parquet", tmp_path / "text.summary.parquet")
+    shutil.copy(field.table, tmp_path / "alone.parquet")
+    for name, message in {
+        "nowhere.parquet": "not there",
+        "text.parquet": "no Parquet",
+        "alone.parquet": "alone.summary.parquet: not there",
+    }.items():
+        result = CliRunner().invoke(app, ["report", str(tmp_path / name)])
+        assert result.exit_code == 1
+        assert message in result.stderr
+
+
+def test_an_empty_summary(field: Any, tmp_path: Path) -> None:
+    shutil.copy(field.table, tmp_path / "r.parquet")
+    summary = pq.read_table(field.folder / "report.summary.parquet")
+    pq.write_table(summary.slice(0, 0), tmp_path / "r.summary.parquet")
+    result = CliRunner().invoke(app, ["report", str(tmp_path / "r.parquet")])
+    assert result.exit_code == 1
+    assert "no image in the summary" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--out", "page.pdf"], ["--micrographs", "nowhere"]])
+def test_wrong_options(field: Any, arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, ["report", str(field.table), *arguments])
+    assert result.exit_code == 2
+
+
+def test_an_output_that_cannot_be_written(field: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "page.html"
+    result = CliRunner().invoke(app, ["report", str(field.table), "--out", str(out)])
+    assert result.exit_code == 1
+    assert "cannot be written" in result.stderr
