@@ -6,6 +6,7 @@ forest is kept as a model folder: ``recipe.toml`` and ``weights.npz``, which hol
 
 import os
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,7 @@ from mudrock_cli.classical import forest_filters as filters
 from mudrock_cli.classical.forest_recipe import ForestRecipe
 from mudrock_cli.classical.forest_trees import Responses, Trees
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.window import Reader
 
 Grey = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -64,18 +66,40 @@ class Forest:
         ndarray of float32, shape (H, W, 3)
             Clay, silt, pore; they add up to 1.
         """
-        height, width = grey.shape
-        found = np.empty((height, width, 3), np.float32)
+        bands = self.predict_bands(lambda r, c: grey[r, c], grey.shape, threads)
+        return np.concatenate([band for _, band in bands])
+
+    def predict_bands(
+        self, read: Reader, shape: tuple[int, int], threads: int | None = None
+    ) -> Iterator[tuple[slice, Floats]]:
+        """Predict an image that is read through windows, from top to bottom, every row once.
+
+        Parameters
+        ----------
+        read : callable
+            ``read(rows, columns)`` returns grey levels at the recipe's pixel size.
+        shape : tuple of int
+            Rows and columns of the image.
+        threads : int, optional
+            All cores by default.
+
+        Yields
+        ------
+        rows : slice
+            Rows of the image.
+        probabilities : ndarray of float32, shape (rows, columns, 3)
+            Clay, silt, pore; they add up to 1.
+        """
+        height, width = shape
         reach, step = filters.find_reach(self.recipe.scales), filters.find_step(self.recipe.scales)
-        rows = max(reach, _BAND_PIXELS // width) // step * step or step
-        for top in range(0, height, rows):
-            bottom = min(top + rows, height)
+        count = max(reach, _BAND_PIXELS // width // step * step)
+        for top in range(0, height, count):
+            bottom = min(top + count, height)
             start = max(0, top - reach)
-            band = grey[start : bottom + reach]
-            responses = self._compute_steps(band, slice(top - start, bottom - start))
-            rows_found = self.trees.predict(responses, self.prior, threads)
-            found[top:bottom] = rows_found.reshape(bottom - top, width, 3)
-        return found
+            seen = read(slice(start, min(bottom + reach, height)), slice(0, width))
+            responses = self._compute_steps(seen, slice(top - start, bottom - start))
+            found = self.trees.predict(responses, self.prior, threads)
+            yield slice(top, bottom), found.reshape(bottom - top, width, 3)
 
     def _compute_steps(self, grey: Grey, rows: slice) -> Responses:
         """Return the responses of some rows in 256 steps, shape (pixels, F)."""
