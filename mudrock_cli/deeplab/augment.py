@@ -119,7 +119,8 @@ def _gain_and_offset(grey: Floats, recipe: AugmentRecipe, rng: np.random.Generat
     gain = 1 + rng.uniform(-recipe.contrast, recipe.contrast)
     offset = rng.uniform(-recipe.brightness, recipe.brightness)
     mean = grey.mean()
-    return (grey - mean) * np.float32(gain) + np.float32(mean + offset)
+    changed: Floats = (grey - mean) * np.float32(gain) + np.float32(mean + offset)
+    return changed
 
 
 def _add_seams(grey: Floats, recipe: AugmentRecipe, rng: np.random.Generator) -> Floats:
@@ -136,7 +137,8 @@ def _shading(shape: tuple[int, ...], strength: float, rng: np.random.Generator) 
     tilt = rng.uniform(-strength, strength, 2).astype(np.float32)
     rows = np.linspace(-1, 1, shape[0], dtype=np.float32)[:, None]
     columns = np.linspace(-1, 1, shape[1], dtype=np.float32)[None, :]
-    return tilt[0] * rows + tilt[1] * columns
+    plane: Floats = tilt[0] * rows + tilt[1] * columns
+    return plane
 
 
 def _streaks(length: int, strength: float, rng: np.random.Generator) -> Floats:
@@ -145,7 +147,8 @@ def _streaks(length: int, strength: float, rng: np.random.Generator) -> Floats:
     noise = rng.standard_normal((1, length)).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), width)[0]
     spread = float(smooth.std()) or 1.0
-    return (smooth - smooth.mean()) / spread * np.float32(rng.uniform(0, strength))
+    streaks: Floats = (smooth - smooth.mean()) / spread * np.float32(rng.uniform(0, strength))
+    return streaks
 
 
 def _add_shot_noise(grey: Floats, strength: float, rng: np.random.Generator) -> Floats:

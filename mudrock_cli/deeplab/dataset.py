@@ -99,7 +99,7 @@ def load_samples(
     if not samples:
         raise MudrockError(f"{data}: no labelled micrograph", "labels need images of their name")
     remarks = [f"{path}: has no label and is not used" for path in pairing.unlabelled]
-    return LabelledData(tuple(samples), tuple([*remarks, *_find_absent(samples)]))
+    return LabelledData(tuple(samples), (*remarks, *_find_absent(samples)))
 
 
 def name_parent(name: str) -> str:

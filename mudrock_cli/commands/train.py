@@ -1,0 +1,111 @@
+"""``mudrock train``: labelled micrographs to a model folder."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mudrock_cli.errors import ExitCode, MudrockError, UsageError
+
+if TYPE_CHECKING:
+    from mudrock_cli.commands.training_progress import TrainingNarrator
+    from mudrock_cli.deeplab.campaign import Campaign, Outcome
+    from mudrock_cli.deeplab.order import Order
+
+
+def train(
+    data: Annotated[
+        Path,
+        typer.Argument(help="Folder with images/ and labels/, or in PASCAL VOC layout."),
+    ],
+    out: Annotated[Path, typer.Option(help="The model folder; its name is the model's.")],
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="fast (the default), paper, unet, forest, or a file.", metavar="NAME"),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="First weights: imagenet (the default), scratch, a .npz or .h5, a model folder.",
+            metavar="START",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override a value: optimizer.rate=0.001.", metavar="KEY=VALUE"),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="A CSV of name,part; or paper: at random, which leaks.", metavar="FILE"),
+    ] = None,
+    folds: Annotated[
+        int, typer.Option(min=0, help="First hold each parent out in turn, in N trainings.")
+    ] = 0,
+    pixel_size: Annotated[
+        str | None, typer.Option(help="Overrides the files: 10nm, 0.01um.", metavar="LENGTH")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training that stopped in --out.")
+    ] = False,
+) -> None:
+    """Train a network on labelled micrographs.
+
+    Files of one micrograph never stand on both sides of the split, so the figures on the model's
+    card hold for micrographs that it has not seen. Ctrl-C leaves a usable model; --resume goes on
+    where it stopped. KERAS_BACKEND chooses tensorflow, jax or torch.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from mudrock_cli.commands.training_progress import TrainingNarrator
+    from mudrock_cli.deeplab.order import Order, recall_order, record_order
+
+    if resume:
+        if recipe or init or split or folds or pixel_size:
+            raise UsageError(
+                "--resume goes on with the recipe, start and split of the stopped training",
+                "leave --recipe, --init, --split, --folds and --pixel-size out",
+            )
+        order = recall_order(out, settings or [])
+    else:
+        order = Order.place(recipe or "fast", settings or [], init, split, folds, pixel_size)
+        record_order(out, order)
+    with TrainingNarrator() as narrator:
+        campaign = _plan(data, out, order, narrator)
+        outcome = _run(campaign, narrator, resume)
+    narrator.close(outcome)
+    _exit_unless_ended_well(outcome)
+
+
+def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingNarrator") -> "Campaign":
+    """Read the data and divide it."""
+    from mudrock_cli.deeplab.dataset import load_samples
+    from mudrock_cli.deeplab.order import plan_campaign
+
+    narrator.on_stage("reading the data", 0)
+    loaded = load_samples(data, order.recipe.data.nm_per_pixel, order.size)
+    for remark in loaded.remarks:
+        narrator.warn(remark)
+    campaign = plan_campaign(order, loaded.samples, data, out)
+    narrator.tell_split(campaign)
+    return campaign
+
+
+def _run(campaign: "Campaign", narrator: "TrainingNarrator", resume: bool) -> "Outcome":
+    from mudrock_cli.deeplab.campaign import run_campaign
+    from mudrock_cli.report.training_curves import draw_curves
+
+    outcome = run_campaign(campaign, narrator, resume=resume)
+    if outcome.trained.progress.history:
+        draw_curves(campaign.out / "curves.png", outcome.trained.progress.history)
+    return outcome
+
+
+def _exit_unless_ended_well(outcome: "Outcome") -> None:
+    ended = outcome.trained.ended
+    if ended == "interrupted":
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    if ended not in ("finished", "out of patience"):
+        raise MudrockError(
+            f"{ended}; the model has the weights of the epoch before",
+            "lower the rate (--set optimizer.rate=) or set optimizer.clip_norm",
+        )

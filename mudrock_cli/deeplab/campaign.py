@@ -1,0 +1,223 @@
+"""From labelled micrographs to a model folder: train, judge, calibrate, write."""
+
+import dataclasses
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+
+import mudrock_cli
+from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.files import write_text
+from mudrock_cli.deeplab.findings import (
+    Findings,
+    judge,
+    load_findings,
+    pool_findings,
+    save_findings,
+)
+from mudrock_cli.deeplab.loop import Trained, Watcher
+from mudrock_cli.deeplab.model_folder import write_model
+from mudrock_cli.deeplab.network import build_network
+from mudrock_cli.deeplab.recipe import Recipe
+from mudrock_cli.deeplab.split import PARTS, Split, write_split
+from mudrock_cli.deeplab.start import give_start
+from mudrock_cli.deeplab.tiling import make_tiles
+from mudrock_cli.deeplab.training import complete_recipe, train_network
+from mudrock_cli.deeplab.zoo import TrainedModel
+
+WORK = "training"  # below the model folder: checkpoints, logs, the split
+FINDINGS = "findings.npz"
+
+
+class Narrator(Watcher, Protocol):
+    """Is told of the campaign's stages too."""
+
+    def on_stage(self, title: str, epochs: int) -> None:
+        """Hear what begins; `epochs` is 0 for stages that are no training."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Everything that decides a model.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of the network.
+    samples : tuple of Sample
+        Whole micrographs, or tiles where the split divides tiles.
+    split : Split
+        Of the training that gives the model.
+    folds : tuple of Split
+        Trainings before it that only judge: each holds some parents out.
+    out : Path
+        The model folder.
+    init : str
+        See `give_start`.
+    data : str
+        What the data is called on the card.
+    """
+
+    recipe: Recipe
+    samples: tuple[Sample, ...]
+    split: Split
+    folds: tuple[Split, ...]
+    out: Path
+    init: str
+    data: str
+
+    @property
+    def work(self) -> Path:
+        """Where checkpoints and logs go."""
+        return self.out / WORK
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A model, and how its training ended (see `Trained`)."""
+
+    model: TrainedModel
+    trained: Trained
+
+
+def run_campaign(campaign: Campaign, narrator: Narrator, *, resume: bool = False) -> Outcome:
+    """Train, judge, calibrate, and write the model folder.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        What to do.
+    narrator : Narrator
+        Is told how it goes.
+    resume : bool
+        Go on from the checkpoints in the folder.
+
+    Returns
+    -------
+    Outcome
+        Also of a training that was stopped: then from the weights it had, not judged.
+
+    Raises
+    ------
+    MudrockError
+        See `train_network` and `write_model`.
+    """
+    found = []
+    for number, fold in enumerate(campaign.folds, start=1):
+        folder = campaign.work / f"fold-{number}"
+        if resume and (folder / FINDINGS).is_file():
+            found.append(load_findings(folder / FINDINGS))
+            continue
+        held = ", ".join(fold.parents("test"))
+        narrator.on_stage(f"fold {number} of {len(campaign.folds)}, without {held}", 1)
+        recipe, network, trained = _train(campaign, fold, folder, narrator, resume)
+        if trained.ended == "interrupted":
+            return _write(campaign, fold, recipe, network, trained, None)
+        narrator.on_stage("judging", 0)
+        found.append(judge(network, campaign.samples, fold, recipe))
+        save_findings(folder / FINDINGS, found[-1])
+    write_split(campaign.work / "split.csv", campaign.split, campaign.samples)
+    narrator.on_stage("training", 1)
+    recipe, network, trained = _train(campaign, campaign.split, campaign.work, narrator, resume)
+    findings = None
+    if trained.ended != "interrupted":
+        narrator.on_stage("judging", 0)
+        findings = (
+            pool_findings(found)
+            if campaign.folds
+            else judge(network, campaign.samples, campaign.split, recipe)
+        )
+    narrator.on_stage("writing the model", 0)
+    return _write(campaign, campaign.split, recipe, network, trained, findings)
+
+
+def _train(
+    campaign: Campaign, split: Split, folder: Path, narrator: Narrator, resume: bool
+) -> tuple[Recipe, keras.Model, Trained]:
+    """Train on one split; returns the completed recipe and a network in full precision."""
+    folder.mkdir(parents=True, exist_ok=True)
+    seed = campaign.recipe.training.seed
+    train = split.choose(campaign.samples, "train")
+    if split.kind != "paper":  # whose tiles were cut and copied before they were divided
+        train = make_tiles(train, campaign.recipe.data, campaign.recipe.data.parts[0], seed)
+    recipe = complete_recipe(campaign.recipe, train)
+    write_text(folder / "recipe.toml", recipe.to_toml())
+    validation = split.choose(campaign.samples, "validation")
+
+    def start(network: keras.Model) -> None:
+        if not (resume and (folder / "last.npz").is_file()):
+            write_text(folder / "init.txt", give_start(network, campaign.init, recipe.network))
+
+    key = _fingerprint(campaign, split, recipe)
+    trained = train_network(
+        recipe, train, validation, folder, start, narrator, key=key, resume=resume
+    )
+    tile = recipe.inference.tile
+    network = build_network(recipe.network, tile, tile)
+    for variable in network.weights:
+        variable.assign(trained.weights[variable.path])
+    return recipe, network, trained
+
+
+def _fingerprint(campaign: Campaign, split: Split, recipe: Recipe) -> str:
+    """Return a hash of what a checkpoint was trained by and on; more epochs may follow."""
+    table = recipe.to_dict()
+    for name in ("epochs", "patience"):
+        del table["training"][name]
+    files = [(sample.name, split.part[sample.name], *sample.files) for sample in campaign.samples]
+    text = json.dumps([table, files, campaign.init, keras.backend.backend()])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _write(
+    campaign: Campaign,
+    split: Split,
+    recipe: Recipe,
+    network: keras.Model,
+    trained: Trained,
+    findings: Findings | None,
+) -> Outcome:
+    calibration = findings.calibrate() if findings else None
+    facts: dict[str, Any] = {
+        "mudrock": mudrock_cli.__version__,
+        "data": _describe_parts(campaign, split),
+        "leaks": split.shared_parents(),
+        "training": _describe_training(campaign, trained),
+    }
+    if findings:
+        on = "every parent, held out in turn" if campaign.folds else "the parents held out"
+        facts |= findings.facts(on)
+    if calibration:
+        facts["calibration"] = dataclasses.asdict(calibration)
+    temperature = calibration.temperature if calibration else 1.0
+    model = write_model(campaign.out, recipe, network, facts, temperature)
+    return Outcome(model, trained)
+
+
+def _describe_parts(campaign: Campaign, split: Split) -> dict[str, Any]:
+    parts = {}
+    for part in PARTS:
+        samples = split.choose(campaign.samples, part)
+        if samples:
+            pixels = sum(sample.grey.size for sample in samples)
+            parents = split.parents(part)
+            parts[part] = {"parents": parents, "files": len(samples), "megapixels": pixels / 1e6}
+    kind = "folds" if campaign.folds and split is campaign.split else split.kind
+    return {"name": campaign.data, "split": kind, "parts": parts}
+
+
+def _describe_training(campaign: Campaign, trained: Trained) -> dict[str, Any]:
+    source = campaign.work / "init.txt"
+    return {
+        "started_from": source.read_text("utf-8") if source.is_file() else campaign.init,
+        "epochs_done": trained.progress.epochs,
+        "ended": trained.ended,
+        "hours": trained.progress.seconds / 3600,
+        "backend": f"{keras.backend.backend()}, Keras {keras.__version__}",
+        "machine": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,0 +1,145 @@
+"""What a network did on samples that were held out: counts, and logits to calibrate by."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.deeplab.calibration import Calibration, calibrate, gather_logits
+from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.judging import count_by_sample
+from mudrock_cli.deeplab.phase_scores import score_counts
+from mudrock_cli.deeplab.recipe import Recipe
+from mudrock_cli.deeplab.split import Split
+from mudrock_cli.deeplab.weights import read_arrays, write_arrays
+from mudrock_cli.errors import MudrockError
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Held-out samples, judged.
+
+    Parameters
+    ----------
+    names, parts : tuple of str
+        Of each sample.
+    counts : ndarray of int, shape (samples, 3, 3)
+        Truth (row) against prediction (column).
+    logits : ndarray of float32, shape (n, 3)
+        Of random pixels of the samples that may calibrate.
+    labels : ndarray of uint8, shape (n,)
+        Of the same pixels.
+    """
+
+    names: tuple[str, ...]
+    parts: tuple[str, ...]
+    counts: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.uint8]
+
+    def calibrate(self) -> Calibration | None:
+        """Return the temperature for these pixels, None where there are none."""
+        if not len(self.labels):
+            return None
+        return calibrate(self.logits.astype(float), self.labels.astype(np.intp))
+
+    def facts(self, on: str) -> dict[str, Any]:
+        """Return what the card tells of them; `on` says what they are.
+
+        The pooled figures are those of the test part, where there is one.
+        """
+        if not self.names:
+            return {}
+        rows = [
+            {"name": name, "part": part, **score_counts(counts)}
+            for name, part, counts in zip(self.names, self.parts, self.counts, strict=True)
+        ]
+        chosen = np.array([part == "test" for part in self.parts])
+        chosen = chosen if chosen.any() else ~chosen
+        pooled = score_counts(self.counts[chosen].sum(axis=0))
+        iou = {name.removeprefix("iou_"): pooled[name] for name in pooled if "iou_" in name}
+        return {
+            "iou": {phase: value for phase, value in iou.items() if value is not None},
+            "pixel_accuracy": pooled["pixel_accuracy"],
+            "judged": {"on": on, "images": rows},
+        }
+
+
+def judge(
+    network: keras.Model, samples: Sequence[Sample], split: Split, recipe: Recipe
+) -> Findings:
+    """Segment every held-out sample, and gather pixels to calibrate by.
+
+    Those come from the validation part, so that the test part judges what it did not shape; from
+    the test part where nothing validates.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Trained on the split's training part; for the recipe's inference tile.
+    samples : sequence of Sample
+        All.
+    split : Split
+        Their parts.
+    recipe : Recipe
+        How to predict.
+    """
+    held = [sample for sample in samples if split.part[sample.name] != "train"]
+    fitting = split.choose(samples, "validation") or split.choose(samples, "test")
+    if not held:
+        return _join([])
+    logits, labels = gather_logits(network, fitting, recipe.training.seed)
+    return Findings(
+        names=tuple(sample.name for sample in held),
+        parts=tuple(split.part[sample.name] for sample in held),
+        counts=np.stack(count_by_sample(network, held, recipe, 1.0)),
+        logits=logits.astype(np.float32),
+        labels=labels.astype(np.uint8),
+    )
+
+
+def pool_findings(found: Sequence[Findings]) -> Findings:
+    """Put the findings of folds together."""
+    return _join(found)
+
+
+def save_findings(path: Path, found: Findings) -> None:
+    """Keep the findings of a fold, so that a resumed campaign need not judge again."""
+    names = np.frombuffer(json.dumps([found.names, found.parts]).encode(), np.uint8)
+    arrays = {"counts": found.counts, "logits": found.logits, "labels": found.labels}
+    write_arrays(path, arrays | {"names": names}, compressed=True)
+
+
+def load_findings(path: Path) -> Findings:
+    """Read what `save_findings` wrote.
+
+    Raises
+    ------
+    MudrockError
+        If the file is damaged.
+    """
+    arrays = read_arrays(path)
+    try:
+        names, parts = json.loads(bytes(arrays["names"].tobytes()))
+        counts, logits, labels = (arrays[name] for name in ("counts", "logits", "labels"))
+    except (KeyError, ValueError) as error:
+        raise MudrockError(f"{path}: no findings of a fold", "remove it to judge again") from error
+    return Findings(tuple(names), tuple(parts), counts, logits, labels)
+
+
+def _join(found: Sequence[Findings]) -> Findings:
+    empty = Findings(
+        (), (), np.zeros((0, 3, 3), np.int64), np.zeros((0, 3), np.float32), np.zeros(0, np.uint8)
+    )
+    return Findings(
+        names=sum((one.names for one in found), ()),
+        parts=sum((one.parts for one in found), ()),
+        counts=np.concatenate([empty.counts, *(one.counts for one in found)]),
+        logits=np.concatenate([empty.logits, *(one.logits for one in found)]),
+        labels=np.concatenate([empty.labels, *(one.labels for one in found)]),
+    )

@@ -1,0 +1,67 @@
+"""How well a network segments micrographs that it was not trained on, as `segment` would."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.phase_scores import count_pixels
+from mudrock_cli.deeplab.recipe import Recipe
+from mudrock_cli.deeplab.segmenter import segment_bands
+from mudrock_cli.image.micrograph import Micrograph
+from mudrock_cli.image.pixel_size import PixelSize
+
+
+class NetworkEngine:
+    """A network in memory as an `Engine`: softmax of its logits over a temperature."""
+
+    def __init__(self, network: keras.Model, temperature: float = 1.0) -> None:
+        self.name = "keras"
+        self.tile = int(network.input_shape[1])
+        self.batch = 1
+        self._network = network
+        self._temperature = temperature
+
+    def predict(
+        self, tiles: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Return the phase probabilities of tiles; see `Engine`."""
+        logits = self._network.predict_on_batch(tiles[..., None].astype(np.float32))
+        shares = ops.softmax(ops.convert_to_tensor(logits / self._temperature), axis=-1)
+        return np.asarray(ops.convert_to_numpy(shares), np.float32)
+
+
+def count_by_sample(
+    network: keras.Model, samples: Sequence[Sample], recipe: Recipe, temperature: float
+) -> list[npt.NDArray[np.int64]]:
+    """Segment samples and count truth (row) against prediction (column) in each.
+
+    Parameters
+    ----------
+    network : keras.Model
+        For the recipe's inference tile.
+    samples : sequence of Sample
+        At the recipe's pixel size.
+    recipe : Recipe
+        Its ``[inference]`` says how tiles overlap and which views are averaged.
+    temperature : float
+        Divides the logits; matters where tiles overlap.
+
+    Returns
+    -------
+    list of ndarray of int, shape (3, 3)
+    """
+    engine = NetworkEngine(network, temperature)
+    nm = recipe.data.nm_per_pixel
+    counts = []
+    for sample in samples:
+        micrograph = Micrograph.from_array(sample.name, sample.grey, PixelSize(nm, "recipe"))
+        bands = segment_bands(micrograph, engine, recipe.inference, nm)
+        total = np.zeros((3, 3), np.int64)
+        for band in bands:
+            total += count_pixels(sample.labels[band.rows], band.phases)
+        counts.append(total)
+    return counts
