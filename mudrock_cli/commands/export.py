@@ -1,0 +1,191 @@
+"""``mudrock export``: masks to the files of other programs."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mudrock_cli.errors import ExitCode, MudrockError, UsageError
+
+if TYPE_CHECKING:
+    from mudrock_cli.image.inputs import Input
+    from mudrock_cli.image.mask import PhaseMask
+    from mudrock_cli.image.pixel_size import PixelSize
+    from mudrock_cli.report.interchange import Labelled
+
+_ENDINGS = {
+    "geojson": ".geojson",
+    "imagej-roi": ".roi.zip",
+    "csv": ".objects.csv",
+    "labels": ".labels.tif",
+}
+_COCO = "objects.coco.json"
+
+
+def export(
+    masks: Annotated[
+        list[str],
+        typer.Argument(metavar="MASK", help="Masks, folders (with subfolders) or globs."),
+    ],
+    to: Annotated[
+        Literal["geojson", "coco", "imagej-roi", "csv", "labels"],
+        typer.Option(help="For QuPath, COCO tools, ImageJ's ROI Manager; a table; a label image."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Mirrors the masks' folders.")] = Path(
+        "export"
+    ),
+    pixel_size: Annotated[
+        str | None, typer.Option(help="Overrides the masks: 10nm, 0.01um.", metavar="LENGTH")
+    ] = None,
+) -> None:
+    """Write the grains and pores of masks for other programs.
+
+    Outlines follow pixel sides and hold exactly the pixels of each object; labels are those of
+    mudrock stats. COCO is one file for all masks, the others are a file for each.
+    """
+    from mudrock_cli.image.inputs import MASK_SUFFIXES, find_inputs
+
+    batch = _Batch(_parse_size(pixel_size))
+    inputs = find_inputs(masks, suffixes=MASK_SUFFIXES, keep_masks=True)
+    if to == "coco":
+        batch.write_coco(inputs, out / _COCO)
+    else:
+        for item in inputs:
+            place = out / item.relative.parent / f"{item.relative.name}{_ENDINGS[to]}"
+            with batch.going_on():
+                batch.write(item, place, to)
+    raise typer.Exit(ExitCode.SOME_FAILED if batch.failed else ExitCode.DONE)
+
+
+class _Batch:
+    """Masks on their way out; one that fails does not stop the others."""
+
+    def __init__(self, pixel_size: "PixelSize | None") -> None:
+        self.pixel_size = pixel_size
+        self.failed = 0
+
+    @contextlib.contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Tell of a failure in a line, and go on."""
+        try:
+            yield
+        except MudrockError as error:
+            self.failed += 1
+            typer.echo(f"error: {error.message}", err=True)
+            if error.hint:
+                typer.echo(f"hint: {error.hint}", err=True)
+
+    def write(self, item: "Input", place: Path, to: str) -> None:
+        """Write the file of one mask."""
+        mask, size = self._open(item)
+        writers: dict[str, Callable[[Path], None]] = {
+            "geojson": lambda part: _write_geojson(part, _label(mask, size, item)),
+            "imagej-roi": lambda part: _write_rois(part, _label(mask, size, item)),
+            "csv": lambda part: _write_table(part, mask, size, item.relative.as_posix()),
+            "labels": lambda part: _write_labels(part, mask, size),
+        }
+        _replace(place, writers[to])
+        typer.echo(str(place))
+
+    def write_coco(self, inputs: "Sequence[Input]", place: Path) -> None:
+        """Write one file about all masks."""
+        from mudrock_cli.report.interchange import to_coco
+
+        text = to_coco(self._label_all(inputs))
+        if self.failed < len(inputs):
+            _replace(place, lambda part: _write_text(part, text))
+            typer.echo(str(place))
+
+    def _label_all(self, inputs: "Sequence[Input]") -> "Iterator[Labelled]":
+        for item in inputs:
+            with self.going_on():
+                yield _label(*self._open(item), item)
+
+    def _open(self, item: "Input") -> "tuple[PhaseMask, PixelSize | None]":
+        from mudrock_cli.image.mask import open_mask
+
+        mask = open_mask(item.path)
+        return mask, self.pixel_size or mask.pixel_size
+
+
+def _parse_size(text: str | None) -> "PixelSize | None":
+    from mudrock_cli.image.pixel_size import PixelSize
+
+    try:
+        return None if text is None else PixelSize.parse(text, "--pixel-size")
+    except MudrockError as error:
+        raise UsageError(error.message, error.hint) from error
+
+
+def _label(mask: "PhaseMask", size: "PixelSize | None", item: "Input") -> "Labelled":
+    """Find the objects of a mask, numbered as ``mudrock stats`` numbers them."""
+    import numpy as np
+
+    from mudrock_cli.measure.labelling import label_mask
+    from mudrock_cli.report.interchange import Labelled
+
+    labelling = label_mask(mask)
+    return Labelled(
+        name=item.relative.as_posix(),
+        file=item.path.name,
+        labels=np.concatenate(list(labelling.paint(mask))),
+        phases=labelling.objects.phase.astype(np.uint8),
+        um=size.um if size else None,
+    )
+
+
+def _write_geojson(part: Path, image: "Labelled") -> None:
+    from mudrock_cli.report.interchange import to_geojson
+
+    _write_text(part, to_geojson(image))
+
+
+def _write_rois(part: Path, image: "Labelled") -> None:
+    from mudrock_cli.report.interchange import write_rois
+
+    write_rois(part, image)
+
+
+def _write_table(part: Path, mask: "PhaseMask", size: "PixelSize | None", name: str) -> None:
+    from pyarrow import csv
+
+    from mudrock_cli.measure.instances import measure_instances
+    from mudrock_cli.measure.labelling import label_mask
+
+    if size is None:
+        raise MudrockError(
+            f"{mask.path}: the pixel size is not known", "give it: --pixel-size 10nm"
+        )
+    table = measure_instances(name, label_mask(mask), size, min_silt_um=2.0)
+    csv.write_csv(table, part)
+
+
+def _write_labels(part: Path, mask: "PhaseMask", size: "PixelSize | None") -> None:
+    from mudrock_cli.image.plane_writer import write_plane
+    from mudrock_cli.measure.labelling import label_mask
+
+    write_plane(part, mask.shape, "uint32", label_mask(mask).paint(mask), size)
+
+
+def _write_text(part: Path, text: str) -> None:
+    part.write_text(text, encoding="utf-8")
+
+
+def _replace(place: Path, write: Callable[[Path], None]) -> None:
+    """Write a file beside its place and move it there."""
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write(part)
+        part.replace(place)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MudrockError(
+            f"{place}: cannot be written ({reason})", "choose another --out, or make room"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
