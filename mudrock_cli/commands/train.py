@@ -82,7 +82,7 @@ def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingNarrator") -
     from mudrock_cli.deeplab.order import plan_campaign
 
     narrator.on_stage("reading the data", 0)
-    loaded = load_samples(data, order.recipe.data.nm_per_pixel, order.size)
+    loaded = load_samples(data, order.recipe.data, order.size)
     for remark in loaded.remarks:
         narrator.warn(remark)
     campaign = plan_campaign(order, loaded.samples, data, out)

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.deeplab.pairing import pair_files
+from mudrock_cli.deeplab.recipe import DataRecipe
+from mudrock_cli.deeplab.registration import register_labels
+from mudrock_cli.deeplab.registration import register_labels
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.checksum import hash_file
 from mudrock_cli.image.mask import open_mask
@@ -39,8 +42,8 @@ class Sample:
         Grey levels; phases with `Phase.VOID` where nothing is labelled.
     files : tuple of str
         SHA-256 of the image's file and of the label's.
-    pixel_size : PixelSize or None
-        Of the file; None in arrays that came from no file.
+    as_given : ndarray of uint8, shape (H, W), or None
+        The labels before they were registered; None where nothing was moved.
     """
 
     name: str
@@ -48,7 +51,7 @@ class Sample:
     grey: Grey
     labels: Grey
     files: tuple[str, str] = ("", "")
-    pixel_size: PixelSize | None = None
+    as_given: Grey | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class LabelledData:
 
 
 def load_samples(
-    data: Path, nm_per_pixel: float, pixel_size: PixelSize | None = None
+    data: Path, nm_per_pixel: float, pixel_size: PixelSize | None = None, register: bool = False
 ) -> LabelledData:
     """Read all labelled micrographs of a folder.
 
@@ -76,10 +79,12 @@ def load_samples(
     ----------
     data : Path
         See `pair_files`.
-    nm_per_pixel : float
-        Pixel size to which all are brought.
+    recipe : DataRecipe
+        Pixel size to which all are brought; whether drifting labels are moved back.
     pixel_size : PixelSize, optional
         Overrides what the files say.
+    register : bool
+        Move labels that drift off their micrograph back onto it, and say so.
 
     Raises
     ------
@@ -88,17 +93,22 @@ def load_samples(
         values that are no phases, no pixel size.
     """
     pairing = pair_files(data)
-    samples, problems = [], []
+    samples, problems, remarks = [], [], []
     for pair in pairing.pairs:
         try:
-            samples.append(_load(pair, nm_per_pixel, pixel_size))
+            sample = _load(pair, nm_per_pixel, pixel_size)
         except MudrockError as error:
             problems.append(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
+            continue
+        if register:
+            sample, moved = _register(sample)
+            remarks += moved
+        samples.append(sample)
     if problems:
         raise _tell(data, problems)
     if not samples:
         raise MudrockError(f"{data}: no labelled micrograph", "labels need images of their name")
-    remarks = [f"{path}: has no label and is not used" for path in pairing.unlabelled]
+    remarks += [f"{path}: has no label and is not used" for path in pairing.unlabelled]
     return LabelledData(tuple(samples), (*remarks, *_find_absent(samples)))
 
 
@@ -140,8 +150,26 @@ def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Samp
         grey=np.ascontiguousarray(scaled.read(box.rows, box.columns)),
         labels=np.ascontiguousarray(labels),
         files=(hash_file(pair.image), hash_file(pair.label)),
-        pixel_size=size,
     )
+
+
+def _register(sample: Sample, recipe: DataRecipe) -> Sample:
+    if not recipe.registered:
+        return sample
+    labels, drift = register_labels(sample.grey, sample.labels)
+    return replace(sample, labels=labels, as_given=sample.labels) if drift else sample
+
+
+def _register(sample: Sample) -> tuple[Sample, list[str]]:
+    labels, drift = register_labels(sample.grey, sample.labels)
+    if drift is None:
+        return sample, []
+    remark = (
+        f"{sample.name}: labels lay up to {drift.reach(labels.shape):.0f} pixels off the micrograph "
+        f"and were moved back (correlation of pores with dark pixels "
+        f"{drift.before:.2f}, now {drift.after:.2f})"
+    )
+    return replace(sample, labels=labels), [remark]
 
 
 def _tell(data: Path, problems: Sequence[str]) -> MudrockError:
@@ -154,7 +182,9 @@ def _tell(data: Path, problems: Sequence[str]) -> MudrockError:
 
 def _find_absent(samples: Sequence[Sample]) -> list[str]:
     """Tell the phases that no label shows."""
-    counts = sum(np.bincount(sample.labels.ravel(), minlength=256) for sample in samples)
+    counts = np.zeros(256, np.int64)
+    for sample in samples:
+        counts += np.bincount(sample.labels.ravel(), minlength=256)
     return [
         f"no label shows {phase.name.lower()}: the network will not learn it"
         for phase in (Phase.CLAY, Phase.SILT, Phase.PORE)

@@ -40,6 +40,8 @@ class DataRecipe:
     mirrored: bool = True  # a left-right and an upside-down copy of every tile
     images: int = 2239  # changed copies of random tiles are added up to so many; 0 adds none
     parts: tuple[float, float, float] = (0.70, 0.15, 0.15)  # training, validation, test
+    registered: bool = False  # labels that drift off their micrograph are moved back
+    register: bool = False  # move labels back that drift off their micrograph
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ class Recipe:
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
     inference: InferenceRecipe = field(default_factory=InferenceRecipe)
+    forest: dict[str, Any] = field(default_factory=dict)  # of architecture forest: its own values
 
     @classmethod
     def from_toml(cls, text: str, source: str = "recipe") -> Self:
@@ -157,12 +160,15 @@ class Recipe:
 
     def to_toml(self) -> str:
         """Write the whole recipe, defaults included."""
-        return tomli_w.dumps(self.to_dict())
+        table = self.to_dict()
+        return tomli_w.dumps({name: values for name, values in table.items() if values})
 
 
 def _section(kind: type, table: Any, source: str) -> Any:
     if not isinstance(table, dict):
         raise MudrockError(f"{source} must be a table")
+    if not dataclasses.is_dataclass(kind):
+        return table
     hints = get_type_hints(kind)
     _refuse_unknown(table, set(hints), source)
     return kind(**{k: _value(hints[k], v, f"{source} {k}") for k, v in table.items()})
