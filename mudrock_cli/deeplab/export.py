@@ -79,11 +79,18 @@ def _convert(folder: Path, temperature: float) -> None:
 
 
 def with_probabilities(network: "keras.Model", temperature: float) -> "keras.Model":
-    """Return the network with softmax(logits / temperature) as its output."""
+    """Return the network with softmax(logits / temperature) as its output.
+
+    Inference is written into the graph: Keras 3.15's ``Resizing`` layer turns ``training`` on for
+    every layer after it wherever a model is called or exported without saying ``training=False``.
+    """
     import keras
 
-    logits = keras.layers.Rescaling(1 / temperature, dtype="float32")(network.output)
-    return keras.Model(network.input, keras.layers.Softmax(dtype="float32")(logits))
+    grey = keras.Input(network.input.shape[1:], name="grey")
+    logits = keras.layers.Rescaling(1 / temperature, dtype="float32")(
+        network(grey, training=False)
+    )
+    return keras.Model(grey, keras.layers.Softmax(dtype="float32")(logits))
 
 
 def _compare(model: "keras.Model", compiled: Path, tile: int) -> None:
