@@ -65,7 +65,7 @@ def segment(
     the pixel size and how it was made inside. A mask that is there already for the same image,
     model and options is kept, so a run that was stopped goes on where it stopped.
     """
-    from mudrock_cli.deeplab.engine import choose_engine, open_engine
+    from mudrock_cli.commands.engines import choose_engine, open_engine
     from mudrock_cli.deeplab.zoo import DEFAULT_MODEL, load_model
     from mudrock_cli.image.inputs import find_inputs
 
@@ -78,7 +78,7 @@ def segment(
     @cache
     def start_engine() -> "Engine":  # not before an image needs it
         try:
-            return open_engine(trained, chosen)
+            return open_engine(trained, engine)
         except MudrockError as error:
             raise UsageError(error.message, error.hint) from error
 

@@ -71,8 +71,13 @@ def train(
         record_order(out, order)
     with TrainingNarrator() as narrator:
         campaign = _plan(data, out, order, narrator)
+        if order.recipe.network.architecture == "forest":
+            from mudrock_cli.commands.forest_campaign import run_forest_campaign
+
+            narrator.close(run_forest_campaign(campaign, narrator), None)
+            return
         outcome = _run(campaign, narrator, resume)
-    narrator.close(outcome)
+        narrator.close(outcome.model, outcome.trained)
     _exit_unless_ended_well(outcome)
 
 
@@ -81,7 +86,7 @@ def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingNarrator") -
     from mudrock_cli.deeplab.dataset import load_samples
     from mudrock_cli.deeplab.order import plan_campaign
 
-    narrator.on_stage("reading the data", 0)
+    narrator.on_stage("reading the data")
     loaded = load_samples(data, order.recipe.data, order.size)
     for remark in loaded.remarks:
         narrator.warn(remark)

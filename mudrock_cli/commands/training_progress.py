@@ -10,8 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from mudrock_cli.deeplab.campaign import Campaign, Outcome
+    from mudrock_cli.deeplab.campaign import Campaign
     from mudrock_cli.deeplab.checkpoint import Row
+    from mudrock_cli.deeplab.loop import Trained
+    from mudrock_cli.deeplab.zoo import TrainedModel
 
 _PHASES = ("clay", "silt", "pore")
 
@@ -67,7 +69,7 @@ class TrainingNarrator:
                 "and the figures will be too good"
             )
 
-    def on_stage(self, title: str, epochs: int) -> None:
+    def on_stage(self, title: str) -> None:
         """Print what begins."""
         self._stderr.print(Text(title), style="bold")
         self._bars.update(self._bar, visible=False)
@@ -92,9 +94,9 @@ class TrainingNarrator:
             line += f" | validation: {_tell_figures(held)}"
         self._stderr.print(Text(f"{line} | {row['seconds']:.0f} s"))
 
-    def close(self, outcome: "Outcome") -> None:
-        """Print what came of it, on stdout."""
-        card = outcome.model.card
+    def close(self, model: "TrainedModel", trained: "Trained | None") -> None:
+        """Print what came of it, on stdout; a forest has no epochs."""
+        card = model.card
         stdout = Console(highlight=False)
         if card.get("judged"):
             stdout.print(_tabulate(card))
@@ -104,11 +106,9 @@ class TrainingNarrator:
                 f"temperature {card['temperature']:.3f}: calibration error "
                 f"{found['error_before']:.4f} before, {found['error_after']:.4f} after"
             )
+        how = f"{trained.ended} after {trained.progress.epochs} epochs" if trained else "finished"
         stdout.print(
-            Text(
-                f"{outcome.model.path}: {outcome.trained.ended} after "
-                f"{outcome.trained.progress.epochs} epochs; use it with segment --model"
-            ),
+            Text(f"{model.path}: {how}; use it with segment --model"),
             soft_wrap=True,
         )
 

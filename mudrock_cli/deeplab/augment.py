@@ -95,7 +95,8 @@ def change_grey(grey: Floats, recipe: AugmentRecipe, rng: np.random.Generator) -
         Clipped to 0..255.
     """
     if recipe.gamma:
-        grey = 255 * (grey / 255) ** np.float32(np.exp(rng.uniform(-recipe.gamma, recipe.gamma)))
+        exponent = np.float32(np.exp(rng.uniform(-recipe.gamma, recipe.gamma)))
+        grey = np.asarray(255 * (grey / 255) ** exponent, np.float32)
     if recipe.contrast or recipe.brightness:
         grey = _gain_and_offset(grey, recipe, rng)
     if recipe.seams and rng.random() < recipe.seams:

@@ -15,7 +15,7 @@ Labels = npt.NDArray[np.intp]
 
 _BINS = 15
 _MOST_PIXELS = 400_000
-_LIMITS = (0.05, 20.0)
+_LIMITS = (0.2, 5.0)  # beyond, a network knows nothing, and 16-bit inference less
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from mudrock_cli.deeplab.dataset import Sample
 from mudrock_cli.deeplab.files import write_text
 from mudrock_cli.deeplab.findings import (
     Findings,
-    judge,
+    judge_network,
     load_findings,
     pool_findings,
     save_findings,
@@ -37,8 +37,8 @@ FINDINGS = "findings.npz"
 class Narrator(Watcher, Protocol):
     """Is told of the campaign's stages too."""
 
-    def on_stage(self, title: str, epochs: int) -> None:
-        """Hear what begins; `epochs` is 0 for stages that are no training."""
+    def on_stage(self, title: str) -> None:
+        """Hear what begins."""
 
 
 @dataclass(frozen=True)
@@ -114,25 +114,25 @@ def run_campaign(campaign: Campaign, narrator: Narrator, *, resume: bool = False
             found.append(load_findings(folder / FINDINGS))
             continue
         held = ", ".join(fold.parents("test"))
-        narrator.on_stage(f"fold {number} of {len(campaign.folds)}, without {held}", 1)
+        narrator.on_stage(f"fold {number} of {len(campaign.folds)}, without {held}")
         recipe, network, trained = _train(campaign, fold, folder, narrator, resume)
         if trained.ended == "interrupted":
             return _write(campaign, fold, recipe, network, trained, None)
-        narrator.on_stage("judging", 0)
-        found.append(judge(network, campaign.samples, fold, recipe))
+        narrator.on_stage("judging")
+        found.append(judge_network(network, campaign.samples, fold, recipe))
         save_findings(folder / FINDINGS, found[-1])
     write_split(campaign.work / "split.csv", campaign.split, campaign.samples)
-    narrator.on_stage("training", 1)
+    narrator.on_stage("training")
     recipe, network, trained = _train(campaign, campaign.split, campaign.work, narrator, resume)
     findings = None
     if trained.ended != "interrupted":
-        narrator.on_stage("judging", 0)
+        narrator.on_stage("judging")
         findings = (
             pool_findings(found)
             if campaign.folds
-            else judge(network, campaign.samples, campaign.split, recipe)
+            else judge_network(network, campaign.samples, campaign.split, recipe)
         )
-    narrator.on_stage("writing the model", 0)
+    narrator.on_stage("writing the model")
     return _write(campaign, campaign.split, recipe, network, trained, findings)
 
 
@@ -183,20 +183,23 @@ def _write(
     findings: Findings | None,
 ) -> Outcome:
     calibration = findings.calibrate() if findings else None
-    facts: dict[str, Any] = {
-        "mudrock": mudrock_cli.__version__,
-        "data": _describe_parts(campaign, split),
-        "leaks": split.shared_parents(),
-        "training": _describe_training(campaign, trained),
-    }
-    if findings:
-        on = "every parent, held out in turn" if campaign.folds else "the parents held out"
-        facts |= findings.facts(on)
+    facts: dict[str, Any] = {"mudrock": mudrock_cli.__version__}
+    facts |= describe_figures(campaign, split, findings)
+    facts["training"] = _describe_training(campaign, trained)
     if calibration:
         facts["calibration"] = dataclasses.asdict(calibration)
     temperature = calibration.temperature if calibration else 1.0
     model = write_model(campaign.out, recipe, network, facts, temperature)
     return Outcome(model, trained)
+
+
+def describe_figures(campaign: Campaign, split: Split, findings: Findings | None) -> dict[str, Any]:
+    """Return what the card tells of the data, of leaks, and of how well the model does."""
+    facts = {"data": _describe_parts(campaign, split), "leaks": split.shared_parents()}
+    if findings:
+        on = "every parent, held out in turn" if campaign.folds else "the parents held out"
+        facts |= findings.facts(on)
+    return facts
 
 
 def _describe_parts(campaign: Campaign, split: Split) -> dict[str, Any]:

@@ -93,6 +93,10 @@ def _describe_figures(facts: Mapping[str, Any]) -> Iterator[str]:
     for row in rows if len(rows) <= 24 else ():
         title = f"{row['name']} ({row['part']})" if row.get("part") else row["name"]
         yield _row(title, row["pixel_accuracy"], [row.get(f"iou_{p}") for p in _PHASES])
+        given = row.get("as_given")
+        if given:
+            title = f"{row['name']}, labels as they came"
+            yield _row(title, given["pixel_accuracy"], [given.get(f"iou_{p}") for p in _PHASES])
     yield _row("**pooled**", facts.get("pixel_accuracy"), [iou.get(p) for p in _PHASES])
     yield ""
 
@@ -118,11 +122,14 @@ def _describe_calibration(facts: Mapping[str, Any]) -> Iterator[str]:
 def _describe_training(recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[str]:
     yield from ("## Training", "")
     network, training = recipe.network, recipe.training
-    yield (
-        f"{network.architecture}, encoder {network.encoder}, output stride "
-        f"{network.output_stride}; {training.epochs} epochs of {training.steps_per_epoch} steps, "
-        f"batch {training.batch}, {training.precision}. All of it: `recipe.toml`."
-    )
+    if network.architecture == "forest":
+        yield "A random forest on filter responses: `recipe.toml`."
+    else:
+        yield (
+            f"{network.architecture}, encoder {network.encoder}; {training.epochs} epochs of "
+            f"{training.steps_per_epoch} steps, batch {training.batch}, {training.precision}. "
+            "All of it: `recipe.toml`."
+        )
     yield ""
     for key, value in (facts.get("training") or {}).items():
         yield f"- {key.replace('_', ' ')}: {f'{value:g}' if isinstance(value, float) else value}"

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from mudrock_cli.deeplab.pairing import pair_files
 from mudrock_cli.deeplab.recipe import DataRecipe
 from mudrock_cli.deeplab.registration import register_labels
-from mudrock_cli.deeplab.registration import register_labels
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.checksum import hash_file
 from mudrock_cli.image.mask import open_mask
@@ -71,7 +70,7 @@ class LabelledData:
 
 
 def load_samples(
-    data: Path, nm_per_pixel: float, pixel_size: PixelSize | None = None, register: bool = False
+    data: Path, recipe: DataRecipe, pixel_size: PixelSize | None = None
 ) -> LabelledData:
     """Read all labelled micrographs of a folder.
 
@@ -83,8 +82,6 @@ def load_samples(
         Pixel size to which all are brought; whether drifting labels are moved back.
     pixel_size : PixelSize, optional
         Overrides what the files say.
-    register : bool
-        Move labels that drift off their micrograph back onto it, and say so.
 
     Raises
     ------
@@ -96,11 +93,11 @@ def load_samples(
     samples, problems, remarks = [], [], []
     for pair in pairing.pairs:
         try:
-            sample = _load(pair, nm_per_pixel, pixel_size)
+            sample = _load(pair, recipe.nm_per_pixel, pixel_size)
         except MudrockError as error:
             problems.append(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
             continue
-        if register:
+        if recipe.register:
             sample, moved = _register(sample)
             remarks += moved
         samples.append(sample)
@@ -153,23 +150,16 @@ def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Samp
     )
 
 
-def _register(sample: Sample, recipe: DataRecipe) -> Sample:
-    if not recipe.registered:
-        return sample
-    labels, drift = register_labels(sample.grey, sample.labels)
-    return replace(sample, labels=labels, as_given=sample.labels) if drift else sample
-
-
 def _register(sample: Sample) -> tuple[Sample, list[str]]:
     labels, drift = register_labels(sample.grey, sample.labels)
     if drift is None:
         return sample, []
     remark = (
-        f"{sample.name}: labels lay up to {drift.reach(labels.shape):.0f} pixels off the micrograph "
-        f"and were moved back (correlation of pores with dark pixels "
+        f"{sample.name}: labels lay up to {drift.reach(labels.shape):.0f} pixels off the "
+        f"micrograph and were moved back (correlation of pores with dark pixels "
         f"{drift.before:.2f}, now {drift.after:.2f})"
     )
-    return replace(sample, labels=labels), [remark]
+    return replace(sample, labels=labels, as_given=sample.labels), [remark]
 
 
 def _tell(data: Path, problems: Sequence[str]) -> MudrockError:

@@ -87,9 +87,7 @@ def with_probabilities(network: "keras.Model", temperature: float) -> "keras.Mod
     import keras
 
     grey = keras.Input(network.input.shape[1:], name="grey")
-    logits = keras.layers.Rescaling(1 / temperature, dtype="float32")(
-        network(grey, training=False)
-    )
+    logits = keras.layers.Rescaling(1 / temperature, dtype="float32")(network(grey, training=False))
     return keras.Model(grey, keras.layers.Softmax(dtype="float32")(logits))
 
 

@@ -1,5 +1,6 @@
 """What a network did on samples that were held out: counts, and logits to calibrate by."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ import numpy.typing as npt
 
 from mudrock_cli.deeplab.calibration import Calibration, calibrate, gather_logits
 from mudrock_cli.deeplab.dataset import Sample
-from mudrock_cli.deeplab.judging import count_by_sample
+from mudrock_cli.deeplab.engine import Engine
+from mudrock_cli.deeplab.judging import NetworkEngine, count_by_sample
 from mudrock_cli.deeplab.phase_scores import score_counts
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.split import Split
-from mudrock_cli.deeplab.weights import read_arrays, write_arrays
+from mudrock_cli.deeplab.weights import Arrays, read_arrays, write_arrays
 from mudrock_cli.errors import MudrockError
 
 
@@ -28,8 +30,8 @@ class Findings:
     ----------
     names, parts : tuple of str
         Of each sample.
-    counts : ndarray of int, shape (samples, 3, 3)
-        Truth (row) against prediction (column).
+    counts : ndarray of int, shape (samples, 2, 3, 3)
+        See `count_by_sample`.
     logits : ndarray of float32, shape (n, 3)
         Of random pixels of the samples that may calibrate.
     labels : ndarray of uint8, shape (n,)
@@ -55,13 +57,15 @@ class Findings:
         """
         if not self.names:
             return {}
-        rows = [
-            {"name": name, "part": part, **score_counts(counts)}
-            for name, part, counts in zip(self.names, self.parts, self.counts, strict=True)
-        ]
+        rows = []
+        for name, part, (counts, as_given) in zip(self.names, self.parts, self.counts, strict=True):
+            row: dict[str, Any] = {"name": name, "part": part, **score_counts(counts)}
+            if (as_given != counts).any():
+                row["as_given"] = score_counts(as_given)
+            rows.append(row)
         chosen = np.array([part == "test" for part in self.parts])
         chosen = chosen if chosen.any() else ~chosen
-        pooled = score_counts(self.counts[chosen].sum(axis=0))
+        pooled = score_counts(self.counts[chosen, 0].sum(axis=0))
         iou = {name.removeprefix("iou_"): pooled[name] for name in pooled if "iou_" in name}
         return {
             "iou": {phase: value for phase, value in iou.items() if value is not None},
@@ -70,18 +74,15 @@ class Findings:
         }
 
 
-def judge(
-    network: keras.Model, samples: Sequence[Sample], split: Split, recipe: Recipe
+def judge_engine(
+    engine: Engine, samples: Sequence[Sample], split: Split, recipe: Recipe
 ) -> Findings:
-    """Segment every held-out sample, and gather pixels to calibrate by.
-
-    Those come from the validation part, so that the test part judges what it did not shape; from
-    the test part where nothing validates.
+    """Segment every sample that was held out.
 
     Parameters
     ----------
-    network : keras.Model
-        Trained on the split's training part; for the recipe's inference tile.
+    engine : Engine
+        Of a model trained on the split's training part.
     samples : sequence of Sample
         All.
     split : Split
@@ -90,28 +91,64 @@ def judge(
         How to predict.
     """
     held = [sample for sample in samples if split.part[sample.name] != "train"]
-    fitting = split.choose(samples, "validation") or split.choose(samples, "test")
+    empty = pool_findings([])
     if not held:
-        return _join([])
-    logits, labels = gather_logits(network, fitting, recipe.training.seed)
-    return Findings(
+        return empty
+    return dataclasses.replace(
+        empty,
         names=tuple(sample.name for sample in held),
         parts=tuple(split.part[sample.name] for sample in held),
-        counts=np.stack(count_by_sample(network, held, recipe, 1.0)),
-        logits=logits.astype(np.float32),
-        labels=labels.astype(np.uint8),
+        counts=np.stack(count_by_sample(engine, held, recipe)),
+    )
+
+
+def judge_network(
+    network: keras.Model, samples: Sequence[Sample], split: Split, recipe: Recipe
+) -> Findings:
+    """Segment every sample that was held out, and gather pixels to calibrate by.
+
+    Those come from the validation part, so that the test part judges what it did not shape; from
+    the test part where nothing validates.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Trained on the split's training part; for the recipe's inference tile.
+    samples, split, recipe
+        See `judge_engine`.
+    """
+    found = judge_engine(NetworkEngine(network), samples, split, recipe)
+    fitting = split.choose(samples, "validation") or split.choose(samples, "test")
+    if not fitting:
+        return found
+    logits, labels = gather_logits(network, fitting, recipe.training.seed)
+    return dataclasses.replace(
+        found, logits=logits.astype(np.float32), labels=labels.astype(np.uint8)
     )
 
 
 def pool_findings(found: Sequence[Findings]) -> Findings:
-    """Put the findings of folds together."""
-    return _join(found)
+    """Put the findings of folds together; of none, return empty ones."""
+    empty = Findings(
+        (),
+        (),
+        np.zeros((0, 2, 3, 3), np.int64),
+        np.zeros((0, 3), np.float32),
+        np.zeros(0, np.uint8),
+    )
+    return Findings(
+        names=sum((one.names for one in found), ()),
+        parts=sum((one.parts for one in found), ()),
+        counts=np.concatenate([empty.counts, *(one.counts for one in found)]),
+        logits=np.concatenate([empty.logits, *(one.logits for one in found)]),
+        labels=np.concatenate([empty.labels, *(one.labels for one in found)]),
+    )
 
 
 def save_findings(path: Path, found: Findings) -> None:
     """Keep the findings of a fold, so that a resumed campaign need not judge again."""
     names = np.frombuffer(json.dumps([found.names, found.parts]).encode(), np.uint8)
-    arrays = {"counts": found.counts, "logits": found.logits, "labels": found.labels}
+    arrays: Arrays = {"counts": found.counts, "logits": found.logits, "labels": found.labels}
     write_arrays(path, arrays | {"names": names}, compressed=True)
 
 
@@ -130,16 +167,3 @@ def load_findings(path: Path) -> Findings:
     except (KeyError, ValueError) as error:
         raise MudrockError(f"{path}: no findings of a fold", "remove it to judge again") from error
     return Findings(tuple(names), tuple(parts), counts, logits, labels)
-
-
-def _join(found: Sequence[Findings]) -> Findings:
-    empty = Findings(
-        (), (), np.zeros((0, 3, 3), np.int64), np.zeros((0, 3), np.float32), np.zeros(0, np.uint8)
-    )
-    return Findings(
-        names=sum((one.names for one in found), ()),
-        parts=sum((one.parts for one in found), ()),
-        counts=np.concatenate([empty.counts, *(one.counts for one in found)]),
-        logits=np.concatenate([empty.logits, *(one.logits for one in found)]),
-        labels=np.concatenate([empty.labels, *(one.labels for one in found)]),
-    )

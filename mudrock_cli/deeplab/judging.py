@@ -1,4 +1,4 @@
-"""How well a network segments micrographs that it was not trained on, as `segment` would."""
+"""How well a model segments micrographs that it was not trained on, as `segment` would."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ import numpy.typing as npt
 from keras import ops
 
 from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.engine import Engine
 from mudrock_cli.deeplab.phase_scores import count_pixels
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.segmenter import segment_bands
@@ -35,33 +36,32 @@ class NetworkEngine:
 
 
 def count_by_sample(
-    network: keras.Model, samples: Sequence[Sample], recipe: Recipe, temperature: float
+    engine: Engine, samples: Sequence[Sample], recipe: Recipe
 ) -> list[npt.NDArray[np.int64]]:
     """Segment samples and count truth (row) against prediction (column) in each.
 
     Parameters
     ----------
-    network : keras.Model
-        For the recipe's inference tile.
+    engine : Engine
+        What predicts.
     samples : sequence of Sample
         At the recipe's pixel size.
     recipe : Recipe
         Its ``[inference]`` says how tiles overlap and which views are averaged.
-    temperature : float
-        Divides the logits; matters where tiles overlap.
 
     Returns
     -------
-    list of ndarray of int, shape (3, 3)
+    list of ndarray of int, shape (2, 3, 3)
+        Against the labels; and against the labels as they were given, before registration.
     """
-    engine = NetworkEngine(network, temperature)
     nm = recipe.data.nm_per_pixel
     counts = []
     for sample in samples:
+        given = sample.labels if sample.as_given is None else sample.as_given
         micrograph = Micrograph.from_array(sample.name, sample.grey, PixelSize(nm, "recipe"))
-        bands = segment_bands(micrograph, engine, recipe.inference, nm)
-        total = np.zeros((3, 3), np.int64)
-        for band in bands:
-            total += count_pixels(sample.labels[band.rows], band.phases)
+        total = np.zeros((2, 3, 3), np.int64)
+        for band in segment_bands(micrograph, engine, recipe.inference, nm):
+            total[0] += count_pixels(sample.labels[band.rows], band.phases)
+            total[1] += count_pixels(given[band.rows], band.phases)
         counts.append(total)
     return counts

@@ -9,7 +9,7 @@ from mudrock_cli.image.phase import Phase
 PHASES = 3
 
 
-class PhaseLoss(keras.losses.Loss):
+class PhaseLoss(keras.losses.Loss):  # type: ignore[misc]
     """Cross-entropy over labelled pixels, weighted by phase, plus a share of soft Dice.
 
     Parameters

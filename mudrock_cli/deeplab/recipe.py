@@ -40,7 +40,6 @@ class DataRecipe:
     mirrored: bool = True  # a left-right and an upside-down copy of every tile
     images: int = 2239  # changed copies of random tiles are added up to so many; 0 adds none
     parts: tuple[float, float, float] = (0.70, 0.15, 0.15)  # training, validation, test
-    registered: bool = False  # labels that drift off their micrograph are moved back
     register: bool = False  # move labels back that drift off their micrograph
 
 

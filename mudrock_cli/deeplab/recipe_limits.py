@@ -109,9 +109,12 @@ def _find_conflicts(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[st
         yield "augment.scale", (low, high), "the smaller value stands first"
     if not network["rates"]:
         yield "network.rates", (), "at least one rate"
-    if (network["architecture"] == "deeplab") == (network["encoder"] == "plain"):
-        allowed = "deeplab has resnet101, resnet50 or mobilenetv2; unet and forest have plain"
+    fitting = {"deeplab": network["encoder"] != "plain", "unet": network["encoder"] == "plain"}
+    if not fitting.get(network["architecture"], True):
+        allowed = "deeplab: resnet101, resnet50, mobilenetv2; unet: plain"
         yield "network.encoder", network["encoder"], allowed
+    if table["forest"] and network["architecture"] != "forest":
+        yield "forest", table["forest"], 'only with network.architecture = "forest"'
     if (data["tile"][0] == 0) != (data["tile"][1] == 0):
         yield "data.tile", data["tile"], "rows and columns, or 0, 0 for whole micrographs"
     if abs(sum(data["parts"]) - 1) > 1e-6 or data["parts"][0] == 0:

@@ -35,6 +35,7 @@ def cut_tiles(samples: Sequence[Sample], recipe: DataRecipe) -> list[Sample]:
                     name=f"{sample.name}_{number}_a",
                     grey=sample.grey[rows, columns],
                     labels=sample.labels[rows, columns],
+                    as_given=None,
                 )
             )
     return tiles

@@ -33,7 +33,7 @@ def draw_curves(path: Path, history: _Rows) -> None:
     from matplotlib.figure import Figure
 
     with figure_style():
-        figure = Figure(figsize=(9, 2.9))
+        figure = Figure(figsize=(9, 2.9), layout="constrained")
         loss, accuracy, iou = figure.subplots(1, 3)
         _draw_pair(loss, history, "loss", INK, "")
         _draw_pair(accuracy, history, "pixel_accuracy", INK, "")
@@ -44,8 +44,8 @@ def draw_curves(path: Path, history: _Rows) -> None:
             axes.set_xlabel("epoch")
         accuracy.set_ylim(top=1)
         iou.set_ylim(0, 1)
-        loss.legend()
-        iou.legend()
+        loss.legend(loc="upper right")
+        iou.legend(loc="lower right")
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             figure.savefig(temporary, format="png", dpi=150)

@@ -1,0 +1,79 @@
+"""Train the paper's other method, the random forest, by the same split and onto the same card."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import mudrock_cli
+
+if TYPE_CHECKING:
+    from mudrock_cli.classical.forest import Forest
+    from mudrock_cli.deeplab.campaign import Campaign, Narrator
+    from mudrock_cli.deeplab.findings import Findings
+    from mudrock_cli.deeplab.split import Split
+    from mudrock_cli.deeplab.zoo import TrainedModel
+
+
+def run_forest_campaign(campaign: "Campaign", narrator: "Narrator") -> "TrainedModel":
+    """Grow forests on the folds and on the split, judge them, and write the model folder.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        With a recipe of architecture ``forest``.
+    narrator : Narrator
+        Is told how it goes.
+
+    Raises
+    ------
+    MudrockError
+        If a phase is missing, or the folder cannot be written.
+    """
+    from mudrock_cli.deeplab.findings import pool_findings
+    from mudrock_cli.deeplab.split import write_split
+
+    found = []
+    for number, fold in enumerate(campaign.folds, start=1):
+        held = ", ".join(fold.parents("test"))
+        narrator.on_stage(f"fold {number} of {len(campaign.folds)}, without {held}")
+        found.append(_judge(campaign, fold, _grow(campaign, fold)))
+    narrator.on_stage("growing the forest")
+    began = time.monotonic()
+    forest = _grow(campaign, campaign.split)
+    hours = (time.monotonic() - began) / 3600
+    narrator.on_stage("judging")
+    findings = pool_findings(found) if campaign.folds else _judge(campaign, campaign.split, forest)
+    write_split(campaign.work / "split.csv", campaign.split, campaign.samples)
+    return _write(campaign, forest, findings, hours)
+
+
+def _grow(campaign: "Campaign", split: "Split") -> "Forest":
+    from mudrock_cli.classical.forest_recipe import ForestRecipe
+    from mudrock_cli.classical.forest_training import train_forest
+
+    samples = split.choose(campaign.samples, "train")
+    recipe = ForestRecipe.from_toml(campaign.recipe.to_toml())
+    return train_forest([s.grey for s in samples], [s.labels for s in samples], recipe)
+
+
+def _judge(campaign: "Campaign", split: "Split", forest: "Forest") -> "Findings":
+    from mudrock_cli.commands.engines import ForestEngine
+    from mudrock_cli.deeplab.findings import judge_engine
+
+    engine = ForestEngine(forest, campaign.recipe.inference.tile)
+    return judge_engine(engine, campaign.samples, split, campaign.recipe)
+
+
+def _write(
+    campaign: "Campaign", forest: "Forest", findings: "Findings", hours: float
+) -> "TrainedModel":
+    from mudrock_cli.deeplab.campaign import describe_figures
+    from mudrock_cli.deeplab.card import describe_model
+    from mudrock_cli.deeplab.files import write_text
+    from mudrock_cli.deeplab.zoo import seal_model
+
+    facts: dict[str, Any] = {"mudrock": mudrock_cli.__version__, "temperature": 1.0}
+    facts |= describe_figures(campaign, campaign.split, findings)
+    facts["training"] = {"trees": forest.recipe.trees, "hours": hours}
+    forest.save(campaign.out)
+    write_text(campaign.out / "card.md", describe_model(campaign.out.name, campaign.recipe, facts))
+    return seal_model(campaign.out, facts)
