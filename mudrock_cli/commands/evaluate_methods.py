@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EngineName = Literal["auto", "openvino", "keras"]
 Predict = Callable[["Pair", "Micrograph | None"], "PhaseMask"]
 
-SPLIT_FILE = "split.csv"
+SPLIT_FILES = ("split.csv", "training/split.csv")  # where the training of a model writes it
 SPLITS = ("train", "validation", "test")
 
 
@@ -147,7 +147,7 @@ def _open_masks(folder: Path, pairs: Sequence["Pair"]) -> Method:
 
 
 def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method:
-    from mudrock_cli.deeplab.engine import open_engine
+    from mudrock_cli.commands.engines import open_engine
     from mudrock_cli.deeplab.segmenter import segment_bands
     from mudrock_cli.deeplab.zoo import load_model
     from mudrock_cli.image.mask import MaskWriter, PhaseMask, open_mask
@@ -174,5 +174,5 @@ def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method
                 writer.write_rows(band.phases)
         return open_mask(path)
 
-    path = model.path / SPLIT_FILE
-    return Method(model.name, predict, read_split(path) if path.is_file() else {})
+    recorded = [model.path / name for name in SPLIT_FILES if (model.path / name).is_file()]
+    return Method(model.name, predict, read_split(recorded[0]) if recorded else {})

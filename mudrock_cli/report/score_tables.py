@@ -146,6 +146,7 @@ def _make_table(title: str, headings: Sequence[str]) -> Table:
         title=Text(title), box=None, pad_edge=False, header_style="bold", title_style="bold"
     )
     table.title_justify = "left"
+    table.min_width = len(title)  # else a narrow table breaks its title
     for heading in headings:
         table.add_column(heading, no_wrap=True)
     return table
