@@ -68,7 +68,7 @@ def render_page(
         title=_name_report(tables),
         lede=tell_answer(tables),
         cards=list_cards(tables.pooled),
-        warnings=(tables.pooled if several else tables.images[0])["warnings"] or [],
+        warnings=_list_warnings(tables),
         image_warnings=gather_warnings(tables.images) if several else [],
         overview=[_tell_image(index, row) for index, row in enumerate(tables.images)],
         comparison=_draw(figures.get("comparison", {}), "compare"),
@@ -127,6 +127,14 @@ def _name_report(tables: Tables) -> str:
     if len(tables.images) == 1:
         return str(tables.images[0]["image"])
     return f"{tables.path.stem}: {len(tables.images)} micrographs"
+
+
+def _list_warnings(tables: Tables) -> list[str]:
+    """Return what is said of all images together, or of the only one, and of no image alone."""
+    if len(tables.images) == 1:
+        return list(tables.images[0]["warnings"] or ())
+    said = {text for row in tables.images for text in row["warnings"] or ()}
+    return [text for text in tables.pooled["warnings"] or () if text not in said]
 
 
 def _draw(figures: Figures, key: str) -> list[Markup]:

@@ -39,7 +39,10 @@ def format_estimate(
         text = format_number(value)
         return text, f"{text} to {text}"
     decimals = min(max(1 - math.floor(math.log10(half)), 0), 4)
-    return f"{value:,.{decimals}f}", f"{low * scale:,.{decimals}f} to {high * scale:,.{decimals}f}"
+    figure, *limits = (
+        f"{each:,.{decimals}f}".replace("-", "−") for each in (value, low * scale, high * scale)
+    )
+    return figure, " to ".join(limits)
 
 
 def format_share(row: Row, name: str) -> tuple[str, str]:
