@@ -14,8 +14,11 @@ from mudrock_cli.errors import MudrockError
 
 if TYPE_CHECKING:
     import keras
+    import openvino
 
 IR_FILES = ("cpu.xml", "cpu.bin")
+_KERNEL_SIZE = 4096  # numbers; a vector of the network has fewer
+_HALF_LIMIT = 60_000.0  # float16 ends at 65504
 _TOLERANCE = 0.01  # mean difference of a probability: the weights are rounded to 16 bit
 
 
@@ -71,7 +74,8 @@ def _convert(folder: Path, temperature: float) -> None:
         graph = openvino.Core().read_model(raw)
         graph.outputs[0].get_tensor().set_names({"probabilities"})
         small = Path(scratch, IR_FILES[0])
-        openvino.save_model(graph, small, compress_to_fp16=True)
+        _halve_kernels(graph)
+        openvino.save_model(graph, small, compress_to_fp16=False)
         _compare(model, small, tile)
         for name in reversed(IR_FILES):  # the .xml names the .bin, so it comes last
             Path(scratch, name).replace(folder / name)
@@ -89,6 +93,20 @@ def with_probabilities(network: "keras.Model", temperature: float) -> "keras.Mod
     grey = keras.Input(network.input.shape[1:], name="grey")
     logits = keras.layers.Rescaling(1 / temperature, dtype="float32")(network(grey, training=False))
     return keras.Model(grey, keras.layers.Softmax(dtype="float32")(logits))
+
+
+def _halve_kernels(graph: "openvino.Model") -> None:
+    """Store kernels in 16 bit, and nothing else: variances may lie below the smallest float16."""
+    import openvino
+    from openvino import opset13 as ops
+
+    for node in graph.get_ordered_ops():
+        is_number = node.get_type_name() == "Constant"
+        if is_number and node.get_element_type() == openvino.Type.f32:
+            values = node.get_data()
+            if values.size >= _KERNEL_SIZE and np.abs(values).max() < _HALF_LIMIT:
+                half = ops.constant(values.astype(np.float16))
+                node.output(0).replace(ops.convert(half, "f32").output(0))
 
 
 def _compare(model: "keras.Model", compiled: Path, tile: int) -> None:
