@@ -105,7 +105,7 @@ def pack_rows(instances: pa.Table) -> PackedRows:
                 "words": words,
             }
         )
-    data = gzip.compress(b"".join(parts), 9, mtime=0)
+    data = gzip.compress(b"".join(parts), 6, mtime=0)
     return PackedRows(
         base64.b64encode(data).decode("ascii"), {"rows": len(instances), "columns": layout}
     )

@@ -55,7 +55,7 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> Field:
             Image.fromarray(grey).save(folder / "grey" / f"{name}.png")
     table, page = folder / "report.parquet", folder / "report.html"
     run("stats", folder / "masks", "--out", table, "--micrographs", folder / "grey")
-    run("report", table, "--out", page)
+    run("report", table, "--out", page, "--figures", folder / "figures")
     return Field(folder, table, page)
 
 
