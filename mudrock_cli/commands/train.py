@@ -1,6 +1,8 @@
 """``mudrock train``: labelled micrographs to a model folder."""
 
 import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +13,9 @@ from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 if TYPE_CHECKING:
     from mudrock_cli.commands.training_progress import TrainingNarrator
     from mudrock_cli.deeplab.campaign import Campaign, Outcome
+    from mudrock_cli.deeplab.dataset import Sample
     from mudrock_cli.deeplab.order import Order
+    from mudrock_cli.deeplab.recipe import Recipe
 
 
 def train(
@@ -92,7 +96,21 @@ def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingNarrator") -
         narrator.warn(remark)
     campaign = plan_campaign(order, loaded.samples, data, out)
     narrator.tell_split(campaign)
-    return campaign
+    return replace(campaign, phantoms=tuple(_make_phantoms(order.recipe)))
+
+
+def _make_phantoms(recipe: "Recipe") -> Iterator["Sample"]:
+    """Draw the synthetic fields of a recipe, four times a crop in area."""
+    import numpy as np
+
+    from mudrock_cli.deeplab.dataset import Sample
+    from mudrock_cli.phantom import make_patch
+
+    rng = np.random.default_rng(recipe.training.seed)
+    for number in range(recipe.data.phantoms):
+        grey, labels = make_patch(rng, 2 * max(recipe.data.crop), recipe.data.nm_per_pixel)
+        name = f"phantom-{number}"
+        yield Sample(name, name, grey, labels, synthetic=True)
 
 
 def _run(campaign: "Campaign", narrator: "TrainingNarrator", resume: bool) -> "Outcome":

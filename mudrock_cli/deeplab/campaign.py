@@ -61,6 +61,8 @@ class Campaign:
         See `give_start`.
     data : str
         What the data is called on the card.
+    phantoms : tuple of Sample
+        Synthetic fields that every training sees beside its micrographs.
     """
 
     recipe: Recipe
@@ -70,6 +72,7 @@ class Campaign:
     out: Path
     init: str
     data: str
+    phantoms: tuple[Sample, ...] = ()
 
     @property
     def work(self) -> Path:
@@ -121,7 +124,7 @@ def run_campaign(campaign: Campaign, narrator: Narrator, *, resume: bool = False
         narrator.on_stage("judging")
         found.append(judge_network(network, campaign.samples, fold, recipe))
         save_findings(folder / FINDINGS, found[-1])
-    write_split(campaign.work / "split.csv", campaign.split, campaign.samples)
+    write_split(campaign.out / "split.csv", campaign.split, campaign.samples)
     narrator.on_stage("training")
     recipe, network, trained = _train(campaign, campaign.split, campaign.work, narrator, resume)
     findings = None
@@ -143,9 +146,12 @@ def _train(
     folder.mkdir(parents=True, exist_ok=True)
     seed = campaign.recipe.training.seed
     train = split.choose(campaign.samples, "train")
+    if split is not campaign.split:
+        write_split(folder / "split.csv", split, campaign.samples)
     if split.kind != "paper":  # whose tiles were cut and copied before they were divided
         train = make_tiles(train, campaign.recipe.data, campaign.recipe.data.parts[0], seed)
     recipe = complete_recipe(campaign.recipe, train)
+    train = [*train, *campaign.phantoms]
     write_text(folder / "recipe.toml", recipe.to_toml())
     validation = split.choose(campaign.samples, "validation")
 

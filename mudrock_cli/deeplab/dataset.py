@@ -43,6 +43,8 @@ class Sample:
         SHA-256 of the image's file and of the label's.
     as_given : ndarray of uint8, shape (H, W), or None
         The labels before they were registered; None where nothing was moved.
+    synthetic : bool
+        A phantom: only ever trained on.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Sample:
     labels: Grey
     files: tuple[str, str] = ("", "")
     as_given: Grey | None = None
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from keras import layers
 
 from mudrock_cli.deeplab.blocks import conv_bn_relu, resize_like
 from mudrock_cli.deeplab.encoders import encode
+from mudrock_cli.deeplab.reach import add_reach
 from mudrock_cli.deeplab.recipe import NetworkRecipe
 from mudrock_cli.deeplab.unet import decode_unet
 from mudrock_cli.deeplab.weights import load_weights, save_weights
@@ -36,8 +37,10 @@ def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model
     y = decode_unet(x, recipe) if recipe.architecture == "unet" else _deeplab(x, recipe)
     if recipe.dropout:
         y = layers.SpatialDropout2D(recipe.dropout, name="dropout")(y)
-    y = layers.Conv2D(PHASES, 1, name="phase_scores")(y)
-    logits = resize_like(y, x, name="phase_scores_up")  # H × W × 3
+    scores = layers.Conv2D(PHASES, 1, name="phase_scores")(y)
+    if recipe.reach_levels:
+        scores = add_reach(scores, y, recipe)
+    logits = resize_like(scores, x, name="phase_scores_up")  # H × W × 3
     logits = layers.Activation("linear", dtype="float32", name="logits")(logits)
     return keras.Model(grey, logits, name=f"{recipe.architecture}_{recipe.encoder}")
 

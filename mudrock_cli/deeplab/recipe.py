@@ -23,6 +23,7 @@ class NetworkRecipe:
     low_level_channels: int = 48
     decoder_channels: int = 256
     detail_channels: int = 0  # > 0 adds finer skips, down to stride 2; the paper has none
+    reach_levels: int = 0  # > 0 corrects silt by dilations of the pores; the paper has none
     reduction: int = 1  # 2: the encoder sees the image at half size, the finest skip all of it
     dropout: float = 0.0
     batch_norm_decay: float = 0.9997
@@ -41,6 +42,8 @@ class DataRecipe:
     images: int = 2239  # changed copies of random tiles are added up to so many; 0 adds none
     parts: tuple[float, float, float] = (0.70, 0.15, 0.15)  # training, validation, test
     register: bool = False  # move labels back that drift off their micrograph
+    phantoms: int = 0  # so many synthetic fields beside the training micrographs
+    phantom_share: float = 0.25  # of the crops, from them
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "network.low_level_channels": (1, 4096),
     "network.decoder_channels": (1, 4096),
     "network.detail_channels": (0, 4096),
+    "network.reach_levels": (0, 12),
     "network.dropout": (0, 0.9),
     "network.batch_norm_decay": (0, 0.99999),
     "network.unet_channels": (1, 512),
@@ -33,6 +34,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "data.tile": (0, 100_000),
     "data.images": (0, 10_000_000),
     "data.parts": (0, 1),
+    "data.phantoms": (0, 10_000),
+    "data.phantom_share": (0, 0.95),
     "augment.scale": (0.05, 20),
     "augment.brightness": (0, 255),
     "augment.contrast": (0, 0.95),
@@ -117,6 +120,8 @@ def _find_conflicts(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[st
         yield "forest", table["forest"], 'only with network.architecture = "forest"'
     if (data["tile"][0] == 0) != (data["tile"][1] == 0):
         yield "data.tile", data["tile"], "rows and columns, or 0, 0 for whole micrographs"
+    if data["phantoms"] and data["tile"][0]:
+        yield "data.phantoms", data["phantoms"], "0, or data.tile = [0, 0]"
     if abs(sum(data["parts"]) - 1) > 1e-6 or data["parts"][0] == 0:
         yield "data.parts", data["parts"], "three shares that sum to 1, the first above 0"
     if sum(table["loss"]["class_weights"]) == 0:
