@@ -1,0 +1,1 @@
+"""Phases without a network: the paper's image-processing workflow and its random forest."""

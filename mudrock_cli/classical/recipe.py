@@ -1,0 +1,230 @@
+"""What the workflow looks for: few numbers, each of them a length, a share or a tolerance."""
+
+import dataclasses
+import hashlib
+import math
+import tomllib
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self, get_type_hints
+
+import tomli_w
+
+from mudrock_cli.errors import MudrockError, UsageError
+
+PACKAGED = ("groundtruth", "threshold")
+"""Recipes that come with the package."""
+
+
+@dataclass(frozen=True)
+class BackgroundRecipe:
+    """How bright the solid is, and how dark the deepest pore.
+
+    Parameters
+    ----------
+    window_nm : float
+        Side of the window whose median is the brightness of the solid; it follows uneven
+        illumination and the brightness steps between fields. 0 takes the whole image.
+    black_percent : float
+        Percentage of the pixels that are as dark as the deepest pore.
+    """
+
+    window_nm: float = 1640.0
+    black_percent: float = 0.1
+
+
+@dataclass(frozen=True)
+class ContrastRecipe:
+    """How contrast is enhanced before the threshold.
+
+    Parameters
+    ----------
+    smooth_nm : float
+        Side of the median window at the finest scale; 0 leaves the noise.
+    reach_nm : float
+        Radius of the top-hat's and bottom-hat's disc at the finest scale.
+    scales : int
+        Number of spatial scales; each doubles both lengths of the one before. 0 leaves the grey.
+    top_hat : float
+        Weight of the top-hat beside the bottom-hat's 1.
+    """
+
+    smooth_nm: float = 50.0
+    reach_nm: float = 90.0
+    scales: int = 3
+    top_hat: float = 0.1
+
+
+@dataclass(frozen=True)
+class PoreRecipe:
+    """What a pore is.
+
+    Parameters
+    ----------
+    darkness : float
+        Contrast from which a pixel is pore: 0 is the solid around it, 1 the deepest pore.
+    tolerance : float
+        How far `darkness` can be moved with equal right.
+    edge_nm : float
+        Width of the blurred rim that is taken off each pore.
+    """
+
+    darkness: float = 0.22
+    tolerance: float = 0.02
+    edge_nm: float = 10.0
+
+
+@dataclass(frozen=True)
+class SiltRecipe:
+    """What a silt grain is.
+
+    Parameters
+    ----------
+    roughness : float
+        Contrast from which a pixel is no smooth solid, in units of the image's typical contrast;
+        a pore never is smooth solid.
+    tolerance : float
+        How far `roughness` can be moved with equal right.
+    thickness_nm : float
+        Diameter of the disc that must fit into a grain.
+    rim_nm : float
+        Width of the rim of a grain that is left to the clay.
+    min_ecd_nm : float
+        Equivalent-circle diameter from which a grain is silt, its rim included.
+    rough_share : float
+        Largest share of a grain's pixels that have twice the typical contrast; what is rougher is
+        an aggregate of clay.
+    hole_nm : float
+        Equivalent-circle diameter up to which a hole in a grain belongs to the grain.
+    """
+
+    roughness: float = 4.0
+    tolerance: float = 0.4
+    thickness_nm: float = 440.0
+    rim_nm: float = 140.0
+    min_ecd_nm: float = 2000.0
+    rough_share: float = 0.1
+    hole_nm: float = 1000.0
+
+
+@dataclass(frozen=True)
+class WorkflowRecipe:
+    """Every parameter of the workflow.
+
+    Raises
+    ------
+    MudrockError
+        From :meth:`from_toml`, if the text is no TOML, names an unknown key, or gives a value of
+        the wrong type or outside its range.
+    """
+
+    background: BackgroundRecipe = field(default_factory=BackgroundRecipe)
+    contrast: ContrastRecipe = field(default_factory=ContrastRecipe)
+    pore: PoreRecipe = field(default_factory=PoreRecipe)
+    silt: SiltRecipe = field(default_factory=SiltRecipe)
+
+    @classmethod
+    def from_toml(cls, text: str, source: str = "recipe") -> Self:
+        """Read a recipe; whatever the text leaves out keeps its default.
+
+        Parameters
+        ----------
+        text : str
+            TOML with the tables ``background``, ``contrast``, ``pore``, ``silt``.
+        source : str
+            Named in errors.
+        """
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise MudrockError(f"{source}: no valid TOML ({error})") from error
+        sections = get_type_hints(cls)
+        _refuse_unknown(table, sections, source)
+        recipe = cls(
+            **{
+                name: _read_section(sections[name], value, f"{source}: [{name}]")
+                for name, value in table.items()
+            }
+        )
+        _check_ranges(recipe, source)
+        return recipe
+
+    def to_toml(self) -> str:
+        """Write the whole recipe, defaults included."""
+        return tomli_w.dumps(dataclasses.asdict(self))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the values; comments and order do not count."""
+        return hashlib.sha256(self.to_toml().encode()).hexdigest()
+
+
+def load_recipe(name: str) -> WorkflowRecipe:
+    """Read a packaged recipe by its name, or a recipe file.
+
+    Parameters
+    ----------
+    name : str
+        One of `PACKAGED`, or the path of a TOML file.
+
+    Raises
+    ------
+    UsageError
+        If there is no such recipe or file, or it holds what a recipe cannot.
+    """
+    try:
+        if name in PACKAGED:
+            text = (resources.files(__package__) / "recipes" / f"{name}.toml").read_text("utf-8")
+        else:
+            text = Path(name).read_text("utf-8")
+        return WorkflowRecipe.from_toml(text, name)
+    except OSError as error:
+        raise UsageError(
+            f"{name}: no such recipe ({error.strerror or error})",
+            f"give a TOML file, or one of: {', '.join(PACKAGED)}",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name}: no text, so no recipe", "give a TOML file") from error
+    except MudrockError as error:
+        raise UsageError(error.message, error.hint) from error
+
+
+def _read_section(kind: type, table: Any, source: str) -> Any:
+    if not isinstance(table, dict):
+        raise MudrockError(f"{source} must be a table")
+    hints = get_type_hints(kind)
+    _refuse_unknown(table, hints, source)
+    values = {}
+    for key, value in table.items():
+        fits = type(value) in ((int,) if hints[key] is int else (int, float))
+        if not fits or not math.isfinite(value):
+            raise MudrockError(f"{source} {key} must be a number, not {value!r}")
+        values[key] = hints[key](value)
+    return kind(**values)
+
+
+def _refuse_unknown(table: dict[str, Any], known: dict[str, Any], source: str) -> None:
+    unknown = sorted(set(table) - set(known))
+    if unknown:
+        raise MudrockError(f"{source} has no {unknown[0]}", f"known: {', '.join(known)}")
+
+
+def _check_ranges(recipe: WorkflowRecipe, source: str) -> None:
+    """Refuse values without meaning; every value is at least 0."""
+    for section, table in dataclasses.asdict(recipe).items():
+        for key, value in table.items():
+            if value < 0:
+                raise MudrockError(f"{source}: [{section}] {key} = {value} is negative")
+    contrast, silt = recipe.contrast, recipe.silt
+    wrong = {
+        "[contrast] scales is a whole number up to 4": contrast.scales > 4,
+        "[contrast] reach_nm must be above 0": contrast.scales > 0 and contrast.reach_nm == 0,
+        "[background] black_percent must be below 50": recipe.background.black_percent >= 50,
+        "[silt] rim_nm must not exceed thickness_nm / 2": silt.rim_nm > silt.thickness_nm / 2,
+        "[pore] tolerance must be below darkness": recipe.pore.tolerance >= recipe.pore.darkness,
+        "[silt] tolerance must be below roughness": silt.tolerance >= silt.roughness,
+    }
+    for message, is_wrong in wrong.items():
+        if is_wrong:
+            raise MudrockError(f"{source}: {message}")

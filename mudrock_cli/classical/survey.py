@@ -1,0 +1,118 @@
+"""A first look at the whole image: how bright the solid is, how dark the deepest pore."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.classical.bands import Band
+from mudrock_cli.classical.contrast import Contrast, Grey, enlarge, reduce, smooth_median
+from mudrock_cli.classical.recipe import BackgroundRecipe
+from mudrock_cli.classical.scales import Scale
+from mudrock_cli.errors import MudrockError
+
+_NOISE_DEPTH = 25.0  # standard deviations of smoothed noise that never pass for full depth
+_MEDIAN_NOISE = 1.25  # standard deviation of a median over that of a mean, white noise
+_LAPLACE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)  # 6 deviations wide
+_MEDIAN_DEVIATION = 0.6745  # median of |x| over the standard deviation, normal distribution
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Levels of grey that the thresholds of one image are relative to.
+
+    Parameters
+    ----------
+    solid : int
+        Median grey of the specimen.
+    black : float
+        Grey of the deepest pore; darker where noise alone could be taken for pores.
+    typical : float
+        Median contrast as a share of the way from the solid to black.
+    factor : int
+        How much `brightness` is reduced.
+    brightness : ndarray of uint8
+        Brightness of the solid around each place, reduced; one pixel if it is the same everywhere.
+    """
+
+    solid: int
+    black: float
+    typical: float
+    factor: int
+    brightness: Grey
+
+    def background(self, window: slice, width: int) -> Grey:
+        """Return the brightness of the solid in rows that begin at a multiple of `factor`."""
+        shape = (window.stop - window.start, width)
+        if self.brightness.size == 1:
+            return np.full(shape, self.brightness[0, 0], np.uint8)
+        first, last = window.start // self.factor, -(-window.stop // self.factor)
+        return enlarge(self.brightness[first:last], self.factor, shape)
+
+
+def take_survey(
+    seen: Iterable[tuple[Band, Grey, Contrast]],
+    name: str,
+    window: int,
+    level: Scale,
+    background: BackgroundRecipe,
+) -> Survey:
+    """Look at a micrograph once, band by band.
+
+    Parameters
+    ----------
+    seen : iterable of (Band, ndarray of uint8, Contrast)
+        Bands that cover the specimen; grey and contrast of their windows.
+    name : str
+        Of the micrograph, for errors.
+    window : int
+        Side of the finest median window, pixels.
+    level : Scale
+        On which the brightness of the solid is measured.
+    background : BackgroundRecipe
+        Percentage of black, and whether the brightness follows the place.
+
+    Raises
+    ------
+    MudrockError
+        If every pixel has the same grey.
+    """
+    counts, rough = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    contrasts = np.zeros(1 << 15, np.int64)
+    small, unit = [], 1
+    for band, grey, contrast in seen:
+        counts += _histogram(band.cut(contrast.smooth), 256)
+        rough += _histogram(band.cut(_roughness(grey)), 256)
+        contrasts += _histogram(np.maximum(band.cut(contrast.levels), 0), 1 << 15)
+        small.append(reduce(band.cut(grey), level.factor))
+        unit = contrast.unit
+    if np.count_nonzero(counts) < 2:
+        raise MudrockError(f"{name}: every pixel has the same grey", "check how it was exported")
+    solid = _percentile(counts, 50)
+    noise = _percentile(rough, 50) / _MEDIAN_DEVIATION / 6
+    noise *= _MEDIAN_NOISE / window if window > 1 else 1
+    black = min(_percentile(counts, background.black_percent), solid - _NOISE_DEPTH * noise)
+    typical = _percentile(contrasts, 50) / unit / max(solid - black, 1)
+    brightness = np.full((1, 1), solid, np.uint8)
+    if background.window_nm > 0:
+        brightness = smooth_median(np.concatenate(small), level.window)
+    return Survey(solid, black, typical, level.factor, brightness)
+
+
+def _histogram(values: npt.NDArray[np.integer], length: int) -> npt.NDArray[np.int64]:
+    return np.bincount(values.ravel(), minlength=length)
+
+
+def _roughness(grey: Grey) -> Grey:
+    """Return how much each pixel departs from its neighbours, blind to slopes and edges.
+
+    Immerkær (1996), Computer Vision and Image Understanding 64(2), 300–302.
+    """
+    return np.asarray(cv2.convertScaleAbs(cv2.filter2D(grey, cv2.CV_16S, _LAPLACE)), np.uint8)
+
+
+def _percentile(counts: npt.NDArray[np.int64], percent: float) -> int:
+    """Return the smallest value that is not below `percent` of the counted ones."""
+    return int(np.searchsorted(np.cumsum(counts), percent / 100 * counts.sum()))
