@@ -47,12 +47,12 @@ def models(
 
 def _row(model: "TrainedModel") -> list[str]:
     low, high = model.scale_range
-    iou: Mapping[str, Any] = model.card.get("iou", {})
+    iou: Mapping[str, Any] = model.card.get("iou") or {}
     size = sum(path.stat().st_size for path in model.path.iterdir() if path.is_file())
     return [
         model.recipe.network.encoder,
         f"{model.nm_per_pixel:g}",
         f"{model.nm_per_pixel * low:.3g}–{model.nm_per_pixel * high:.3g}",
-        *(f"{iou[phase]:.3f}" if phase in iou else "–" for phase in _PHASES),
+        *("–" if iou.get(phase) is None else f"{iou[phase]:.3f}" for phase in _PHASES),
         f"{size / 1e6:.1f}",
     ]

@@ -25,7 +25,7 @@ def test_json_holds_the_whole_card(tiny_model: TrainedModel) -> None:
     result = CliRunner().invoke(app, ["models", "--json"])
     line = json.loads(result.stdout)
     assert line["name"] == "tiny"
-    assert line["iou"] == {"clay": 0.5, "silt": 0.25}
+    assert line["iou"] == {"clay": 0.5, "silt": 0.25, "pore": None}
     assert line["sha256"] == tiny_model.card["sha256"]
 
 
