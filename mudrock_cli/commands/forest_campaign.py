@@ -42,7 +42,7 @@ def run_forest_campaign(campaign: "Campaign", narrator: "Narrator") -> "TrainedM
     hours = (time.monotonic() - began) / 3600
     narrator.on_stage("judging")
     findings = pool_findings(found) if campaign.folds else _judge(campaign, campaign.split, forest)
-    write_split(campaign.work / "split.csv", campaign.split, campaign.samples)
+    write_split(campaign.out / "split.csv", campaign.split, campaign.samples)
     return _write(campaign, forest, findings, hours)
 
 

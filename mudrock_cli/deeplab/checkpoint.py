@@ -8,9 +8,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from mudrock_cli.deeplab.weights import Arrays, read_arrays, write_arrays
+from mudrock_cli.deeplab.weights import Arrays, read_arrays, to_array, write_arrays
 from mudrock_cli.errors import MudrockError
 
 Row = dict[str, float | None]
@@ -60,7 +59,7 @@ def save_checkpoint(path: Path, network: keras.Model, progress: Progress, key: s
     MudrockError
         If the file cannot be written (a full disk), or a number is not finite.
     """
-    arrays: Arrays = {name: np.asarray(ops.convert_to_numpy(v)) for name, v in _state(network)}
+    arrays: Arrays = {name: to_array(variable) for name, variable in _state(network)}
     meta = json.dumps({"key": key, "progress": asdict(progress)})
     arrays["meta"] = np.frombuffer(meta.encode(), np.uint8)
     write_arrays(path, arrays, compressed=False)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import keras
-import numpy as np
 import numpy.typing as npt
 from keras import ops
 
@@ -18,7 +17,7 @@ from mudrock_cli.deeplab.crops import FixedTiles, TrainingCrops
 from mudrock_cli.deeplab.dataset import Sample
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.training_log import TrainingLog
-from mudrock_cli.deeplab.weights import Arrays, read_arrays, read_variables, write_arrays
+from mudrock_cli.deeplab.weights import Arrays, read_arrays, read_variables, to_array, write_arrays
 from mudrock_cli.errors import MudrockError
 
 LAST, BEST = "last.npz", "best.npz"
@@ -145,7 +144,7 @@ class TrainingLoop:
 
     def _average(self) -> Arrays:
         """Return the averaged weights of a network that goes on with its own."""
-        own = [ops.convert_to_numpy(variable) for variable in self.network.trainable_variables]
+        own = [to_array(variable) for variable in self.network.trainable_variables]
         self.network.optimizer.finalize_variable_values(self.network.trainable_variables)
         averaged = read_variables(self.network)
         for variable, value in zip(self.network.trainable_variables, own, strict=True):
@@ -197,7 +196,7 @@ class _Observer(keras.callbacks.Callback):  # type: ignore[misc]
         self.figures = {name: float(value) for name, value in (logs or {}).items()}
         self.rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         weights = self.model.trainable_variables
-        self._own = [np.array(ops.convert_to_numpy(variable)) for variable in weights]
+        self._own = [to_array(variable) for variable in weights]
 
     def restore(self) -> None:
         """Give the network its own weights back."""

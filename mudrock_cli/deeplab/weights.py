@@ -84,12 +84,15 @@ def load_weights(network: "keras.Model", path: Path) -> None:
 
 def read_variables(network: "keras.Model") -> Arrays:
     """Return the weights of a network as float32 arrays by their variables' paths."""
-    from keras import ops
-
-    found = {v.path: np.asarray(ops.convert_to_numpy(v), np.float32) for v in network.weights}
+    found = {v.path: to_array(v).astype(np.float32) for v in network.weights}
     if len(found) != len(network.weights):
         raise ValueError("two weights of the network have one path")
     return found
+
+
+def to_array(variable: "keras.Variable") -> npt.NDArray[Any]:
+    """Return a copy of a variable's value, from any backend and device."""
+    return np.asarray(variable).copy()
 
 
 def read_arrays(path: Path) -> Arrays:
