@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mudrock_cli.commands.batch import BatchOptions, Job, run_batch
+from mudrock_cli.commands.options import parse_pixel_size, parse_save
 from mudrock_cli.commands.progress import Column
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.image.limits import MAX_PIXELS
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from mudrock_cli.deeplab.engine import Engine
     from mudrock_cli.deeplab.zoo import TrainedModel
-    from mudrock_cli.image.pixel_size import PixelSize
 
 SIDES = {
     "overlay": ".overlay.png",
@@ -69,8 +69,8 @@ def segment(
     from mudrock_cli.deeplab.zoo import DEFAULT_MODEL, load_model
     from mudrock_cli.image.inputs import find_inputs
 
-    sides = _parse_save(save)
-    size = _parse_pixel_size(pixel_size)
+    sides = parse_save(save, SIDES)
+    size = parse_pixel_size(pixel_size)
     found = find_inputs(inputs)
     trained = load_model(model or DEFAULT_MODEL)
     chosen = choose_engine(trained, engine)
@@ -100,25 +100,6 @@ def segment(
         found, lambda job: _segment_one(job, trained, start_engine, sides), options, _COLUMNS
     )
     raise typer.Exit(code)
-
-
-def _parse_save(text: str) -> dict[str, str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in SIDES]
-    if unknown:
-        raise UsageError(f"--save {text}: cannot save {unknown[0]}", f"known: {','.join(SIDES)}")
-    return {name: SIDES[name] for name in names}
-
-
-def _parse_pixel_size(text: str | None) -> "PixelSize | None":
-    from mudrock_cli.image.pixel_size import PixelSize
-
-    if text is None:
-        return None
-    try:
-        return PixelSize.parse(text, "--pixel-size")
-    except MudrockError as error:
-        raise UsageError(error.message, error.hint) from error
 
 
 def _segment_one(
