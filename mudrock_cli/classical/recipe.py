@@ -104,7 +104,7 @@ class SiltRecipe:
     thickness_nm: float = 440.0
     rim_nm: float = 140.0
     min_ecd_nm: float = 2000.0
-    rough_share: float = 0.1
+    rough_share: float = 0.12
     hole_nm: float = 1000.0
 
 
