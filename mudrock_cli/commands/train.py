@@ -61,7 +61,7 @@ def train(
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from mudrock_cli.commands.training_progress import TrainingNarrator
-    from mudrock_cli.deeplab.order import Order, recall_order, record_order
+    from mudrock_cli.deeplab.order import Order, recall_order, record_order, refuse_taken
 
     if resume:
         if recipe or init or split or folds or pixel_size:
@@ -72,9 +72,10 @@ def train(
         order = recall_order(out, settings or [])
     else:
         order = Order.place(recipe or "fast", settings or [], init, split, folds, pixel_size)
-        record_order(out, order)
+        refuse_taken(out)
     with TrainingNarrator() as narrator:
         campaign = _plan(data, out, order, narrator)
+        record_order(out, order)
         if order.recipe.network.architecture == "forest":
             from mudrock_cli.commands.forest_campaign import run_forest_campaign
 

@@ -174,12 +174,19 @@ def _tell(data: Path, problems: Sequence[str]) -> MudrockError:
 
 
 def _find_absent(samples: Sequence[Sample]) -> list[str]:
-    """Tell the phases that no label shows."""
+    """Tell the phases that no label shows; a single one teaches nothing."""
     counts = np.zeros(256, np.int64)
     for sample in samples:
         counts += np.bincount(sample.labels.ravel(), minlength=256)
+    phases = (Phase.CLAY, Phase.SILT, Phase.PORE)
+    present = [phase.name.lower() for phase in phases if counts[phase]]
+    if len(present) == 1:
+        raise MudrockError(
+            f"the labels show {present[0]} alone: there is nothing to tell apart",
+            "labels hold 0 clay, 1 silt, 2 pore, 255 where nothing is labelled",
+        )
     return [
         f"no label shows {phase.name.lower()}: the network will not learn it"
-        for phase in (Phase.CLAY, Phase.SILT, Phase.PORE)
+        for phase in phases
         if not counts[phase]
     ]

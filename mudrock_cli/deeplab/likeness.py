@@ -1,4 +1,4 @@
-"""Copies among samples, found by what they show: identical, mirrored, turned, changed in grey."""
+"""Copies among samples, found by what they show: mirrored, turned, changed in grey, overlapping."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.overlap import find_overlaps
 
 _SIDE = 32  # of a thumbnail
 _ALIKE = 0.8  # correlation of thumbnails; of 78 tiles of six micrographs none reached 0.35
@@ -19,7 +20,8 @@ def group_copies(samples: Sequence[Sample]) -> list[set[str]]:
 
     Two samples are copies when one is, pixel by pixel, the other mirrored or turned by quarters,
     or when their thumbnails, mirrored or turned and freed of brightness, contrast and shading,
-    correlate above 0.8: so a copy that was brightened or compressed is found too.
+    correlate above 0.8: so a copy that was brightened or compressed is found too. Crops that
+    overlap are copies in part, see `find_overlaps`.
 
     Parameters
     ----------
@@ -34,7 +36,12 @@ def group_copies(samples: Sequence[Sample]) -> list[set[str]]:
             name = leader[name]
         return name
 
+    def together(first: str, second: str) -> bool:
+        return find(first) == find(second)
+
     for first, second in (*_identical(samples), *_alike(samples)):
+        leader[find(first)] = find(second)
+    for first, second in find_overlaps(samples, together):
         leader[find(first)] = find(second)
     groups: dict[str, set[str]] = {}
     for name in leader:

@@ -10,6 +10,7 @@ from mudrock_cli.deeplab.campaign import WORK, Campaign
 from mudrock_cli.deeplab.cookbook import change_recipe, load_recipe
 from mudrock_cli.deeplab.dataset import Sample
 from mudrock_cli.deeplab.files import write_text
+from mudrock_cli.deeplab.loop import LAST
 from mudrock_cli.deeplab.pairing import read_image_sets
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.split import (
@@ -93,18 +94,28 @@ class Order:
             raise UsageError(error.message, error.hint) from error
 
 
-def record_order(out: Path, order: Order) -> None:
-    """Keep an order in the folder of its model, which must not hold another.
+def refuse_taken(out: Path) -> None:
+    """Refuse a folder that holds a model or a training that stopped.
 
     Raises
     ------
     UsageError
-        If the folder has a model or a stopped training, or cannot be written.
+        If it does.
     """
     if (out / CARD).is_file():
-        raise UsageError(f"{out}: holds a model already", "give another --out")
-    if (out / WORK / _FILE).is_file():
+        raise UsageError(f"{out}: holds a model already", "another --out; or --resume for more")
+    if any((out / WORK).rglob(LAST)):
         raise UsageError(f"{out}: holds a stopped training", "--resume, or another --out")
+
+
+def record_order(out: Path, order: Order) -> None:
+    """Keep an order in the folder of its model.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be written.
+    """
     table = {
         "recipe": order.recipe.to_toml(),
         "init": order.init,

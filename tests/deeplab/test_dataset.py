@@ -120,10 +120,15 @@ def test_what_is_odd_is_remarked(tmp_path: Path) -> None:
     _, label = write_pair(tmp_path, "a")
     image, other = write_pair(tmp_path, "unlabelled")
     other.unlink()
-    Image.fromarray(np.ones((40, 60), np.uint8)).save(label)
+    Image.fromarray(np.tile(np.uint8([0, 1]), (40, 30))).save(label)
     remarks = load_samples(tmp_path, RECIPE).remarks
     assert f"{image}: has no label and is not used" in remarks
-    assert sum("no label shows" in remark for remark in remarks) == 2  # clay and pore
+    assert [remark for remark in remarks if "no label shows" in remark] == [
+        "no label shows pore: the network will not learn it"
+    ]
+    Image.fromarray(np.ones((40, 60), np.uint8)).save(label)
+    with pytest.raises(MudrockError, match="the labels show silt alone"):
+        load_samples(tmp_path, RECIPE)
 
 
 @pytest.mark.parametrize("folder", ["missing", "empty", "images_only"])

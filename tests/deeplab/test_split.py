@@ -96,6 +96,23 @@ def test_copies_are_found_by_content_whatever_they_are_called(
         split_by_parent([samples[0], samples[2]], PAPER, 0)
 
 
+def test_crops_that_overlap_are_one_parent() -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(0, 255, (60, 80))
+    image = np.kron(coarse, np.ones((8, 8))).astype(np.uint8)  # 480 × 640
+
+    def crop(name: str, top: int, left: int, height: int = 256, width: int = 256) -> Sample:
+        grey = image[top : top + height, left : left + width]
+        return Sample(name, name, grey, np.zeros_like(grey))
+
+    crops = [crop("a", 0, 0), crop("b", 101, 77), crop("c", 0, 380), crop("d", 219, 377)]
+    parent = find_parents(crops)
+    assert parent["a"] == parent["b"]  # they share more than half
+    assert len({parent[name] for name in "acd"}) == 3  # these touch or share a strip
+    whole = crop("whole", 0, 0, 480, 640)
+    assert len(set(find_parents([*crops, whole]).values())) == 1
+
+
 def test_flat_pictures_are_not_taken_for_copies() -> None:
     flat = [
         Sample(
