@@ -2,8 +2,6 @@
 
 import signal
 import sys
-from importlib import import_module
-from importlib.util import find_spec
 from types import FrameType
 from typing import Annotated, Any
 
@@ -11,18 +9,15 @@ import typer
 from typer.core import TyperGroup
 
 from mudrock_cli import __version__
+from mudrock_cli.commands.evaluate import evaluate
+from mudrock_cli.commands.export import export
+from mudrock_cli.commands.groundtruth import groundtruth
+from mudrock_cli.commands.models import models
+from mudrock_cli.commands.report import report
+from mudrock_cli.commands.segment import segment
+from mudrock_cli.commands.stats import stats
+from mudrock_cli.commands.train import train
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
-
-COMMANDS = (
-    "segment",
-    "stats",
-    "models",
-    "groundtruth",
-    "train",
-    "evaluate",
-    "report",
-    "export",
-)
 
 
 class _ErrorBoundary(TyperGroup):
@@ -76,10 +71,8 @@ def _unwrap(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-for _name in COMMANDS:
-    if find_spec(f"mudrock_cli.commands.{_name}"):
-        _command = getattr(import_module(f"mudrock_cli.commands.{_name}"), _name)
-        app.command(_name, help=_unwrap(_command.__doc__))(_command)
+for _command in (segment, stats, models, groundtruth, train, evaluate, report, export):
+    app.command(_command.__name__, help=_unwrap(_command.__doc__ or ""))(_command)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
