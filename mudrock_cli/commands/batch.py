@@ -1,6 +1,5 @@
 """The loop that `segment` and `groundtruth` share: inputs to masks, one after the other."""
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -156,6 +155,8 @@ def _make_mask(
     narrator: Narrator,
     advance: Callable[[int, int], None],
 ) -> tuple[Literal["done", "skipped"], Mapping[str, Any]]:
+    import hashlib
+
     from mudrock_cli.image.micrograph import open_micrograph
 
     micrograph = open_micrograph(
