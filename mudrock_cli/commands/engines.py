@@ -1,6 +1,8 @@
-"""What predicts for a model: the network's engines, or the forest, which is no network."""
+"""What predicts for a model: a network's engine or a forest, and the workflow's opinion beside."""
 
 from typing import TYPE_CHECKING
+
+from mudrock_cli.errors import MudrockError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -8,7 +10,9 @@ if TYPE_CHECKING:
 
     from mudrock_cli.classical.forest import Forest
     from mudrock_cli.deeplab.engine import Engine, EngineName
+    from mudrock_cli.deeplab.segmenter import Opinion
     from mudrock_cli.deeplab.zoo import TrainedModel
+    from mudrock_cli.image.micrograph import Micrograph
 
 
 class ForestEngine:
@@ -57,3 +61,34 @@ def open_engine(model: "TrainedModel", name: "EngineName" = "auto") -> "Engine":
     from mudrock_cli.classical.forest import Forest
 
     return ForestEngine(Forest.load(model.path), model.recipe.inference.tile)
+
+
+def ask_workflow(model: "TrainedModel", micrograph: "Micrograph") -> "Opinion | None":
+    """Return what the classical workflow sees, if the model's recipe gives it a say.
+
+    Network and workflow err differently: one knows textures, the other distances. The workflow has
+    no say where its recipe does not apply: where pixels are too coarse for its pores, or a
+    micrograph is of one grey; and none about silt where the field hardly holds a grain.
+    """
+    bonus = model.recipe.inference.workflow
+    if not any(bonus):
+        return None
+    from dataclasses import replace
+
+    from mudrock_cli.classical.recipe import load_recipe
+    from mudrock_cli.classical.workflow import Workflow
+    from mudrock_cli.deeplab.segmenter import Opinion
+    from mudrock_cli.image.pixel_size import PixelSize
+
+    # Like the network, which takes a micrograph without a pixel size as if it had the model's.
+    size = micrograph.pixel_size or PixelSize(model.nm_per_pixel, "that of the model")
+    recipe = load_recipe("groundtruth")
+    if 2 * size.nm > recipe.contrast.reach_nm:
+        return None
+    if min(micrograph.specimen.shape) * size.nm < 2 * recipe.silt.min_ecd_nm:
+        bonus = (0.0, 0.0, bonus[2])
+    try:
+        workflow = Workflow(replace(micrograph, pixel_size=size), recipe)
+    except MudrockError:
+        return None
+    return Opinion(workflow.draft()[0].phases(size.nm), bonus)

@@ -147,7 +147,7 @@ def _open_masks(folder: Path, pairs: Sequence["Pair"]) -> Method:
 
 
 def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method:
-    from mudrock_cli.commands.engines import open_engine
+    from mudrock_cli.commands.engines import ask_workflow, open_engine
     from mudrock_cli.deeplab.segmenter import segment_bands
     from mudrock_cli.deeplab.zoo import load_model
     from mudrock_cli.image.mask import MaskWriter, PhaseMask, open_mask
@@ -162,7 +162,13 @@ def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method
             raise MudrockError(
                 f"{pair.label}: no image {pair.name} to segment", "put it beside the labels"
             )
-        bands = segment_bands(micrograph, runner, model.recipe.inference, model.nm_per_pixel)
+        bands = segment_bands(
+            micrograph,
+            runner,
+            model.recipe.inference,
+            model.nm_per_pixel,
+            opinion=ask_workflow(model, micrograph),
+        )
         if masks is None:
             phases = np.concatenate([band.phases for band in bands])
             return PhaseMask.from_array(pair.name, phases, micrograph.pixel_size)

@@ -111,6 +111,7 @@ def _segment_one(
     """Write the mask of one micrograph, and what is wanted beside it."""
     import numpy as np
 
+    from mudrock_cli.commands.engines import ask_workflow
     from mudrock_cli.deeplab.segmenter import resample_factor, segment_bands
     from mudrock_cli.image.mask import MaskWriter
 
@@ -119,7 +120,12 @@ def _segment_one(
     _warn_of_scale(job, model, factor)
     counts, entropy = np.zeros(256, np.int64), 0.0
     bands = segment_bands(
-        micrograph, start_engine(), model.recipe.inference, model.nm_per_pixel, job.advance
+        micrograph,
+        start_engine(),
+        model.recipe.inference,
+        model.nm_per_pixel,
+        job.advance,
+        ask_workflow(model, micrograph),
     )
     job.mask.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=job.mask.parent) as spool:

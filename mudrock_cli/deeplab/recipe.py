@@ -111,6 +111,8 @@ class InferenceRecipe:
     tile: int = 512
     overlap: int = 128
     flips: int = 1  # views averaged: 1, 2 (mirror) or 4 (both mirrors)
+    workflow: tuple[float, float, float] = (0.0, 0.0, 0.0)  # what the classical workflow's clay,
+    # silt and pore add to the logarithm of that phase's probability; zeros: the network alone
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "training.batch_norm_steps": (0, 1_000_000),
     "inference.tile": (32, 8192),
     "inference.overlap": (0, 4096),
+    "inference.workflow": (0, 20),
 }
 
 

@@ -48,6 +48,39 @@ class SegmentedBand:
     entropy: float
 
 
+class Opinion:
+    """Phases that another method found, and how much they count.
+
+    Parameters
+    ----------
+    bands : iterator of ndarray of uint8
+        The specimen's rows from top to bottom, in bands of any height.
+    bonus : tuple of float
+        What the other method's clay, silt and pore add to the logarithm of that phase's
+        probability: evidence that is taken as independent of the network's.
+    """
+
+    def __init__(
+        self, bands: Iterator[npt.NDArray[np.uint8]], bonus: tuple[float, float, float]
+    ) -> None:
+        self._bands = bands
+        self._factors = np.exp(np.diag(bonus)).astype(np.float32)  # off the diagonal: 1
+        self._held: list[npt.NDArray[np.uint8]] = []
+
+    def weigh(self, probabilities: Probabilities) -> Probabilities:
+        """Weigh the next rows, shape (rows, columns, 3); returns probabilities that sum to 1."""
+        weighed = probabilities * self._factors[self._take(len(probabilities))]
+        weighed /= weighed.sum(axis=2, keepdims=True)
+        return weighed
+
+    def _take(self, rows: int) -> npt.NDArray[np.uint8]:
+        while sum(map(len, self._held)) < rows:
+            self._held.append(next(self._bands))
+        block = np.concatenate(self._held) if len(self._held) > 1 else self._held[0]
+        self._held = [block[rows:]]
+        return block[:rows]
+
+
 def resample_factor(micrograph: Micrograph, nm_per_pixel: float) -> float:
     """Return the micrograph's pixel size over the model's; 1 where it has none."""
     return micrograph.pixel_size.nm / nm_per_pixel if micrograph.pixel_size else 1.0
@@ -59,6 +92,7 @@ def segment_bands(
     inference: InferenceRecipe,
     nm_per_pixel: float,
     advance: Callable[[int, int], None] = lambda done, total: None,
+    opinion: Opinion | None = None,
 ) -> Iterator[SegmentedBand]:
     """Segment a micrograph and yield it from top to bottom, every row once.
 
@@ -76,6 +110,8 @@ def segment_bands(
         Pixel size at which the network was trained.
     advance : callable
         ``advance(done, total)`` in tiles.
+    opinion : Opinion, optional
+        What another method sees, to be weighed with the network's probabilities.
 
     Raises
     ------
@@ -91,6 +127,8 @@ def segment_bands(
         read = resample(_read_inside(micrograph, box), box.shape, grid)
         bands = _predict_bands(read, grid, engine, inference, micrograph.name, advance)
         for rows, probabilities in _resample_bands(bands, grid, box.shape):
+            if opinion:
+                probabilities = opinion.weigh(probabilities)
             yield _decide(rows, probabilities, box, width)
     elif box.height:
         yield _void_band(box.rows, width)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mudrock_cli.deeplab.recipe import InferenceRecipe
-from mudrock_cli.deeplab.segmenter import SegmentedBand, segment_bands
+from mudrock_cli.deeplab.segmenter import Opinion, SegmentedBand, segment_bands
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.phase import Phase
@@ -192,3 +192,21 @@ def test_numbers_that_are_no_probabilities_are_an_error() -> None:
     engine = FakeEngine(lambda tiles: np.full((*tiles.shape, 3), np.nan))
     with pytest.raises(MudrockError, match="the network gave numbers"):
         segment(Micrograph.from_array("x", noise((70, 70))), engine)
+
+
+def test_an_opinion_is_weighed_row_by_row_whatever_its_bands() -> None:
+    rng = np.random.default_rng(3)
+    phases = rng.integers(0, 3, (11, 4)).astype(np.uint8)
+    shares = rng.dirichlet((1, 1, 1), (11, 4)).astype(np.float32)
+    opinion = Opinion(iter([phases[:5], phases[5:6], phases[6:]]), (0.0, 1.0, 2.0))
+    found = np.concatenate([opinion.weigh(shares[:2]), opinion.weigh(shares[2:])])
+    logits = np.log(shares) + np.array([0.0, 1.0, 2.0])[phases][..., None] * np.eye(3)[phases]
+    expected = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_opinion_can_overrule_a_doubtful_network_only() -> None:
+    shares = np.array([[[0.5, 0.4, 0.1], [0.99, 0.005, 0.005]]], np.float32)
+    silt = np.full((1, 2), Phase.SILT, np.uint8)
+    weighed = Opinion(iter([silt]), (0.0, 1.0, 0.0)).weigh(shares)
+    assert weighed.argmax(axis=2).tolist() == [[Phase.SILT, Phase.CLAY]]
