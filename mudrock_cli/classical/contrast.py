@@ -53,6 +53,12 @@ class Contrast:
         limits = np.floor(darkness * self.unit * depth).astype(np.int16)
         return np.asarray(self.levels > limits[background]).view(np.uint8)
 
+    def lies_below(self, share: float, background: Grey, black: float) -> Mask:
+        """Return where the smoothed grey itself is further down to black than a share."""
+        levels = np.arange(256)
+        limits = np.clip(np.ceil(levels - share * np.maximum(levels - black, 1.0)), 0, 255)
+        return np.asarray(self.smooth < limits.astype(np.uint8)[background]).view(np.uint8)
+
     def relative(self, background: Grey, black: float) -> Grey:
         """Return the contrast as grey levels: 0 no darker than the solid, 255 as dark as black."""
         depth = np.maximum(background - np.float32(black), 1)

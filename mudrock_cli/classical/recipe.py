@@ -13,7 +13,7 @@ import tomli_w
 
 from mudrock_cli.errors import MudrockError, UsageError
 
-PACKAGED = ("groundtruth", "threshold")
+PACKAGED = ("groundtruth", "exact", "threshold")
 """Recipes that come with the package."""
 
 
@@ -30,7 +30,7 @@ class BackgroundRecipe:
         Percentage of the pixels that are as dark as the deepest pore.
     """
 
-    window_nm: float = 1640.0
+    window_nm: float = 2400.0
     black_percent: float = 0.1
 
 
@@ -66,12 +66,16 @@ class PoreRecipe:
         Contrast from which a pixel is pore: 0 is the solid around it, 1 the deepest pore.
     tolerance : float
         How far `darkness` can be moved with equal right.
+    depth : float
+        Share of the way to the deepest pore from which a pixel is pore whatever surrounds it: the
+        inside of pores that are larger than the largest disc.
     edge_nm : float
         Width of the blurred rim that is taken off each pore.
     """
 
     darkness: float = 0.22
     tolerance: float = 0.02
+    depth: float = 0.45
     edge_nm: float = 10.0
 
 
@@ -99,12 +103,12 @@ class SiltRecipe:
         Equivalent-circle diameter up to which a hole in a grain belongs to the grain.
     """
 
-    roughness: float = 4.0
+    roughness: float = 4.8
     tolerance: float = 0.4
     thickness_nm: float = 440.0
-    rim_nm: float = 140.0
+    rim_nm: float = 130.0
     min_ecd_nm: float = 2000.0
-    rough_share: float = 0.12
+    rough_share: float = 0.15
     hole_nm: float = 1000.0
 
 

@@ -45,7 +45,7 @@ def open_solid(solid: Mask, thickness: float, rim: float, sides: Sides) -> Mask:
     padded = cv2.copyMakeBorder(1 - solid, top, bottom, left, right, cv2.BORDER_REFLECT)
     if not padded.any():
         return np.ones_like(solid)
-    core = distance_to(padded) >= radius
+    core = distance_to(padded) > radius
     if not core.any():
         return np.zeros_like(solid)
     opened = distance_to(core.view(np.uint8)) <= radius - rim

@@ -142,6 +142,7 @@ class Workflow:
     def _find_pores(self, recipe: WorkflowRecipe, contrast: Contrast, background: Grey) -> Mask:
         """Threshold, and take off the blurred rim."""
         dark = self._exceeds(contrast, recipe.pore.darkness, background)
+        dark |= contrast.lies_below(recipe.pore.depth, background, self.survey.black)
         side = 2 * self.edge + 1
         return np.asarray(cv2.erode(dark, np.ones((side, side), np.uint8)), np.uint8)
 
@@ -150,7 +151,9 @@ class Workflow:
         limit = recipe.pore.darkness
         if self.scales:
             limit = min(limit, recipe.silt.roughness * self.survey.typical)
-        return 1 - self._exceeds(contrast, limit, background)
+        features = self._exceeds(contrast, limit, background)
+        features |= contrast.lies_below(recipe.pore.depth, background, self.survey.black)
+        return 1 - features
 
     def _open(self, recipe: WorkflowRecipe, solid: Mask, band: Band) -> Mask:
         thickness = recipe.silt.thickness_nm / self.pixel_nm

@@ -36,7 +36,7 @@ def groundtruth(
     out: Annotated[Path, typer.Option(help="Folder of the masks; mirrors the inputs' folders.")],
     recipe: Annotated[
         str,
-        typer.Option(metavar="NAME|FILE", help="groundtruth, threshold, or a TOML file."),
+        typer.Option(metavar="NAME|FILE", help="groundtruth, exact, threshold, or a TOML file."),
     ] = "groundtruth",
     pixel_size: Annotated[
         str | None, typer.Option(help="Overrides the files: 10nm, 0.01um.", metavar="LENGTH")
