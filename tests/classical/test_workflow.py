@@ -1,0 +1,212 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import ndimage
+
+from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe
+from mudrock_cli.classical.sensitivity import share, spread, vary
+from mudrock_cli.classical.workflow import Workflow, label_phases
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.micrograph import Micrograph
+from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.window import Box
+from mudrock_cli.phantom import Phantom, make_phantom
+
+Grey = npt.NDArray[np.uint8]
+RECIPE = WorkflowRecipe()
+
+
+def wrap(grey: Grey, pixel_nm: float = 10.0, specimen: Box | None = None) -> Micrograph:
+    return Micrograph.from_array("made", grey, PixelSize(pixel_nm, "test"), specimen)
+
+
+def label(grey: Grey, pixel_nm: float = 10.0, recipe: WorkflowRecipe = RECIPE) -> Grey:
+    return label_phases(wrap(grey, pixel_nm), recipe)
+
+
+def paint_scene(scale: float = 1.0, noise: float = 3.0) -> tuple[Grey, Grey]:
+    """Return a micrograph and its phases: pores of several sizes in clay, one large grain.
+
+    The matrix is crossed by grooves, so that it is no smooth solid; `scale` 1 is 10 nm per pixel.
+    """
+    supersampling = 4
+    size = int(600 * scale) * supersampling
+    unit = scale * supersampling
+    rng = np.random.default_rng(5)
+    grey = np.full((size, size), 150, np.uint8)
+    phases = np.zeros((size, size), np.uint8)
+    for x, y in rng.uniform(0, 600, (900, 2)):
+        turn = rng.uniform(0, np.pi)
+        ends = np.array([[-1, -1], [1, 1]]) * 22 * np.array([np.cos(turn), np.sin(turn)])
+        first, last = ((np.array([x, y]) + end) * unit for end in ends)
+        cv2.line(grey, first.astype(int), last.astype(int), 130, max(1, int(4 * unit)))
+    for x, y, radius in [(90, 90, 40), (450, 80, 20), (520, 500, 26), (80, 480, 14), (70, 300, 9)]:
+        centre = (int(x * unit), int(y * unit))
+        cv2.circle(grey, centre, int(radius * unit), 30, -1)
+        cv2.circle(phases, centre, int(radius * unit), int(Phase.PORE), -1)
+    centre = (int(300 * unit), int(300 * unit))
+    cv2.circle(grey, centre, int(150 * unit), 140, -1)
+    cv2.circle(phases, centre, int(150 * unit), int(Phase.SILT), -1)
+    shape = (size // supersampling, size // supersampling)
+    seen = cv2.resize(grey, shape, interpolation=cv2.INTER_AREA).astype(float)
+    seen = cv2.GaussianBlur(seen, (0, 0), scale) + noise * rng.normal(size=shape)
+    return np.clip(np.rint(seen), 0, 255).astype(np.uint8), cv2.resize(
+        phases, shape, interpolation=cv2.INTER_NEAREST
+    )
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Phantom:
+    return make_phantom(3, (700, 600))
+
+
+def test_a_scene_of_known_phases_comes_out() -> None:
+    grey, truth = paint_scene()
+    found = label(grey)
+    for phase, error in ((Phase.PORE, 0.01), (Phase.SILT, 0.05)):
+        # a grain leaves a rim of 130 nm to the clay
+        rim = 13 if phase == Phase.SILT else 0
+        expected = np.mean(truth == phase) * (1 - rim / 150) ** 2
+        assert np.mean(found == phase) == pytest.approx(expected, abs=error)
+    assert (truth[found == Phase.SILT] == Phase.SILT).mean() > 0.97
+    centres = [(90, 90), (80, 450), (500, 520), (480, 80), (300, 70)]
+    assert all(found[place] == Phase.PORE for place in centres)
+
+
+def test_lengths_are_physical_not_pixels() -> None:
+    fractions = []
+    for scale in (1.0, 0.5, 2.0):
+        found = label(paint_scene(scale)[0], 10.0 / scale)
+        fractions.append([np.mean(found == phase) for phase in (Phase.PORE, Phase.SILT)])
+    assert np.ptp(fractions, axis=0)[0] < 0.012
+    assert np.ptp(fractions, axis=0)[1] < 0.04
+
+
+@pytest.mark.parametrize("pixels", [30_000, 90_000])
+def test_bands_give_the_mask_of_one_piece(phantom: Phantom, pixels: int) -> None:
+    box = Box(0, 0, 651, 597)  # no multiple of any scale
+    micrograph = wrap(phantom.grey, specimen=box)
+    recipe = replace(RECIPE, silt=replace(RECIPE.silt, min_ecd_nm=900.0))
+    masks = []
+    for band_pixels in (1 << 24, pixels):
+        workflow = Workflow(micrograph, recipe, band_pixels)
+        (draft,) = workflow.draft()
+        masks.append(np.concatenate(list(draft.phases(workflow.pixel_nm))))
+    assert len(workflow.bands) >= 5
+    assert set(np.unique(masks[0])) == {Phase.CLAY, Phase.SILT, Phase.PORE}
+    assert np.array_equal(*masks)
+
+
+def test_offset_and_gain_do_not_matter(phantom: Phantom) -> None:
+    first = label(phantom.grey)
+    for gain, offset in ((0.6, 0), (0.7, 60), (1.0, 40)):
+        other = np.clip(np.rint(phantom.grey * gain + offset), 0, 255).astype(np.uint8)
+        assert np.mean(label(other) != first) < 0.01
+
+
+def test_uneven_light_is_followed(phantom: Phantom) -> None:
+    light = np.linspace(0.7, 1.1, phantom.grey.shape[1])
+    other = np.clip(np.rint(phantom.grey * light), 0, 255).astype(np.uint8)
+    first, second = label(phantom.grey), label(other)
+    assert abs(np.mean(first == Phase.PORE) - np.mean(second == Phase.PORE)) < 0.005
+    plain = load_recipe("threshold")
+    first, second = (label(grey, recipe=plain) for grey in (phantom.grey, other))
+    assert abs(np.mean(first == Phase.PORE) - np.mean(second == Phase.PORE)) > 0.01
+
+
+def test_grains_count_by_what_is_visible_and_small_ones_are_clay() -> None:
+    grey, _ = paint_scene()
+    grey[120:480, 120:480] = np.roll(grey, 240, axis=(0, 1))[120:480, 120:480]
+    rows, columns = np.mgrid[:600, :600]
+    large = np.hypot(rows - 300, columns - 300) <= 112
+    small = np.hypot(rows - 110, columns - 480) <= 80
+    cut = np.hypot(rows - 480, columns) <= 112  # 1.6 µm of it are visible
+    grey[large | small | cut] = 140 + grey[large | small | cut] % 5
+    found = label(grey)
+    assert found[300, 300] == Phase.SILT
+    assert found[110, 480] == Phase.CLAY
+    assert found[480, 40] == Phase.CLAY
+
+
+def test_noise_alone_makes_neither_pores_nor_cracks() -> None:
+    rng = np.random.default_rng(0)
+    for deviation in (2.0, 8.0, 15.0):
+        grey = np.clip(150 + deviation * rng.normal(size=(300, 300)), 0, 255).astype(np.uint8)
+        found = label(grey)
+        assert np.mean(found == Phase.PORE) < 1e-3
+        assert np.mean(found == Phase.SILT) > 0.95  # one smooth grain of 3 µm
+
+
+def test_a_pit_in_a_grain_belongs_to_it_and_its_pore_stays() -> None:
+    grey = np.full((400, 400), 140, np.uint8)
+    cv2.circle(grey, (200, 200), 12, 20, -1)
+    grey = cv2.GaussianBlur(grey, (0, 0), 1)
+    grey[:30] = np.where(np.arange(400) % 7 < 2, 60, 140)
+    found = label(
+        np.clip(grey + np.random.default_rng(1).normal(0, 2, grey.shape), 0, 255).astype(np.uint8)
+    )
+    assert found[200, 200] == Phase.PORE
+    assert found[200, 216] == Phase.SILT  # within the rim, were the pit an edge
+    solid = replace(RECIPE, silt=replace(RECIPE.silt, hole_nm=0.0))
+    assert label(grey, recipe=solid)[200, 216] == Phase.CLAY
+
+
+def test_outside_the_specimen_is_void(phantom: Phantom) -> None:
+    box = Box(10, 20, 600, 580)
+    found = label_phases(wrap(phantom.grey, specimen=box), RECIPE)
+    inner = label(phantom.grey[box.rows, box.columns])
+    assert np.array_equal(found[box.rows, box.columns], inner)
+    assert np.count_nonzero(found == Phase.VOID) == phantom.grey.size - inner.size
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (17, 300), (300, 17)])
+def test_small_images_go_through(shape: tuple[int, int]) -> None:
+    grey = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    assert label(grey).shape == shape
+    assert label(grey, 135.0).shape == shape
+    assert label(grey, 0.7).shape == shape
+
+
+def test_one_grey_is_refused() -> None:
+    with pytest.raises(MudrockError, match="same grey"):
+        label(np.full((50, 50), 130, np.uint8))
+
+
+def test_lower_thresholds_find_more_pores(phantom: Phantom) -> None:
+    workflow = Workflow(wrap(phantom.grey), RECIPE)
+    drafts = workflow.draft([*vary(RECIPE), RECIPE])
+    counts = [
+        sum(np.bincount(band.ravel(), minlength=256) for band in draft.phases(10.0))
+        for draft in drafts
+    ]
+    pores = [share(each, Phase.PORE) for each in counts]
+    assert pores[0] > pores[2] > pores[1]
+    found = spread(counts, Phase.PORE)
+    assert (found.low, found.chosen, found.high) == (pores[1], pores[2], pores[0])
+    assert share(counts[2], Phase.PORE) == np.mean(label(phantom.grey) == Phase.PORE)
+
+
+def visible_silt(phases: Grey, pixel_nm: float = 10.0) -> float:
+    """Return the share of grains of which more than 2 µm are visible."""
+    labels, _ = ndimage.label(phases == Phase.SILT)
+    ecd_nm = 2 * np.sqrt(np.bincount(labels.ravel()) / np.pi) * pixel_nm
+    ecd_nm[0] = 0
+    return float(np.mean(ecd_nm[labels] > 2000))
+
+
+@pytest.mark.parametrize("seed", [7, 8, 9])
+def test_the_exact_recipe_finds_the_fractions_of_a_phantom(seed: int) -> None:
+    made = make_phantom(seed, (1000, 1200))
+    found = label(made.grey, recipe=load_recipe("exact"))
+    assert np.mean(found == Phase.PORE) == pytest.approx(made.facts["porosity"], abs=0.01)
+    assert np.mean(found == Phase.SILT) == pytest.approx(visible_silt(made.phases), abs=0.01)
+
+
+def test_the_defaults_keep_the_habits_of_the_published_labels(phantom: Phantom) -> None:
+    exact = label(phantom.grey, recipe=load_recipe("exact")) == Phase.PORE
+    labels = label(phantom.grey) == Phase.PORE
+    assert labels.mean() < exact.mean()

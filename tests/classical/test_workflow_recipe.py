@@ -1,0 +1,91 @@
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mudrock_cli.classical.recipe import PACKAGED, WorkflowRecipe, load_recipe
+from mudrock_cli.classical.scales import plan_background, plan_scales
+from mudrock_cli.errors import MudrockError, UsageError
+
+lengths = st.floats(1, 1e4)
+
+
+@given(lengths, lengths, st.integers(0, 4), st.floats(0, 50, exclude_max=True))
+def test_toml_comes_back(smooth: float, reach: float, scales: int, black: float) -> None:
+    plain = WorkflowRecipe()
+    recipe = replace(
+        plain,
+        background=replace(plain.background, black_percent=black),
+        contrast=replace(plain.contrast, smooth_nm=smooth, reach_nm=reach, scales=scales),
+    )
+    assert WorkflowRecipe.from_toml(recipe.to_toml()) == recipe
+
+
+def test_the_packaged_recipe_spells_out_every_default() -> None:
+    assert load_recipe("groundtruth") == WorkflowRecipe()
+    path = Path(load_recipe.__code__.co_filename).parent / "recipes" / "groundtruth.toml"
+    text = path.read_text("utf-8")
+    for section in asdict(WorkflowRecipe()).values():
+        assert all(f"\n{key} = " in text for key in section)
+
+
+def test_the_digest_is_of_values_not_of_writing() -> None:
+    assert load_recipe("groundtruth").digest == WorkflowRecipe().digest
+    assert len({load_recipe(name).digest for name in PACKAGED}) == len(PACKAGED)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[pore", "no valid TOML"),
+        ("[pores]\ndarkness = 0.2", "has no pores"),
+        ("[pore]\ndark = 0.2", r"\[pore\] has no dark"),
+        ("pore = 3", "must be a table"),
+        ("[pore]\ndarkness = 'much'", "must be a number"),
+        ("[pore]\ndarkness = true", "must be a number"),
+        ("[pore]\ndarkness = nan", "must be a number"),
+        ("[contrast]\nscales = 2.5", "must be a number"),
+        ("[contrast]\nscales = 5", "whole number up to 4"),
+        ("[contrast]\nreach_nm = 0", "must be above 0"),
+        ("[silt]\nrim_nm = -1", "is negative"),
+        ("[silt]\nrim_nm = 400", "must not exceed"),
+        ("[pore]\ntolerance = 0.5", "below darkness"),
+        ("[background]\nblack_percent = 50", "below 50"),
+    ],
+)
+def test_what_a_recipe_cannot_be_is_said(text: str, message: str) -> None:
+    with pytest.raises(MudrockError, match=message):
+        WorkflowRecipe.from_toml(text, "mine.toml")
+
+
+def test_recipe_files_that_cannot_be_read_are_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such recipe"):
+        load_recipe(str(tmp_path / "absent.toml"))
+    (tmp_path / "picture.toml").write_bytes(b"\x89PNG\xff\xfe")
+    with pytest.raises(UsageError, match="no text"):
+        load_recipe(str(tmp_path / "picture.toml"))
+    (tmp_path / "wrong.toml").write_text("[pore]\ndark = 1\n")
+    with pytest.raises(UsageError, match=r"has no dark"):
+        load_recipe(str(tmp_path / "wrong.toml"))
+
+
+@given(st.floats(0.5, 200))
+def test_lengths_on_the_specimen_do_not_depend_on_the_pixel(pixel_nm: float) -> None:
+    contrast = WorkflowRecipe().contrast
+    for octave, scale in enumerate(plan_scales(contrast, pixel_nm)):
+        wanted = contrast.reach_nm * 2**octave
+        if wanted >= pixel_nm:  # a disc is one pixel at least
+            assert scale.radius * scale.factor * pixel_nm == pytest.approx(wanted)
+        assert scale.radius < 18
+        assert scale.window % 2 == 1
+        side = contrast.smooth_nm * 2**octave
+        assert abs(scale.window * scale.factor * pixel_nm - side) <= scale.factor * pixel_nm
+    background = plan_background(WorkflowRecipe().background, pixel_nm)
+    assert background.window <= 41
+
+
+def test_every_scale_costs_the_same() -> None:
+    scales = plan_scales(WorkflowRecipe().contrast, 10.0)
+    assert [(s.factor, s.window, s.radius) for s in scales] == [(1, 5, 9), (2, 5, 9), (4, 5, 9)]

@@ -1,0 +1,145 @@
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from skimage import morphology
+
+from mudrock_cli.classical.contrast import enhance, enlarge, make_disc, reduce, smooth_median
+from mudrock_cli.classical.regions import measure_regions
+from mudrock_cli.classical.scales import Scale
+from mudrock_cli.classical.silt import open_solid
+
+ALONE = (False, False, False, False)
+
+
+def make_grey(shape: tuple[int, int], seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Smooth blobs with noise."""
+    rng = np.random.default_rng(seed)
+    blobs = ndimage.gaussian_filter(rng.normal(size=shape), 3)
+    return np.clip(120 + 250 * blobs + 4 * rng.normal(size=shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("radius", [1, 4, 9])
+def test_discs_are_those_of_skimage(radius: int) -> None:
+    assert np.array_equal(make_disc(radius), morphology.disk(radius))
+
+
+@pytest.mark.parametrize(("window", "radius"), [(1, 3), (5, 9)])
+def test_one_scale_is_median_bottom_hat_and_top_hat(window: int, radius: int) -> None:
+    grey = make_grey((80, 90))
+    median = ndimage.median_filter(grey, window, mode="nearest")
+    disc = morphology.disk(radius)
+    # skimage's hats mirror the image at its border; look at what the border cannot reach
+    inner = np.s_[2 * radius : -2 * radius, 2 * radius : -2 * radius]
+    bottom = morphology.black_tophat(median, disc).astype(int)[inner]
+    top = morphology.white_tophat(median, disc).astype(int)[inner]
+    contrast = enhance(grey, [Scale(1, window, radius)], 0.5, 0)
+    assert np.array_equal(contrast.levels[inner], bottom - np.rint(top * 0.5).astype(int))
+    assert contrast.unit == 1
+    assert np.array_equal(contrast.smooth, median)
+    assert np.array_equal(contrast.ceiling[inner], (median.astype(int)[inner] + bottom))
+
+
+def test_scales_merge_as_documented() -> None:
+    grey = make_grey((64, 64))
+    scales = [Scale(1, 3, 3), Scale(1, 5, 6)]
+    fine, coarse = (enhance(grey, [scale], 0, 0) for scale in scales)
+    merged = enhance(grey, scales, 0, 0)
+    closing = (fine.ceiling.astype(float) + coarse.ceiling) / 2
+    smooth = (2 * fine.smooth.astype(float) + coarse.smooth) / 3
+    assert merged.levels / merged.unit == pytest.approx(closing - smooth)
+
+
+def test_without_scales_the_grey_is_compared_with_the_solid() -> None:
+    grey = make_grey((20, 20))
+    contrast = enhance(grey, [], 0.1, 150)
+    assert np.array_equal(contrast.levels, 150 - grey.astype(int))
+
+
+def test_a_threshold_is_a_share_of_the_way_to_black() -> None:
+    grey = np.array([[150, 121, 120, 119, 20]], np.uint8)
+    background = np.full_like(grey, 150)
+    contrast = enhance(grey, [], 0, 150)
+    assert contrast.exceeds(0.3, background, 50.0).tolist() == [[0, 0, 0, 1, 1]]
+    assert contrast.lies_below(0.3, background, 50.0).tolist() == [[0, 0, 0, 1, 1]]
+    assert contrast.relative(background, 20.0)[0, [0, -1]].tolist() == [0, 255]
+
+
+@given(st.sampled_from([1, 2, 4, 8]), st.integers(1, 40), st.integers(1, 40))
+def test_reduced_and_enlarged_constants_stay(factor: int, height: int, width: int) -> None:
+    grey = np.full((height, width), 77, np.uint8)
+    small = reduce(grey, factor)
+    assert small.shape == (-(-height // factor), -(-width // factor))
+    assert np.array_equal(enlarge(small, factor, grey.shape), grey)
+
+
+def test_medians_take_the_noise_and_leave_the_edge() -> None:
+    step = np.repeat(np.array([[50, 200]], np.uint8), 20, axis=1).repeat(20, axis=0)
+    salted = step.copy()
+    salted[::7, ::7] = 255
+    assert np.array_equal(smooth_median(salted, 5), step)
+
+
+@pytest.mark.parametrize("radius", [3, 8])
+def test_opening_is_erosion_and_dilation_by_a_disc(radius: int) -> None:
+    solid = (make_grey((120, 130)) > 105).astype(np.uint8)
+    expected = morphology.opening(solid, morphology.disk(radius), mode="min")
+    inner = np.s_[2 * radius : -2 * radius, 2 * radius : -2 * radius]
+    opened = open_solid(solid, 2 * radius, 0, ALONE)
+    assert 0 < opened[inner].mean() < solid[inner].mean()
+    assert np.array_equal(opened[inner], expected[inner])
+
+
+def test_a_grain_loses_its_rim_and_a_slit_disappears() -> None:
+    rows, columns = np.mgrid[:200, :200]
+    disc = np.hypot(rows - 100, columns - 100) <= 60
+    slit = np.abs(rows - 20) <= 5
+    opened = open_solid((disc | slit).astype(np.uint8), 40, 12, ALONE)
+    assert not opened[:35].any()
+    area = opened.sum()
+    assert 2 * np.sqrt(area / np.pi) == pytest.approx(2 * (60 - 12), abs=1.5)
+
+
+def test_the_frame_does_not_erode_what_it_cuts() -> None:
+    rows, columns = np.mgrid[:100, :100]
+    half = (np.hypot(rows - 50, columns) <= 40).astype(np.uint8)
+    opened = open_solid(half, 30, 0, (True, True, True, True))
+    assert opened[50, 0]
+    assert np.array_equal(opened[:, 0], half[:, 0])
+    whole = np.ones((30, 40), np.uint8)
+    assert open_solid(whole, 400, 100, (True,) * 4).all()
+    assert not open_solid(1 - whole, 4, 0, (True,) * 4).any()
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.floats(0.2, 0.8),
+    st.sampled_from([4, 8]),
+    st.lists(st.integers(1, 29), max_size=6),
+)
+def test_regions_in_bands_are_those_of_the_whole(
+    seed: int, density: float, connectivity: int, cuts: list[int]
+) -> None:
+    rng = np.random.default_rng(seed)
+    mask = (rng.random((30, 25)) < density).astype(np.uint8)
+    marks = (rng.random(mask.shape) < 0.5).astype(np.uint8)
+    bands, marked = (np.split(each, sorted(set(cuts))) for each in (mask, marks))
+    regions = measure_regions(bands, connectivity, marked)
+
+    structure = np.ones((3, 3)) if connectivity == 8 else None
+    labels, count = ndimage.label(mask, structure)
+    ring = np.ones_like(mask)
+    ring[1:-1, 1:-1] = 0
+    expected = sorted(
+        (int((labels == n).sum()), int(marks[labels == n].sum()), bool(ring[labels == n].any()))
+        for n in range(1, count + 1)
+    )
+    columns = (regions.areas, regions.marked, regions.at_frame)
+    found = zip(*(column.tolist() for column in columns), strict=True)
+    assert sorted(found) == expected
+    large = np.concatenate(list(regions.paint(bands, regions.areas > 5)))
+    sizes = np.bincount(labels.ravel())
+    assert np.array_equal(large, mask & (sizes[labels] > 5))
