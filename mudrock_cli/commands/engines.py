@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from mudrock_cli.classical.forest import Forest
     from mudrock_cli.deeplab.engine import Engine, EngineName
+    from mudrock_cli.deeplab.recipe import Recipe
     from mudrock_cli.deeplab.segmenter import Opinion
     from mudrock_cli.deeplab.zoo import TrainedModel
     from mudrock_cli.image.micrograph import Micrograph
@@ -63,14 +64,26 @@ def open_engine(model: "TrainedModel", name: "EngineName" = "auto") -> "Engine":
     return ForestEngine(Forest.load(model.path), model.recipe.inference.tile)
 
 
-def ask_workflow(model: "TrainedModel", micrograph: "Micrograph") -> "Opinion | None":
-    """Return what the classical workflow sees, if the model's recipe gives it a say.
+_WORKFLOW = "groundtruth"
+
+
+def name_workflow(model: "TrainedModel") -> str | None:
+    """Return the hash of the workflow's recipe, if the model's recipe gives it a say."""
+    if not any(model.recipe.inference.workflow):
+        return None
+    from mudrock_cli.classical.recipe import load_recipe
+
+    return load_recipe(_WORKFLOW).digest
+
+
+def ask_workflow(recipe: "Recipe", micrograph: "Micrograph") -> "Opinion | None":
+    """Return what the classical workflow sees, if the recipe of a model gives it a say.
 
     Network and workflow err differently: one knows textures, the other distances. The workflow has
     no say where its recipe does not apply: where pixels are too coarse for its pores, or a
     micrograph is of one grey; and none about silt where the field hardly holds a grain.
     """
-    bonus = model.recipe.inference.workflow
+    bonus = recipe.inference.workflow
     if not any(bonus):
         return None
     from dataclasses import replace
@@ -81,14 +94,14 @@ def ask_workflow(model: "TrainedModel", micrograph: "Micrograph") -> "Opinion | 
     from mudrock_cli.image.pixel_size import PixelSize
 
     # Like the network, which takes a micrograph without a pixel size as if it had the model's.
-    size = micrograph.pixel_size or PixelSize(model.nm_per_pixel, "that of the model")
-    recipe = load_recipe("groundtruth")
-    if 2 * size.nm > recipe.contrast.reach_nm:
+    size = micrograph.pixel_size or PixelSize(recipe.data.nm_per_pixel, "that of the model")
+    steps = load_recipe(_WORKFLOW)
+    if 2 * size.nm > steps.contrast.reach_nm:
         return None
-    if min(micrograph.specimen.shape) * size.nm < 2 * recipe.silt.min_ecd_nm:
+    if min(micrograph.specimen.shape) * size.nm < 2 * steps.silt.min_ecd_nm:
         bonus = (0.0, 0.0, bonus[2])
     try:
-        workflow = Workflow(replace(micrograph, pixel_size=size), recipe)
+        workflow = Workflow(replace(micrograph, pixel_size=size), steps)
     except MudrockError:
         return None
     return Opinion(workflow.draft()[0].phases(size.nm), bonus)

@@ -65,7 +65,7 @@ def segment(
     the pixel size and how it was made inside. A mask that is there already for the same image,
     model and options is kept, so a run that was stopped goes on where it stopped.
     """
-    from mudrock_cli.commands.engines import choose_engine, open_engine
+    from mudrock_cli.commands.engines import choose_engine, name_workflow, open_engine
     from mudrock_cli.deeplab.zoo import DEFAULT_MODEL, load_model
     from mudrock_cli.image.inputs import find_inputs
 
@@ -87,7 +87,7 @@ def segment(
         fingerprint={
             "method": "segment",
             "model": {"name": trained.name, "sha256": trained.digest},
-            "options": {"engine": chosen},
+            "options": {"engine": chosen, "workflow": name_workflow(trained)},
         },
         sides=sides,
         all_sides=SIDES,
@@ -125,7 +125,7 @@ def _segment_one(
         model.recipe.inference,
         model.nm_per_pixel,
         job.advance,
-        ask_workflow(model, micrograph),
+        ask_workflow(model.recipe, micrograph),
     )
     job.mask.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=job.mask.parent) as spool:

@@ -88,6 +88,7 @@ def train(
 
 def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingNarrator") -> "Campaign":
     """Read the data and divide it."""
+    from mudrock_cli.commands.engines import ask_workflow
     from mudrock_cli.deeplab.dataset import load_samples
     from mudrock_cli.deeplab.order import plan_campaign
 
@@ -97,7 +98,11 @@ def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingNarrator") -
         narrator.warn(remark)
     campaign = plan_campaign(order, loaded.samples, data, out)
     narrator.tell_split(campaign)
-    return replace(campaign, phantoms=tuple(_make_phantoms(order.recipe)))
+    return replace(
+        campaign,
+        phantoms=tuple(_make_phantoms(order.recipe)),
+        ask=lambda micrograph: ask_workflow(order.recipe, micrograph),
+    )
 
 
 def _make_phantoms(recipe: "Recipe") -> Iterator["Sample"]:

@@ -24,6 +24,7 @@ from mudrock_cli.deeplab.loop import Trained, Watcher
 from mudrock_cli.deeplab.model_folder import write_model
 from mudrock_cli.deeplab.network import build_network
 from mudrock_cli.deeplab.recipe import Recipe
+from mudrock_cli.deeplab.segmenter import Ask
 from mudrock_cli.deeplab.split import PARTS, Split, write_split
 from mudrock_cli.deeplab.start import give_start
 from mudrock_cli.deeplab.tiling import make_tiles
@@ -63,6 +64,8 @@ class Campaign:
         What the data is called on the card.
     phantoms : tuple of Sample
         Synthetic fields that every training sees beside its micrographs.
+    ask : callable
+        Gives another method's opinion of a micrograph that is judged, as `segment` would.
     """
 
     recipe: Recipe
@@ -73,6 +76,7 @@ class Campaign:
     init: str
     data: str
     phantoms: tuple[Sample, ...] = ()
+    ask: Ask = lambda micrograph: None
 
     @property
     def work(self) -> Path:
@@ -122,7 +126,7 @@ def run_campaign(campaign: Campaign, narrator: Narrator, *, resume: bool = False
         if trained.ended == "interrupted":
             return _write(campaign, fold, recipe, network, trained, None)
         narrator.on_stage("judging")
-        found.append(judge_network(network, campaign.samples, fold, recipe))
+        found.append(judge_network(network, campaign.samples, fold, recipe, campaign.ask))
         save_findings(folder / FINDINGS, found[-1])
     write_split(campaign.out / "split.csv", campaign.split, campaign.samples)
     narrator.on_stage("training")
@@ -133,7 +137,7 @@ def run_campaign(campaign: Campaign, narrator: Narrator, *, resume: bool = False
         findings = (
             pool_findings(found)
             if campaign.folds
-            else judge_network(network, campaign.samples, campaign.split, recipe)
+            else judge_network(network, campaign.samples, campaign.split, recipe, campaign.ask)
         )
     narrator.on_stage("writing the model")
     return _write(campaign, campaign.split, recipe, network, trained, findings)
@@ -175,6 +179,7 @@ def _fingerprint(campaign: Campaign, split: Split, recipe: Recipe) -> str:
     table = recipe.to_dict()
     for name in ("epochs", "patience"):
         del table["training"][name]
+    del table["inference"]  # comes after training
     files = [(sample.name, split.part[sample.name], *sample.files) for sample in campaign.samples]
     text = json.dumps([table, files, campaign.init, keras.backend.backend()])
     return hashlib.sha256(text.encode()).hexdigest()

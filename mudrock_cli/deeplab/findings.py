@@ -17,6 +17,7 @@ from mudrock_cli.deeplab.engine import Engine
 from mudrock_cli.deeplab.judging import NetworkEngine, count_by_sample
 from mudrock_cli.deeplab.phase_scores import score_counts
 from mudrock_cli.deeplab.recipe import Recipe
+from mudrock_cli.deeplab.segmenter import Ask
 from mudrock_cli.deeplab.split import Split
 from mudrock_cli.deeplab.weights import Arrays, read_arrays, write_arrays
 from mudrock_cli.errors import MudrockError
@@ -75,7 +76,11 @@ class Findings:
 
 
 def judge_engine(
-    engine: Engine, samples: Sequence[Sample], split: Split, recipe: Recipe
+    engine: Engine,
+    samples: Sequence[Sample],
+    split: Split,
+    recipe: Recipe,
+    ask: Ask = lambda micrograph: None,
 ) -> Findings:
     """Segment every sample that was held out.
 
@@ -89,6 +94,8 @@ def judge_engine(
         Their parts.
     recipe : Recipe
         How to predict.
+    ask : callable
+        See `count_by_sample`.
     """
     held = [sample for sample in samples if split.part[sample.name] != "train"]
     empty = pool_findings([])
@@ -98,12 +105,16 @@ def judge_engine(
         empty,
         names=tuple(sample.name for sample in held),
         parts=tuple(split.part[sample.name] for sample in held),
-        counts=np.stack(count_by_sample(engine, held, recipe)),
+        counts=np.stack(count_by_sample(engine, held, recipe, ask)),
     )
 
 
 def judge_network(
-    network: keras.Model, samples: Sequence[Sample], split: Split, recipe: Recipe
+    network: keras.Model,
+    samples: Sequence[Sample],
+    split: Split,
+    recipe: Recipe,
+    ask: Ask = lambda micrograph: None,
 ) -> Findings:
     """Segment every sample that was held out, and gather pixels to calibrate by.
 
@@ -114,10 +125,10 @@ def judge_network(
     ----------
     network : keras.Model
         Trained on the split's training part; for the recipe's inference tile.
-    samples, split, recipe
+    samples, split, recipe, ask
         See `judge_engine`.
     """
-    found = judge_engine(NetworkEngine(network), samples, split, recipe)
+    found = judge_engine(NetworkEngine(network), samples, split, recipe, ask)
     fitting = split.choose(samples, "validation") or split.choose(samples, "test")
     if not fitting:
         return found

@@ -11,7 +11,7 @@ from mudrock_cli.deeplab.dataset import Sample
 from mudrock_cli.deeplab.engine import Engine
 from mudrock_cli.deeplab.phase_scores import count_pixels
 from mudrock_cli.deeplab.recipe import Recipe
-from mudrock_cli.deeplab.segmenter import segment_bands
+from mudrock_cli.deeplab.segmenter import Ask, segment_bands
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.pixel_size import PixelSize
 
@@ -36,7 +36,7 @@ class NetworkEngine:
 
 
 def count_by_sample(
-    engine: Engine, samples: Sequence[Sample], recipe: Recipe
+    engine: Engine, samples: Sequence[Sample], recipe: Recipe, ask: Ask = lambda micrograph: None
 ) -> list[npt.NDArray[np.int64]]:
     """Segment samples and count truth (row) against prediction (column) in each.
 
@@ -48,6 +48,8 @@ def count_by_sample(
         At the recipe's pixel size.
     recipe : Recipe
         Its ``[inference]`` says how tiles overlap and which views are averaged.
+    ask : callable
+        Gives another method's opinion of a micrograph, as `segment` would.
 
     Returns
     -------
@@ -60,7 +62,8 @@ def count_by_sample(
         given = sample.labels if sample.as_given is None else sample.as_given
         micrograph = Micrograph.from_array(sample.name, sample.grey, PixelSize(nm, "recipe"))
         total = np.zeros((2, 3, 3), np.int64)
-        for band in segment_bands(micrograph, engine, recipe.inference, nm):
+        opinion = ask(micrograph)
+        for band in segment_bands(micrograph, engine, recipe.inference, nm, opinion=opinion):
             total[0] += count_pixels(sample.labels[band.rows], band.phases)
             total[1] += count_pixels(given[band.rows], band.phases)
         counts.append(total)

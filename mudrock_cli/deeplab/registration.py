@@ -82,7 +82,8 @@ def register_labels(grey: Grey, labels: Grey) -> tuple[Grey, Drift | None]:
 def _local_darkness(grey: Grey) -> npt.NDArray[np.float32]:
     """How much darker a pixel is than its surroundings: fields differ in brightness."""
     level = grey.astype(np.float32)
-    return cv2.blur(level, (81, 81), borderType=cv2.BORDER_REFLECT) - level
+    around = cv2.blur(level, (81, 81), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(around - level, np.float32)
 
 
 def _match_blocks(

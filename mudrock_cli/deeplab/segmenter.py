@@ -81,6 +81,10 @@ class Opinion:
         return block[:rows]
 
 
+Ask = Callable[[Micrograph], Opinion | None]
+"""Gives another method's opinion of a micrograph, if it has one."""
+
+
 def resample_factor(micrograph: Micrograph, nm_per_pixel: float) -> float:
     """Return the micrograph's pixel size over the model's; 1 where it has none."""
     return micrograph.pixel_size.nm / nm_per_pixel if micrograph.pixel_size else 1.0

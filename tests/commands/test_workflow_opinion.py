@@ -23,7 +23,7 @@ def micrograph() -> Micrograph:
 
 
 def weigh(model: TrainedModel, micrograph: Micrograph) -> np.ndarray:
-    opinion = ask_workflow(model, micrograph)
+    opinion = ask_workflow(model.recipe, micrograph)
     assert opinion is not None
     return opinion.weigh(np.full((*micrograph.shape, 3), 1 / 3, np.float32))
 
@@ -31,7 +31,7 @@ def weigh(model: TrainedModel, micrograph: Micrograph) -> np.ndarray:
 def test_a_model_without_a_say_asks_nobody(
     tiny_model: TrainedModel, micrograph: Micrograph
 ) -> None:
-    assert ask_workflow(tiny_model, micrograph) is None
+    assert ask_workflow(tiny_model.recipe, micrograph) is None
 
 
 def test_the_workflow_decides_where_the_network_does_not_know(
@@ -57,6 +57,6 @@ def test_a_coarse_or_blank_image_is_left_to_the_network(
 ) -> None:
     model = give_say(tiny_model, (1.0, 3.0, 1.5))
     coarse = replace(micrograph, pixel_size=PixelSize(135.0, "test"))
-    assert ask_workflow(model, coarse) is None
+    assert ask_workflow(model.recipe, coarse) is None
     blank = Micrograph.from_array("blank", np.full((600, 700), 90, np.uint8), PixelSize(10, "test"))
-    assert ask_workflow(model, blank) is None
+    assert ask_workflow(model.recipe, blank) is None
