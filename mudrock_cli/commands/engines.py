@@ -76,15 +76,18 @@ def name_workflow(model: "TrainedModel") -> str | None:
     return load_recipe(_WORKFLOW).digest
 
 
-def ask_workflow(recipe: "Recipe", micrograph: "Micrograph") -> "Opinion | None":
+def ask_workflow(
+    recipe: "Recipe", micrograph: "Micrograph", temperature: float = 1.0
+) -> "Opinion | None":
     """Return what the classical workflow sees, if the recipe of a model gives it a say.
 
     Network and workflow err differently: one knows textures, the other distances. The workflow has
     no say where its recipe does not apply: where pixels are too coarse for its pores, or a
-    micrograph is of one grey; and none about silt where the field hardly holds a grain.
+    micrograph is of one grey; and none about silt where the field hardly holds a grain. The
+    temperature that calibrates a network softens the workflow's say alike.
     """
-    bonus = recipe.inference.workflow
-    if not any(bonus):
+    clay, silt, pore = (bonus / temperature for bonus in recipe.inference.workflow)
+    if not clay + silt + pore:
         return None
     from dataclasses import replace
 
@@ -99,9 +102,9 @@ def ask_workflow(recipe: "Recipe", micrograph: "Micrograph") -> "Opinion | None"
     if 2 * size.nm > steps.contrast.reach_nm:
         return None
     if min(micrograph.specimen.shape) * size.nm < 2 * steps.silt.min_ecd_nm:
-        bonus = (0.0, 0.0, bonus[2])
+        clay = silt = 0.0
     try:
         workflow = Workflow(replace(micrograph, pixel_size=size), steps)
     except MudrockError:
         return None
-    return Opinion(workflow.draft()[0].phases(size.nm), bonus)
+    return Opinion(workflow.draft()[0].phases(size.nm), (clay, silt, pore))

@@ -167,7 +167,7 @@ def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method
             runner,
             model.recipe.inference,
             model.nm_per_pixel,
-            opinion=ask_workflow(model.recipe, micrograph),
+            opinion=ask_workflow(model.recipe, micrograph, model.temperature),
         )
         if masks is None:
             phases = np.concatenate([band.phases for band in bands])

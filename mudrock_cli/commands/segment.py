@@ -125,7 +125,7 @@ def _segment_one(
         model.recipe.inference,
         model.nm_per_pixel,
         job.advance,
-        ask_workflow(model.recipe, micrograph),
+        ask_workflow(model.recipe, micrograph, model.temperature),
     )
     job.mask.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=job.mask.parent) as spool:

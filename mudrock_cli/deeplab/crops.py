@@ -3,6 +3,8 @@
 import math
 import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
 import keras
@@ -16,6 +18,7 @@ from mudrock_cli.image.phase import Phase
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]
 
+_AHEAD = 8  # batches drawn before they are asked for
 _AREA_POWER = 0.75  # a parent twice as large is drawn 1.7 times as often
 
 
@@ -34,7 +37,8 @@ class TrainingCrops(keras.utils.PyDataset):  # type: ignore[misc]
     """The batches of one epoch, each drawn by a generator of its own.
 
     A batch depends on the recipe's seed, the epoch and the step alone: so a training that is
-    resumed sees what it would have seen, whatever threads prepare it.
+    resumed sees what it would have seen. Threads of its own draw the next batches meanwhile, on
+    every backend.
 
     Parameters
     ----------
@@ -48,12 +52,15 @@ class TrainingCrops(keras.utils.PyDataset):  # type: ignore[misc]
     """
 
     def __init__(self, samples: Sequence[Sample], recipe: Recipe, epoch: int) -> None:
-        super().__init__(workers=min(4, os.cpu_count() or 1), max_queue_size=8)
+        super().__init__(workers=1)
         self._samples = samples
         self._recipe = recipe
         self._epoch = epoch
         self._steps = count_steps(samples, recipe)
         self._weights = None if recipe.data.tile[0] else weigh_samples(samples, recipe)
+        self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
+        self._ahead: dict[int, Future[Batch]] = {}
+        self._lock = Lock()
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -61,6 +68,14 @@ class TrainingCrops(keras.utils.PyDataset):  # type: ignore[misc]
 
     def __getitem__(self, step: int) -> Batch:
         """Return crops (N, H, W, 1) in 0..255 and their labels (N, H, W)."""
+        with self._lock:
+            for later in range(step, min(step + _AHEAD, self._steps)):
+                if later not in self._ahead:
+                    self._ahead[later] = self._pool.submit(self._draw, later)
+            batch = self._ahead.pop(step)
+        return batch.result()
+
+    def _draw(self, step: int) -> Batch:
         seed = self._recipe.training.seed
         rng = np.random.default_rng([seed, self._epoch, step])
         batch = self._recipe.training.batch

@@ -108,7 +108,14 @@ class TrainingLoop:
         epoch = progress.epochs
         crops = TrainingCrops(self.train, self.recipe, epoch)
         observer = _Observer(epoch + 1, len(crops), self.watcher)
-        network.fit(crops, initial_epoch=epoch, epochs=epoch + 1, verbose=0, callbacks=[observer])
+        network.fit(
+            crops,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            shuffle=False,  # Keras' own order of batches would not outlive a restart
+            verbose=0,
+            callbacks=[observer],
+        )
         averaged = read_variables(network)  # `fit` ends with the averages in the network
         row = {"epoch": epoch + 1, "rate": observer.rate, **observer.figures}
         if self.tiles is not None:
