@@ -1,0 +1,185 @@
+"""How well `groundtruth` reproduces the published labels, and how far its defaults are from best.
+
+Run from the checkout: python tests/benchmarks/groundtruth_accuracy.py [FIGURE.png]
+It reads `../shared/data/kumano`, a folder beside the checkout. The defaults were chosen on parents
+11, 15, 10 and 12; nothing was chosen on 17 and 16.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy import ndimage
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe  # noqa: E402
+from mudrock_cli.classical.workflow import Workflow, label_phases  # noqa: E402
+from mudrock_cli.deeplab.registration import register_labels  # noqa: E402
+from mudrock_cli.image.mask import open_mask  # noqa: E402
+from mudrock_cli.image.micrograph import Micrograph, open_micrograph  # noqa: E402
+from mudrock_cli.image.phase import Phase  # noqa: E402
+from mudrock_cli.image.pixel_size import PixelSize  # noqa: E402
+from mudrock_cli.phantom import make_phantom  # noqa: E402
+
+KUMANO = ROOT / ".." / "shared" / "data" / "kumano"
+TUNED, HELD_OUT = (11, 15, 10, 12), (17, 16)
+COARSE = (10, 12, 16)  # single tiles whose silt has the sizes of pixels of 25 nm
+PHASES = (Phase.CLAY, Phase.SILT, Phase.PORE)
+Grey = npt.NDArray[np.uint8]
+Counts = npt.NDArray[np.int64]
+
+
+def load(number: int, pixel_nm: float | None = None) -> tuple[Micrograph, Grey]:
+    size = PixelSize(pixel_nm, "tried") if pixel_nm else None
+    micrograph = open_micrograph(KUMANO / "images" / f"kumano_{number}.tif", pixel_size=size)
+    return micrograph, open_mask(KUMANO / "labels" / f"kumano_{number}.png").phases()
+
+
+def confuse(labels: Grey, found: Grey) -> Counts:
+    """Count pixels (3, 3) by label and by what was found."""
+    known = labels != Phase.VOID
+    pairs = labels[known].astype(int) * 3 + found[known]
+    return np.bincount(pairs, minlength=9).reshape(3, 3)
+
+
+def iou(counts: Counts) -> npt.NDArray[np.float64]:
+    both = np.diag(counts)
+    return both / np.maximum(counts.sum(0) + counts.sum(1) - both, 1)
+
+
+def show(name: str, counts: Counts) -> None:
+    print(f"{name:42s}" + "".join(f"{value:8.3f}" for value in iou(counts)))
+
+
+def compare(title: str, numbers: Sequence[int], recipes: Iterable[str]) -> None:
+    print(f"\n{title:42s}" + "".join(f"{phase.name.lower():>8s}" for phase in PHASES))
+    totals: dict[str, list[Counts]] = {}
+    for number in numbers:
+        micrograph, labels = load(number)
+        registered, drift = register_labels(micrograph.grey(), labels)
+        masks = {name: label_phases(micrograph, load_recipe(name)) for name in recipes}
+        masks["the authors' network"] = open_mask(
+            KUMANO / "authors" / f"kumano_{number}.png"
+        ).phases()
+        for name, found in masks.items():
+            for kind, truth in (("", labels), (", labels registered", registered)):
+                counts = confuse(truth, found)
+                totals.setdefault(name + kind, []).append(counts)
+                if not kind or drift:
+                    show(f"{number} {name}{kind}", counts)
+    for name, parts in totals.items():
+        show(f"pooled {name}", np.sum(parts, axis=0))
+
+
+def compare_tiles() -> None:
+    print("\nsingle tiles as if their pixels were 25 nm (silt only)")
+    for number in COARSE:
+        micrograph, labels = load(number, 25.0)
+        counts = confuse(labels, label_phases(micrograph, WorkflowRecipe()))
+        print(f"{number}: silt {iou(counts)[Phase.SILT]:.3f}")
+
+
+def visible_silt(phases: Grey, pixel_nm: float) -> float:
+    """Share of the grains of which more than 2 µm are visible."""
+    labels, _ = ndimage.label(phases == Phase.SILT)
+    ecd_nm = 2 * np.sqrt(np.bincount(labels.ravel()) / np.pi) * pixel_nm
+    ecd_nm[0] = 0
+    return float(np.mean(ecd_nm[labels] > 2000))
+
+
+def compare_phantoms(seeds: Sequence[int]) -> None:
+    for name in ("exact", "groundtruth"):
+        errors = []
+        for seed in seeds:
+            made = make_phantom(seed, (1000, 1200))
+            micrograph = Micrograph.from_array("phantom", made.grey, made.pixel_size)
+            found = label_phases(micrograph, load_recipe(name))
+            pore = np.mean(found == Phase.PORE) - made.facts["porosity"]
+            silt = np.mean(found == Phase.SILT) - visible_silt(made.phases, made.pixel_size.nm)
+            errors.append((pore, silt))
+        for phase, column in zip(("porosity", "silt"), 100 * np.transpose(errors), strict=True):
+            close = int(np.sum(np.abs(column) < 1))
+            print(
+                f"phantoms, recipe {name}: {phase} {column.mean():+.2f} points on average, "
+                f"{close} of {len(column)} within 1: {np.round(column, 1).tolist()}"
+            )
+
+
+def sweep(
+    micrograph: Micrograph, labels: Grey, recipes: Sequence[WorkflowRecipe], phase: Phase
+) -> list[float]:
+    """Return the IoU of a phase for recipes that differ in thresholds."""
+    workflow = Workflow(micrograph, recipes[0])
+    drafts = workflow.draft(recipes)
+    return [
+        float(iou(confuse(labels, np.concatenate(list(draft.phases(workflow.pixel_nm)))))[phase])
+        for draft in drafts
+    ]
+
+
+def draw_distance(path: Path) -> None:
+    """Draw IoU against each threshold, an image a line; the default and its tolerance marked."""
+    plain = WorkflowRecipe()
+    darkness, roughness = np.arange(0.12, 0.401, 0.02), np.arange(2.4, 9.01, 0.6)
+    pores = [replace(plain, pore=replace(plain.pore, darkness=float(d))) for d in darkness]
+    silts = [replace(plain, silt=replace(plain.silt, roughness=float(r))) for r in roughness]
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    colours = matplotlib.colormaps["tab10"]
+    for index, number in enumerate((*TUNED, *HELD_OUT)):
+        style = {"color": colours(index), "linestyle": "-" if number in TUNED else "--"}
+        micrograph, labels = load(number)
+        labels = register_labels(micrograph.grey(), labels)[0]
+        values = sweep(micrograph, labels, pores, Phase.PORE)
+        default = sweep(micrograph, labels, [plain], Phase.PORE)[0]
+        tell(f"{number} pore", default, darkness, values)
+        left.plot(darkness, values, label=str(number), **style)
+        micrograph = load(number, 25.0)[0] if number in COARSE else micrograph
+        values = sweep(micrograph, labels, silts, Phase.SILT)
+        default = sweep(micrograph, labels, [plain], Phase.SILT)[0]
+        tell(f"{number} silt", default, roughness, values)
+        name = f"{number} at 25 nm" if number in COARSE else str(number)
+        right.plot(roughness, values, label=name, **style)
+    mark(left, "pore: darkness", plain.pore.darkness, plain.pore.tolerance)
+    mark(right, "silt: roughness", plain.silt.roughness, plain.silt.tolerance)
+    figure.suptitle("IoU with the published labels (17 registered); dashed: held out")
+    figure.savefig(path, dpi=130)
+    print(f"figure: {path}")
+
+
+def tell(
+    name: str, default: float, thresholds: npt.NDArray[np.float64], values: list[float]
+) -> None:
+    best = int(np.argmax(values))
+    print(f"{name}: default {default:.3f}, best {values[best]:.3f} at {thresholds[best]:.2f}")
+
+
+def mark(axes: Axes, label: str, default: float, tolerance: float) -> None:
+    axes.axvspan(default - tolerance, default + tolerance, color="0.88")
+    axes.axvline(default, color="0.4", linewidth=1)
+    axes.set_xlabel(f"{label} (default {default:g} ± {tolerance:g})")
+    axes.set_ylabel("IoU")
+    axes.set_ylim(0, 1)
+    axes.legend(fontsize=8, frameon=False)
+
+
+def main() -> None:
+    recipes = ("groundtruth", "exact", "threshold")
+    compare("defaults chosen on these", TUNED, recipes)
+    compare("held out", HELD_OUT, recipes)
+    compare_tiles()
+    compare_phantoms(range(12))
+    if len(sys.argv) > 1:
+        draw_distance(Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()
