@@ -7,8 +7,9 @@ import mudrock_cli
 
 if TYPE_CHECKING:
     from mudrock_cli.classical.forest import Forest
-    from mudrock_cli.deeplab.campaign import Campaign, Narrator
+    from mudrock_cli.deeplab.campaign import Narrator
     from mudrock_cli.deeplab.findings import Findings
+    from mudrock_cli.deeplab.plan import Campaign
     from mudrock_cli.deeplab.split import Split
     from mudrock_cli.deeplab.zoo import TrainedModel
 
@@ -29,7 +30,7 @@ def run_forest_campaign(campaign: "Campaign", narrator: "Narrator") -> "TrainedM
         If a phase is missing, or the folder cannot be written.
     """
     from mudrock_cli.deeplab.findings import pool_findings
-    from mudrock_cli.deeplab.split import write_split
+    from mudrock_cli.deeplab.split_file import write_split
 
     found = []
     for number, fold in enumerate(campaign.folds, start=1):
@@ -66,8 +67,8 @@ def _judge(campaign: "Campaign", split: "Split", forest: "Forest") -> "Findings"
 def _write(
     campaign: "Campaign", forest: "Forest", findings: "Findings", hours: float
 ) -> "TrainedModel":
-    from mudrock_cli.deeplab.campaign import describe_figures
     from mudrock_cli.deeplab.card import describe_model
+    from mudrock_cli.deeplab.facts import describe_figures
     from mudrock_cli.deeplab.files import write_text
     from mudrock_cli.deeplab.zoo import seal_model
 

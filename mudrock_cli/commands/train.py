@@ -12,9 +12,10 @@ from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 
 if TYPE_CHECKING:
     from mudrock_cli.commands.training_progress import TrainingNarrator
-    from mudrock_cli.deeplab.campaign import Campaign, Outcome
+    from mudrock_cli.deeplab.campaign import Outcome
     from mudrock_cli.deeplab.dataset import Sample
     from mudrock_cli.deeplab.order import Order
+    from mudrock_cli.deeplab.plan import Campaign
     from mudrock_cli.deeplab.recipe import Recipe
 
 

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from mudrock_cli.deeplab.campaign import Campaign
     from mudrock_cli.deeplab.checkpoint import Row
     from mudrock_cli.deeplab.loop import Trained
+    from mudrock_cli.deeplab.plan import Campaign
     from mudrock_cli.deeplab.zoo import TrainedModel
 
 _PHASES = ("clay", "silt", "pore")

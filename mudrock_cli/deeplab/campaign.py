@@ -1,10 +1,8 @@
 """From labelled micrographs to a model folder: train, judge, calibrate, write."""
 
-import dataclasses
 import hashlib
 import json
-import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +10,7 @@ import keras
 
 import mudrock_cli
 from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.facts import describe_figures, describe_training
 from mudrock_cli.deeplab.files import write_text
 from mudrock_cli.deeplab.findings import (
     Findings,
@@ -23,15 +22,15 @@ from mudrock_cli.deeplab.findings import (
 from mudrock_cli.deeplab.loop import Trained, Watcher
 from mudrock_cli.deeplab.model_folder import write_model
 from mudrock_cli.deeplab.network import build_network
+from mudrock_cli.deeplab.plan import Campaign
 from mudrock_cli.deeplab.recipe import Recipe
-from mudrock_cli.deeplab.segmenter import Ask
-from mudrock_cli.deeplab.split import PARTS, Split, write_split
+from mudrock_cli.deeplab.split import Split
+from mudrock_cli.deeplab.split_file import write_split
 from mudrock_cli.deeplab.start import give_start
 from mudrock_cli.deeplab.tiling import make_tiles
 from mudrock_cli.deeplab.training import complete_recipe, train_network
 from mudrock_cli.deeplab.zoo import TrainedModel
 
-WORK = "training"  # below the model folder: checkpoints, logs, the split
 FINDINGS = "findings.npz"
 
 
@@ -40,48 +39,6 @@ class Narrator(Watcher, Protocol):
 
     def on_stage(self, title: str) -> None:
         """Hear what begins."""
-
-
-@dataclass(frozen=True)
-class Campaign:
-    """Everything that decides a model.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Of the network.
-    samples : tuple of Sample
-        Whole micrographs, or tiles where the split divides tiles.
-    split : Split
-        Of the training that gives the model.
-    folds : tuple of Split
-        Trainings before it that only judge: each holds some parents out.
-    out : Path
-        The model folder.
-    init : str
-        See `give_start`.
-    data : str
-        What the data is called on the card.
-    phantoms : tuple of Sample
-        Synthetic fields that every training sees beside its micrographs.
-    ask : callable
-        Gives another method's opinion of a micrograph that is judged, as `segment` would.
-    """
-
-    recipe: Recipe
-    samples: tuple[Sample, ...]
-    split: Split
-    folds: tuple[Split, ...]
-    out: Path
-    init: str
-    data: str
-    phantoms: tuple[Sample, ...] = ()
-    ask: Ask = lambda micrograph: None
-
-    @property
-    def work(self) -> Path:
-        """Where checkpoints and logs go."""
-        return self.out / WORK
 
 
 @dataclass(frozen=True)
@@ -154,7 +111,7 @@ def _train(
         write_split(folder / "split.csv", split, campaign.samples)
     if split.kind != "paper":  # whose tiles were cut and copied before they were divided
         train = make_tiles(train, campaign.recipe.data, campaign.recipe.data.parts[0], seed)
-    recipe = complete_recipe(campaign.recipe, train)
+    recipe = _complete(campaign.recipe, train, folder if resume else None)
     train = [*train, *campaign.phantoms]
     write_text(folder / "recipe.toml", recipe.to_toml())
     validation = split.choose(campaign.samples, "validation")
@@ -172,6 +129,16 @@ def _train(
     for variable in network.weights:
         variable.assign(trained.weights[variable.path])
     return recipe, network, trained
+
+
+def _complete(recipe: Recipe, train: list[Sample], stopped: Path | None) -> Recipe:
+    """Write out the steps that a recipe leaves open; those of a stopped training stay its own."""
+    source = stopped / "recipe.toml" if stopped else None
+    if source is not None and source.is_file():
+        before = Recipe.from_toml(source.read_text("utf-8"), str(source))
+        decay = before.optimizer.decay_steps
+        recipe = replace(recipe, optimizer=replace(recipe.optimizer, decay_steps=decay))
+    return complete_recipe(recipe, train)
 
 
 def _fingerprint(campaign: Campaign, split: Split, recipe: Recipe) -> str:
@@ -196,42 +163,9 @@ def _write(
     calibration = findings.calibrate() if findings else None
     facts: dict[str, Any] = {"mudrock": mudrock_cli.__version__}
     facts |= describe_figures(campaign, split, findings)
-    facts["training"] = _describe_training(campaign, trained)
+    facts["training"] = describe_training(campaign, trained)
     if calibration:
-        facts["calibration"] = dataclasses.asdict(calibration)
+        facts["calibration"] = asdict(calibration)
     temperature = calibration.temperature if calibration else 1.0
     model = write_model(campaign.out, recipe, network, facts, temperature)
     return Outcome(model, trained)
-
-
-def describe_figures(campaign: Campaign, split: Split, findings: Findings | None) -> dict[str, Any]:
-    """Return what the card tells of the data, of leaks, and of how well the model does."""
-    facts = {"data": _describe_parts(campaign, split), "leaks": split.shared_parents()}
-    if findings:
-        on = "every parent, held out in turn" if campaign.folds else "the parents held out"
-        facts |= findings.facts(on)
-    return facts
-
-
-def _describe_parts(campaign: Campaign, split: Split) -> dict[str, Any]:
-    parts = {}
-    for part in PARTS:
-        samples = split.choose(campaign.samples, part)
-        if samples:
-            pixels = sum(sample.grey.size for sample in samples)
-            parents = split.parents(part)
-            parts[part] = {"parents": parents, "files": len(samples), "megapixels": pixels / 1e6}
-    kind = "folds" if campaign.folds and split is campaign.split else split.kind
-    return {"name": campaign.data, "split": kind, "parts": parts}
-
-
-def _describe_training(campaign: Campaign, trained: Trained) -> dict[str, Any]:
-    source = campaign.work / "init.txt"
-    return {
-        "started_from": source.read_text("utf-8") if source.is_file() else campaign.init,
-        "epochs_done": trained.progress.epochs,
-        "ended": trained.ended,
-        "hours": trained.progress.seconds / 3600,
-        "backend": f"{keras.backend.backend()}, Keras {keras.__version__}",
-        "machine": f"{platform.system()} {platform.machine()}",
-    }

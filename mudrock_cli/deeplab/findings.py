@@ -15,7 +15,7 @@ from mudrock_cli.deeplab.calibration import Calibration, calibrate, gather_logit
 from mudrock_cli.deeplab.dataset import Sample
 from mudrock_cli.deeplab.engine import Engine
 from mudrock_cli.deeplab.judging import NetworkEngine, count_by_sample
-from mudrock_cli.deeplab.phase_scores import score_counts
+from mudrock_cli.deeplab.phase_scores import PHASES, score_counts
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.segmenter import Ask
 from mudrock_cli.deeplab.split import Split
@@ -67,7 +67,7 @@ class Findings:
         chosen = np.array([part == "test" for part in self.parts])
         chosen = chosen if chosen.any() else ~chosen
         pooled = score_counts(self.counts[chosen, 0].sum(axis=0))
-        iou = {name.removeprefix("iou_"): pooled[name] for name in pooled if "iou_" in name}
+        iou = {phase.name.lower(): pooled[f"iou_{phase.name.lower()}"] for phase in PHASES}
         return {
             "iou": {phase: value for phase, value in iou.items() if value is not None},
             "pixel_accuracy": pooled["pixel_accuracy"],

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from mudrock_cli.deeplab.campaign import WORK, Campaign
 from mudrock_cli.deeplab.cookbook import change_recipe, load_recipe
 from mudrock_cli.deeplab.dataset import Sample
 from mudrock_cli.deeplab.files import write_text
 from mudrock_cli.deeplab.loop import LAST
 from mudrock_cli.deeplab.pairing import read_image_sets
+from mudrock_cli.deeplab.plan import WORK, Campaign
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.split import (
     Split,
-    read_split,
     split_by_parent,
     split_in_folds,
     split_like_the_paper,
     take_all,
 )
+from mudrock_cli.deeplab.split_file import read_split
 from mudrock_cli.deeplab.tiling import make_tiles
 from mudrock_cli.deeplab.zoo import CARD
 from mudrock_cli.errors import MudrockError, UsageError
@@ -137,7 +137,8 @@ def recall_order(out: Path, settings: Sequence[str]) -> Order:
     out : Path
         The model folder.
     settings : sequence of str
-        More epochs or another patience, as ``training.epochs=80``.
+        More epochs or another patience, as ``training.epochs=80``; the schedule stays what it
+        was, so that more epochs run at its end rate.
 
     Raises
     ------

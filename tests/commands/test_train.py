@@ -76,6 +76,22 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train without a graph, and leave the network compiled for CPUs out of the model."""
+    import keras
+
+    from mudrock_cli.deeplab import model_folder
+
+    compile_model = keras.Model.compile
+
+    def compile_eager(self: Any, **options: Any) -> None:
+        compile_model(self, **options | {"run_eagerly": True, "jit_compile": False})
+
+    monkeypatch.setattr(keras.Model, "compile", compile_eager)
+    monkeypatch.setattr(model_folder, "compile_for_cpu", lambda folder, temperature: None)
+
+
 def mudrock(*arguments: Any) -> Result:
     return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
@@ -117,11 +133,8 @@ def test_a_trained_model_segments(data: Path, recipe: Path, tmp_path: Path) -> N
     assert again.exit_code == ExitCode.USAGE
     assert "holds a model already" in again.stderr
 
-    longer = mudrock("train", data, "--out", out, "--resume", "--set", "training.epochs=4")
-    assert longer.exit_code == ExitCode.DONE, longer.output
-    assert "finished after 4 epochs" in longer.stdout.replace("\n", "")
 
-
+@pytest.mark.usefixtures("quick")
 def test_ctrl_c_leaves_a_model_and_resume_finishes_it(
     data: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +160,7 @@ def test_ctrl_c_leaves_a_model_and_resume_finishes_it(
     assert load_model(str(out)).card["training"]["epochs_done"] == 2
 
 
+@pytest.mark.usefixtures("quick")
 def test_folds_hold_every_parent_out_once(data: Path, recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "m"
     done = mudrock(
@@ -190,6 +204,17 @@ def test_the_papers_split_is_made_and_told(data: Path, tmp_path: Path) -> None:
     assert len(campaign.samples) == 40  # 3 micrographs · 4 tiles · 3 variants, and 4 recoloured
     assert campaign.split.kind == "paper"
     assert campaign.split.shared_parents()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_finished_training_can_be_made_longer(data: Path, recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m"
+    assert mudrock("train", data, "--recipe", recipe, "--out", out).exit_code == ExitCode.DONE
+    longer = mudrock("train", data, "--out", out, "--resume", "--set", "training.epochs=4")
+    assert longer.exit_code == ExitCode.DONE, longer.output
+    assert "finished after 4 epochs" in longer.stdout.replace("\n", "")
+    other = mudrock("train", data, "--out", out, "--resume", "--set", "optimizer.rate=1.0")
+    assert "a resumed training can change only training.epochs" in other.stderr
 
 
 @pytest.mark.parametrize(

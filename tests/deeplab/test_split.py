@@ -11,12 +11,11 @@ from mudrock_cli.deeplab.dataset import Sample, name_parent
 from mudrock_cli.deeplab.split import (
     PARTS,
     find_parents,
-    read_split,
     split_by_parent,
     split_in_folds,
     split_like_the_paper,
-    write_split,
 )
+from mudrock_cli.deeplab.split_file import read_split, write_split
 from mudrock_cli.errors import MudrockError
 
 PAPER = (0.7, 0.15, 0.15)

@@ -17,6 +17,21 @@ from mudrock_cli.errors import MudrockError
 pytestmark = pytest.mark.network
 
 
+@pytest.fixture(autouse=True)
+def run_eagerly(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare most tests the tracing of a graph, which takes longer than their training."""
+    import keras
+
+    if request.function is test_a_network_learns_one_image_by_heart:
+        return  # many steps
+    compile_model = keras.Model.compile
+
+    def compile_eager(self: Any, **options: Any) -> None:
+        compile_model(self, **options | {"run_eagerly": True, "jit_compile": False})
+
+    monkeypatch.setattr(keras.Model, "compile", compile_eager)
+
+
 class Silent:
     """A watcher that remembers, and can do something at a step."""
 

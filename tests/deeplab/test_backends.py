@@ -1,0 +1,96 @@
+"""One network, one answer: TensorFlow, PyTorch and JAX, each in a process of its own."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+pytestmark = pytest.mark.network
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import sys
+from pathlib import Path
+import numpy as np
+from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.network import build_network
+from mudrock_cli.deeplab.recipe import Recipe
+from mudrock_cli.deeplab.training import complete_recipe, train_network
+
+class Silent:
+    def on_step(self, epoch, step, steps, figures): pass
+    def on_epoch(self, row): print(row["loss"])
+
+def fill(network):
+    rng = np.random.default_rng(0)
+    for weight in sorted(network.weights, key=lambda weight: weight.path):
+        low, high = (0.8, 1.2) if weight.path.endswith(("variance", "gamma")) else (-0.1, 0.1)
+        weight.assign(rng.uniform(low, high, weight.shape).astype(np.float32))
+
+network = {
+    "encoder": "mobilenetv2", "output_stride": 16, "aspp_channels": 8, "decoder_channels": 8,
+    "low_level_channels": 8, "detail_channels": 8, "reduction": 2, "batch_norm_decay": 0.9,
+}
+unet = {"architecture": "unet", "encoder": "plain", "unet_channels": 4, "unet_levels": 1}
+rng = np.random.default_rng(1)
+grey = rng.uniform(0, 255, (2, 64, 96, 1)).astype(np.float32)
+found = {}
+deeplab = build_network(Recipe.from_dict({"network": network}).network, 64, 96)
+fill(deeplab)
+found["deeplab"] = deeplab.predict(grey, verbose=0)
+
+recipe = Recipe.from_dict({
+    "network": unet,
+    "data": {"crop": (32, 48), "tile": (0, 0)},
+    "loss": {"dice": 0.5, "weight_decay": 1e-3},
+    "optimizer": {"rate": 0.01, "decay_steps": 0, "warmup_steps": 2},
+    "training": {
+        "batch": 2, "epochs": 2, "steps_per_epoch": 2, "average": 0.5, "batch_norm_steps": 1
+    },
+})
+levels = rng.integers(0, 255, (64, 96)).astype(np.uint8)
+sample = Sample("a", "a", levels, (levels // 86).astype(np.uint8))
+trained = train_network(
+    complete_recipe(recipe, [sample]), [sample], [sample], Path(sys.argv[1]), fill, Silent()
+)
+np.savez(Path(sys.argv[1], "found.npz"), **found, **trained.weights)
+"""
+
+
+def run(backend: str, folder: Path) -> dict[str, npt.NDArray[np.float32]]:
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    environment = os.environ | {
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+    command = [sys.executable, "-c", PROGRAM, str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with np.load(folder / "found.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, npt.NDArray[np.float32]]:
+    return run("tensorflow", tmp_path_factory.mktemp("tensorflow"))
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_backends_agree(
+    backend: str, reference: dict[str, npt.NDArray[np.float32]], tmp_path: Path
+) -> None:
+    """Logits to 1e-3, and the weights after four steps of training."""
+    found = run(backend, tmp_path)
+    assert reference["deeplab"].shape == (2, 64, 96, 3)
+    assert set(found) == set(reference)
+    assert np.ptp(reference["deeplab"]) > 0.1
+    for name, value in found.items():
+        assert np.abs(value - reference[name]).max() < 1e-3, name
