@@ -116,12 +116,21 @@ def run_batch(
         If the masks cannot be written where they should (before any work), or `process` finds
         that no input can be processed.
     """
+    from mudrock_cli.image.inputs import find_collisions
+
     prepare_outputs(inputs, options.out)
+    collisions = find_collisions(inputs)
     start = time.monotonic()
     with Narrator(len(inputs), json_lines=options.json_lines, columns=columns) as narrator:
         try:
             for item in inputs:
-                narrator.add(_run_one(item, process, options, narrator))
+                other = collisions.get(item.path)
+                outcome = (
+                    Outcome(item.path, "failed", error=_explain_collision(item.path, other))
+                    if other
+                    else _run_one(item, process, options, narrator)
+                )
+                narrator.add(outcome)
         finally:  # also after Ctrl-C: say what is finished
             narrator.close(options.out, time.monotonic() - start)
     failed = any(outcome.status == "failed" for outcome in narrator.outcomes)
@@ -155,16 +164,14 @@ def _make_mask(
     narrator: Narrator,
     advance: Callable[[int, int], None],
 ) -> tuple[Literal["done", "skipped"], Mapping[str, Any]]:
-    import hashlib
 
+    from mudrock_cli.image.checksum import hash_file
     from mudrock_cli.image.micrograph import open_micrograph
 
     micrograph = open_micrograph(
         item.path, pixel_size=options.pixel_size, max_pixels=options.max_pixels
     )
-    with item.path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    provenance = describe_run(micrograph, sha256, options.fingerprint)
+    provenance = describe_run(micrograph, hash_file(item.path), options.fingerprint)
     size = {key: provenance[key] for key in ("pixel_size_nm", "pixel_size_source")}
     if not options.force:
         results = finished_results(mask, micrograph, provenance, options.sides)
@@ -181,6 +188,13 @@ def _make_mask(
 
     made = process(Job(micrograph, mask, provenance, advance, warn))
     return "done", size | dict(made) | ({"warnings": warnings} if warnings else {})
+
+
+def _explain_collision(path: Path, other: Path) -> MudrockError:
+    return MudrockError(
+        f"{path}: would write the same mask as {other}",
+        "give the folder that holds both, or run them with different --out",
+    )
 
 
 def _explain(error: OSError | MemoryError, path: Path) -> MudrockError:

@@ -18,6 +18,10 @@ _LEFTOVER = re.compile(r"\..+\.(\d+)\.part")
 _BAND_PIXELS = 1 << 24
 
 
+class _ForeignMaskError(MudrockError):
+    """A mask that an editor saved, without the provenance that `segment` writes."""
+
+
 def mask_path(out: Path, item: "Input") -> Path:
     """Return where the mask of an input goes."""
     return out / item.relative.parent / f"{item.relative.name}.tif"
@@ -29,21 +33,13 @@ def side_path(mask: Path, ending: str) -> Path:
 
 
 def prepare_outputs(inputs: Sequence["Input"], out: Path) -> None:
-    """Check that every mask can be written, and to a place of its own, before any work.
+    """Check that masks can be written and replace no input, before any work.
 
     Raises
     ------
     UsageError
-        If two inputs would write one mask, a mask would replace an input, or `out` is not a
-        folder that can be written.
+        If a mask would replace an input, or `out` is not a folder that can be written.
     """
-    from mudrock_cli.image.inputs import find_collisions
-
-    for path, other in find_collisions(inputs).items():
-        raise UsageError(
-            f"{path} and {other} would write the same mask",
-            "give the folder that holds both, or run them with different --out",
-        )
     sources = {os.path.realpath(item.path): item.path for item in inputs}
     for item in inputs:
         replaced = sources.get(os.path.realpath(mask_path(out, item)))
@@ -124,6 +120,11 @@ def finished_results(
         What the mask's provenance would say, see `describe_run`.
     sides : Mapping
         The files wanted beside the mask: name and ending.
+
+    Raises
+    ------
+    MudrockError
+        If the mask there is somebody's work: another program's, or corrected by hand.
     """
     from mudrock_cli.image.mask import open_mask
 
@@ -131,11 +132,16 @@ def finished_results(
         return None
     try:
         found = open_mask(mask)
+        if found.provenance.get("software") != provenance["software"]:
+            edited = f"{mask}: was not written by mudrock, or was edited by hand since"
+            raise _ForeignMaskError(edited, "--force to replace it, or another --out")
         if found.shape != micrograph.shape:
             return None
         rows = max(1, _BAND_PIXELS // max(1, found.shape[1]))
         for top in range(0, found.shape[0], rows):  # a damaged or edited file raises here
             found.read(slice(top, min(top + rows, found.shape[0])), slice(None))
+    except _ForeignMaskError:
+        raise
     except MudrockError:
         return None
     told = found.provenance

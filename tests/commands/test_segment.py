@@ -184,7 +184,6 @@ def test_one_bad_input_does_not_stop_the_others(
         (["nowhere", "--out", "m"], "nowhere: no images found"),
         (["a.tif", "--out", "m", "--save", "film"], "--save film: cannot save film"),
         (["a.tif", "--out", "m", "--pixel-size", "ten"], "cannot read the length 'ten'"),
-        (["a.tif", "deep/a.png", "--out", "m"], "would write the same mask"),
         (["a.tif", "--out", "."], "would be replaced by a mask"),
         (["a.tif", "--out", "a.tif"], "a.tif: cannot be written"),
     ],
@@ -319,3 +318,30 @@ def test_no_tensorflow_where_openvino_serves(folder: Path, tiny_model: TrainedMo
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
+
+
+def test_inputs_that_claim_one_mask_fail_and_the_others_are_done(
+    folder: Path, tmp_path: Path, tiny_model: TrainedModel
+) -> None:
+    Image.fromarray(make_grey()).save(folder / "a.png")
+    out = tmp_path / "masks"
+    result = segment(tiny_model, folder, "--out", out, "--pixel-size", "10nm")
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert "a.png: would write the same mask as" in " ".join(result.stderr.split())
+    assert sorted(path.name for path in out.rglob("*.tif")) == ["b.tif", "c.tif"]
+
+
+def test_a_mask_corrected_by_hand_is_not_replaced(
+    folder: Path, tmp_path: Path, tiny_model: TrainedModel
+) -> None:
+    out = tmp_path / "masks"
+    arguments = (folder / "a.tif", "--out", out, "--pixel-size", "10nm")
+    assert segment(tiny_model, *arguments).exit_code == ExitCode.DONE
+    corrected = open_mask(out / "a.tif").phases()
+    corrected[:5] = 2
+    Image.fromarray(corrected).save(out / "a.tif")
+    result = segment(tiny_model, *arguments)
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert "edited by hand" in " ".join(result.stderr.split())
+    assert np.array_equal(np.asarray(Image.open(out / "a.tif")), corrected)
+    assert segment(tiny_model, *arguments, "--force").exit_code == ExitCode.DONE
