@@ -104,7 +104,7 @@ def read_arrays(path: Path) -> Arrays:
         If it is no whole ``.npz`` of numbers.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if not hasattr(file, "files"):
                 raise MudrockError(f"{path}: a single array, not a file of named arrays")
             return {name: file[name] for name in file.files}

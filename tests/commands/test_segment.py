@@ -23,6 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 Grey = npt.NDArray[np.uint8]
 
 
+def heed_ctrl_c() -> None:
+    """Undo what a shell does to its background jobs: they, and so their children, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def make_grey(shape: tuple[int, int] = (90, 130), seed: int = 0) -> Grey:
     """Blocks of dark, middling and bright grey, far from the tiny model's thresholds."""
     rng = np.random.default_rng(seed)
@@ -250,7 +255,12 @@ def test_a_stop_is_clean_and_the_next_run_goes_on(
     words += ["--model", tiny_model.path, "--json"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        words,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
     ) as running:
         deadline = time.monotonic() + 60
         while not list(out.glob("*.tif")) and time.monotonic() < deadline:

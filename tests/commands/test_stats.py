@@ -27,6 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 Phases = npt.NDArray[np.uint8]
 
 
+def heed_ctrl_c() -> None:
+    """Undo what a shell does to its background jobs: they, and so their children, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def make_phases(seed: int, shape: tuple[int, int] = (100, 120)) -> Phases:
     rng = np.random.default_rng(seed)
     phases = np.zeros(shape, np.uint8)
@@ -319,6 +324,7 @@ def test_interrupt_leaves_nothing_half_written(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_ctrl_c,
     )
     assert process.stdout is not None
     process.stdout.readline()  # the first mask is measured
