@@ -42,4 +42,6 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     (folder / "recipe.toml").write_text(recipe.to_toml(), "utf-8")
     np.savez(folder / "weights.npz", nothing=np.zeros(1, np.float16))
     write_threshold_network(folder / "cpu.xml", recipe.inference.tile)
-    return seal_model(folder, {"temperature": 1.0, "iou": {"clay": 0.5, "silt": 0.25, "pore": None}})
+    return seal_model(
+        folder, {"temperature": 1.0, "iou": {"clay": 0.5, "silt": 0.25, "pore": None}}
+    )
