@@ -117,6 +117,8 @@ class TrainingLoop:
             callbacks=[observer],
         )
         averaged = read_variables(network)  # `fit` ends with the averages in the network
+        for variable in network.trainable_variables:  # whose arrays JAX shares with the optimiser
+            variable.assign(averaged[variable.path])
         row = {"epoch": epoch + 1, "rate": observer.rate, **observer.figures}
         if self.tiles is not None:
             found = network.evaluate(self.tiles, verbose=0, return_dict=True)

@@ -19,11 +19,14 @@ class PhaseLoss(keras.losses.Loss):  # type: ignore[misc]
     """
 
     def __init__(self, recipe: LossRecipe) -> None:
-        super().__init__(name="phase_loss", reduction="sum")  # `call` has averaged already
+        super().__init__(name="phase_loss")
         self.recipe = recipe
 
     def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the scalar loss of labels (N, H, W) and logits (N, H, W, 3)."""
+        """Return the loss of labels (N, H, W) and logits (N, H, W, 3), shape (1,).
+
+        Already averaged; not a scalar, because Keras divides a scalar among no devices.
+        """
         labels = ops.cast(y_true, "int32")
         known = ops.cast(ops.not_equal(labels, int(Phase.VOID)), "float32")
         one_hot = ops.one_hot(labels, PHASES, dtype="float32")  # a void label is all zeros
@@ -38,4 +41,4 @@ class PhaseLoss(keras.losses.Loss):  # type: ignore[misc]
             total = ops.sum(share, axis=(0, 1, 2)) + ops.sum(one_hot, axis=(0, 1, 2))
             dice = 1 - ops.mean((2 * overlap + 1) / (total + 1))
             loss = loss + self.recipe.dice * dice
-        return loss
+        return ops.reshape(loss, (1,))

@@ -73,18 +73,17 @@ def train_network(
     MudrockError
         If a checkpoint cannot be read or written, or the loss is no number in the first epoch.
     """
-    with _precision(recipe.training.precision):
-        with spread_over_devices():
-            keras.utils.set_random_seed(recipe.training.seed)
-            network = build_network(recipe.network, *recipe.data.crop)
-            start(network)
-            add_weight_decay(network, recipe.loss.weight_decay)
-            network.compile(
-                optimizer=make_optimizer(recipe),
-                loss=PhaseLoss(recipe.loss),
-                metrics=[PhaseScores()],
-                jit_compile=keras.backend.backend() == "jax",
-            )
+    with _precision(recipe.training.precision), spread_over_devices():
+        keras.utils.set_random_seed(recipe.training.seed)
+        network = build_network(recipe.network, *recipe.data.crop)
+        start(network)
+        add_weight_decay(network, recipe.loss.weight_decay)
+        network.compile(
+            optimizer=make_optimizer(recipe),
+            loss=PhaseLoss(recipe.loss),
+            metrics=[PhaseScores()],
+            jit_compile=keras.backend.backend() == "jax",
+        )
         loop = TrainingLoop(recipe, network, train, validation, folder, watcher, key)
         return loop.run(resume)
 
