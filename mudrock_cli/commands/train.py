@@ -1,6 +1,5 @@
 """``mudrock train``: labelled micrographs to a model folder."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -60,8 +59,10 @@ def train(
     card hold for micrographs that it has not seen. Ctrl-C leaves a usable model; --resume goes on
     where it stopped. KERAS_BACKEND chooses tensorflow, jax or torch.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from mudrock_cli.commands.training_progress import TrainingNarrator
+    from mudrock_cli.deeplab.backend import start_backend
+
+    start_backend()
     from mudrock_cli.deeplab.order import Order, recall_order, record_order, refuse_taken
 
     if resume:

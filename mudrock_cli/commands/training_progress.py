@@ -59,9 +59,10 @@ class TrainingNarrator:
         for part in ("train", "validation", "test"):
             parents = split.parents(part)
             if parents:
-                files = len(split.choose(campaign.samples, part))
+                count = len(split.choose(campaign.samples, part))
+                files = "1 file" if count == 1 else f"{count} files"
                 shown = ", ".join(parents[:8]) + (" …" if len(parents) > 8 else "")
-                self._stderr.print(Text(f"{part}: {files} files of {len(parents)}: {shown}"))
+                self._stderr.print(Text(f"{part}: {files} of {shown}"))
         shared = split.shared_parents()
         if shared:
             self.warn(

@@ -9,6 +9,14 @@ from mudrock_cli.image.phase import Phase
 PHASES = 3
 
 
+def encode_labels(labels: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Return labels (N, H, W) as one-hot (N, H, W, 3), zero where void, and where they are not."""
+    labels = ops.cast(labels, "int32")
+    known = ops.cast(ops.not_equal(labels, int(Phase.VOID)), "float32")
+    phase = ops.minimum(labels, PHASES - 1)  # PyTorch refuses numbers beyond the last phase
+    return ops.one_hot(phase, PHASES, dtype="float32") * known[..., None], known
+
+
 class PhaseLoss(keras.losses.Loss):  # type: ignore[misc]
     """Cross-entropy over labelled pixels, weighted by phase, plus a share of soft Dice.
 
@@ -27,9 +35,7 @@ class PhaseLoss(keras.losses.Loss):  # type: ignore[misc]
 
         Already averaged; not a scalar, because Keras divides a scalar among no devices.
         """
-        labels = ops.cast(y_true, "int32")
-        known = ops.cast(ops.not_equal(labels, int(Phase.VOID)), "float32")
-        one_hot = ops.one_hot(labels, PHASES, dtype="float32")  # a void label is all zeros
+        one_hot, known = encode_labels(y_true)
         logits = ops.cast(y_pred, "float32")
         log_share = ops.log_softmax(logits, axis=-1)
         weights = ops.convert_to_tensor(self.recipe.class_weights, dtype="float32")

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from mudrock_cli.deeplab.losses import encode_labels
 from mudrock_cli.image.phase import Phase
 
 PHASES = (Phase.CLAY, Phase.SILT, Phase.PORE)
@@ -27,7 +28,7 @@ class PhaseScores(keras.metrics.Metric):  # type: ignore[misc]
         sample_weight: None = None,
     ) -> None:
         """Add a batch of labels (N, H, W) and logits (N, H, W, 3)."""
-        truth = ops.one_hot(ops.reshape(ops.cast(y_true, "int32"), (-1,)), 3, dtype="float32")
+        truth = ops.reshape(encode_labels(y_true)[0], (-1, 3))
         chosen = ops.one_hot(ops.reshape(ops.argmax(y_pred, axis=-1), (-1,)), 3, dtype="float32")
         self.counts.assign(self.counts + ops.matmul(ops.transpose(truth), chosen))
 

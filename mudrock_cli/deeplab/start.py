@@ -73,7 +73,8 @@ def _fetch_imagenet(recipe: NetworkRecipe) -> Arrays:
             "--init scratch",
         )
     try:
-        model = getattr(keras.applications, name)(include_top=False, weights="imagenet")
+        build = getattr(keras.applications, name)
+        model = build(include_top=False, weights="imagenet", input_shape=(224, 224, 3))
     except Exception as error:  # any network trouble; Keras raises a plain Exception
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise MudrockError(

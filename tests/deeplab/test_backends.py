@@ -57,7 +57,9 @@ recipe = Recipe.from_dict({
     },
 })
 levels = rng.integers(0, 255, (64, 96)).astype(np.uint8)
-sample = Sample("a", "a", levels, (levels // 86).astype(np.uint8))
+labels = (levels // 86).astype(np.uint8)
+labels[:9] = 255
+sample = Sample("a", "a", levels, labels)
 trained = train_network(
     complete_recipe(recipe, [sample]), [sample], [sample], Path(sys.argv[1]), fill, Silent()
 )
