@@ -59,9 +59,11 @@ def _grow(campaign: "Campaign", split: "Split") -> "Forest":
 def _judge(campaign: "Campaign", split: "Split", forest: "Forest") -> "Findings":
     from mudrock_cli.commands.engines import ForestEngine
     from mudrock_cli.deeplab.findings import judge_engine
+    from mudrock_cli.deeplab.plan import HELD_OUT
 
     engine = ForestEngine(forest, campaign.recipe.inference.tile)
-    return judge_engine(engine, campaign.samples, split, campaign.recipe)
+    keep = campaign.work / HELD_OUT
+    return judge_engine(engine, campaign.samples, split, campaign.recipe, keep=keep)
 
 
 def _write(

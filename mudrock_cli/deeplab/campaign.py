@@ -22,7 +22,7 @@ from mudrock_cli.deeplab.findings import (
 from mudrock_cli.deeplab.loop import Trained, Watcher
 from mudrock_cli.deeplab.model_folder import write_model
 from mudrock_cli.deeplab.network import build_network
-from mudrock_cli.deeplab.plan import Campaign
+from mudrock_cli.deeplab.plan import HELD_OUT, Campaign
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.split import Split
 from mudrock_cli.deeplab.split_file import write_split
@@ -83,7 +83,7 @@ def run_campaign(campaign: Campaign, narrator: Narrator, *, resume: bool = False
         if trained.ended == "interrupted":
             return _write(campaign, fold, recipe, network, trained, None)
         narrator.on_stage("judging")
-        found.append(judge_network(network, campaign.samples, fold, recipe, campaign.ask))
+        found.append(_judge(campaign, fold, recipe, network))
         save_findings(folder / FINDINGS, found[-1])
     write_split(campaign.out / "split.csv", campaign.split, campaign.samples)
     narrator.on_stage("training")
@@ -94,7 +94,7 @@ def run_campaign(campaign: Campaign, narrator: Narrator, *, resume: bool = False
         findings = (
             pool_findings(found)
             if campaign.folds
-            else judge_network(network, campaign.samples, campaign.split, recipe, campaign.ask)
+            else _judge(campaign, campaign.split, recipe, network)
         )
     narrator.on_stage("writing the model")
     return _write(campaign, campaign.split, recipe, network, trained, findings)
@@ -129,6 +129,12 @@ def _train(
     for variable in network.weights:
         variable.assign(trained.weights[variable.path])
     return recipe, network, trained
+
+
+def _judge(campaign: Campaign, split: Split, recipe: Recipe, network: keras.Model) -> Findings:
+    return judge_network(
+        network, campaign.samples, split, recipe, campaign.ask, campaign.work / HELD_OUT
+    )
 
 
 def _complete(recipe: Recipe, train: list[Sample], stopped: Path | None) -> Recipe:

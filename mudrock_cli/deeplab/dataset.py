@@ -19,12 +19,33 @@ from mudrock_cli.image.pairs import Pair
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.resample import resample, resample_micrograph
+from mudrock_cli.image.window import Box
 
 Grey = npt.NDArray[np.uint8]
 
 _MOST_TOLD = 20  # problems; the rest is counted
 _FACTOR = 8  # a pixel size further than this from the recipe's is a mistake
 _TILE_NAME = re.compile(r"(?P<parent>.+)_\d+_[a-z]")  # parent_tile_variant, as in MudrockNet
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The image file that a sample was read from: pixels, its specimen, its own pixel size."""
+
+    shape: tuple[int, int]
+    specimen: Box
+    pixel_size: PixelSize
+
+    def restore(self, phases: Grey) -> Grey:
+        """Return phases of the sample, uint8 (H, W), on the file's own pixels, VOID elsewhere."""
+        whole = np.full(self.shape, Phase.VOID, np.uint8)
+
+        def read(rows: slice, columns: slice) -> Grey:
+            return phases[rows, columns]
+
+        back = resample(read, phases.shape, self.specimen.shape, labels=True)
+        whole[self.specimen.rows, self.specimen.columns] = back(slice(None), slice(None))
+        return whole
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,8 @@ class Sample:
         The labels before they were registered; None where nothing was moved.
     synthetic : bool
         A phantom: only ever trained on.
+    frame : Frame or None
+        Where `grey` lies in the image file; None for what was not read whole from a file.
     """
 
     name: str
@@ -54,6 +77,7 @@ class Sample:
     files: tuple[str, str] = ("", "")
     as_given: Grey | None = None
     synthetic: bool = False
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +174,7 @@ def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Samp
         grey=np.ascontiguousarray(scaled.read(box.rows, box.columns)),
         labels=np.ascontiguousarray(labels),
         files=(hash_file(pair.image), hash_file(pair.label)),
+        frame=Frame(micrograph.shape, micrograph.specimen, size),
     )
 
 

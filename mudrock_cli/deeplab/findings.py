@@ -81,6 +81,7 @@ def judge_engine(
     split: Split,
     recipe: Recipe,
     ask: Ask = lambda micrograph: None,
+    keep: Path | None = None,
 ) -> Findings:
     """Segment every sample that was held out.
 
@@ -94,7 +95,7 @@ def judge_engine(
         Their parts.
     recipe : Recipe
         How to predict.
-    ask : callable
+    ask, keep
         See `count_by_sample`.
     """
     held = [sample for sample in samples if split.part[sample.name] != "train"]
@@ -105,7 +106,7 @@ def judge_engine(
         empty,
         names=tuple(sample.name for sample in held),
         parts=tuple(split.part[sample.name] for sample in held),
-        counts=np.stack(count_by_sample(engine, held, recipe, ask)),
+        counts=np.stack(count_by_sample(engine, held, recipe, ask, keep)),
     )
 
 
@@ -115,6 +116,7 @@ def judge_network(
     split: Split,
     recipe: Recipe,
     ask: Ask = lambda micrograph: None,
+    keep: Path | None = None,
 ) -> Findings:
     """Segment every sample that was held out, and gather pixels to calibrate by.
 
@@ -125,10 +127,10 @@ def judge_network(
     ----------
     network : keras.Model
         Trained on the split's training part; for the recipe's inference tile.
-    samples, split, recipe, ask
+    samples, split, recipe, ask, keep
         See `judge_engine`.
     """
-    found = judge_engine(NetworkEngine(network), samples, split, recipe, ask)
+    found = judge_engine(NetworkEngine(network), samples, split, recipe, ask, keep)
     fitting = split.choose(samples, "validation") or split.choose(samples, "test")
     if not fitting:
         return found

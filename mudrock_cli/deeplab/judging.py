@@ -1,6 +1,7 @@
 """How well a model segments micrographs that it was not trained on, as `segment` would."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from mudrock_cli.deeplab.engine import Engine
 from mudrock_cli.deeplab.phase_scores import count_pixels
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.segmenter import Ask, segment_bands
+from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.pixel_size import PixelSize
 
@@ -36,7 +38,11 @@ class NetworkEngine:
 
 
 def count_by_sample(
-    engine: Engine, samples: Sequence[Sample], recipe: Recipe, ask: Ask = lambda micrograph: None
+    engine: Engine,
+    samples: Sequence[Sample],
+    recipe: Recipe,
+    ask: Ask = lambda micrograph: None,
+    keep: Path | None = None,
 ) -> list[npt.NDArray[np.int64]]:
     """Segment samples and count truth (row) against prediction (column) in each.
 
@@ -50,6 +56,8 @@ def count_by_sample(
         Its ``[inference]`` says how tiles overlap and which views are averaged.
     ask : callable
         Gives another method's opinion of a micrograph, as `segment` would.
+    keep : Path, optional
+        Folder for the masks, on the pixels of the image files, so that `evaluate` can compare them.
 
     Returns
     -------
@@ -61,10 +69,13 @@ def count_by_sample(
     for sample in samples:
         given = sample.labels if sample.as_given is None else sample.as_given
         micrograph = Micrograph.from_array(sample.name, sample.grey, PixelSize(nm, "recipe"))
-        total = np.zeros((2, 3, 3), np.int64)
         opinion = ask(micrograph)
-        for band in segment_bands(micrograph, engine, recipe.inference, nm, opinion=opinion):
-            total[0] += count_pixels(sample.labels[band.rows], band.phases)
-            total[1] += count_pixels(given[band.rows], band.phases)
-        counts.append(total)
+        bands = segment_bands(micrograph, engine, recipe.inference, nm, opinion=opinion)
+        phases = np.concatenate([band.phases for band in bands])
+        counts.append(np.stack([count_pixels(truth, phases) for truth in (sample.labels, given)]))
+        if keep and sample.frame:
+            path = keep / f"{sample.name}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            whole, size = sample.frame.restore(phases), sample.frame.pixel_size
+            write_mask(path, PhaseMask.from_array(sample.name, whole, size, {"method": "held out"}))
     return counts

@@ -9,6 +9,7 @@ from mudrock_cli.deeplab.segmenter import Ask
 from mudrock_cli.deeplab.split import Split
 
 WORK = "training"  # below the model folder: checkpoints, logs, the options
+HELD_OUT = "held-out"  # below that: masks of micrographs by networks that did not train on them
 
 
 @dataclass(frozen=True)

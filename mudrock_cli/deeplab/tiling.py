@@ -36,6 +36,7 @@ def cut_tiles(samples: Sequence[Sample], recipe: DataRecipe) -> list[Sample]:
                     grey=sample.grey[rows, columns],
                     labels=sample.labels[rows, columns],
                     as_given=None,
+                    frame=None,
                 )
             )
     return tiles

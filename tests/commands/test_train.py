@@ -175,6 +175,13 @@ def test_folds_hold_every_parent_out_once(data: Path, recipe: Path, tmp_path: Pa
         assert (out / "training" / f"fold-{fold}" / "findings.npz").is_file()
         rows = (out / "training" / f"fold-{fold}" / "split.csv").read_text("utf-8")
         assert rows.count(",test,") == 1
+    held_out = out / "training" / "held-out"
+    judged = mudrock("evaluate", held_out, data, "--json")
+    assert judged.exit_code == ExitCode.DONE, judged.output
+    rows = [json.loads(line) for line in judged.stdout.splitlines()]
+    by_evaluate = {row["image"]: row for row in rows if row.get("image")}
+    for row in card["judged"]["images"]:
+        assert by_evaluate[row["name"]]["pixel_accuracy"] == pytest.approx(row["pixel_accuracy"])
 
 
 def test_a_forest_is_a_model_like_any_other(data: Path, tmp_path: Path) -> None:

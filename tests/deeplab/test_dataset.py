@@ -51,6 +51,8 @@ def test_everything_is_brought_to_one_pixel_size(tmp_path: Path) -> None:
     assert sample.grey.shape == sample.labels.shape == (60, 80)
     enlarged = np.asarray(Image.open(label)).repeat(2, 0).repeat(2, 1)
     assert np.array_equal(sample.labels, enlarged)  # nearest neighbour: no new value
+    assert sample.frame is not None
+    assert np.array_equal(sample.frame.restore(sample.labels), np.asarray(Image.open(label)))
     overridden = load_samples(tmp_path, RECIPE, TEN).samples[0]
     assert overridden.grey.shape == (30, 40)
 
