@@ -1,8 +1,6 @@
 """Windows of a TIFF page: only the strips or tiles that a window touches are decoded."""
 
 import math
-import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,10 +11,10 @@ from tifffile import TiffPage
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bad_input import refusing
 from mudrock_cli.image.limits import check_segment
+from mudrock_cli.image.piece_cache import PieceCache
 from mudrock_cli.image.streams import count_stream_pixels
 from mudrock_cli.image.window import Box
 
-_CACHE_BYTES = 128 << 20
 _STREAM_EXCESS = 4
 _JPEG = {6, 7, 34892, 33007}
 LOSSY = _JPEG | {33003, 33005, 34712, 50001, 50002, 52546}
@@ -62,9 +60,7 @@ class SegmentReader:
         self._tables = (
             {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if jpeg else {}
         )
-        self._cache: OrderedDict[int, npt.NDArray[Any]] = OrderedDict()
-        self._cached_bytes = 0
-        self._lock = threading.Lock()
+        self._cache = PieceCache()
         self._check(path.stat().st_size)
 
     @property
@@ -112,7 +108,7 @@ class SegmentReader:
         if self._raw_rows:
             data, top = self._read_rows(file, index, part.top - top, part.height), part.top
         else:
-            data = self._decode(file, index)
+            data = self._cache.get(index, lambda: self._decode(file, index))
         source = data[part.top - top : part.bottom - top, part.left - left : part.right - left]
         target[
             part.top - box.top : part.bottom - box.top, part.left - box.left : part.right - box.left
@@ -128,22 +124,12 @@ class SegmentReader:
         return np.frombuffer(data, stored).reshape(count, self.shape[1], channels)
 
     def _decode(self, file: IO[bytes], index: int) -> npt.NDArray[Any]:
-        """Return a decoded segment, shape (rows, columns, channels), from the cache if it can."""
-        with self._lock:
-            if index in self._cache:
-                self._cache.move_to_end(index)
-                return self._cache[index]
+        """Return a decoded segment, shape (rows, columns, channels)."""
         file.seek(int(self._offsets[index]))
         encoded = file.read(int(self._counts[index]))
         if self._page.compression in LOSSY:
             self._check_stream(encoded)
         data: npt.NDArray[Any] = self._page.decode(encoded, index, **self._tables)[0][0]
-        with self._lock:
-            if index not in self._cache:
-                self._cache[index] = data
-                self._cached_bytes += data.nbytes
-            while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
-                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return data
 
     def _check_stream(self, encoded: bytes) -> None:
