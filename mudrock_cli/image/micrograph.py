@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bad_input import refusing
 from mudrock_cli.image.databar import find_specimen
+from mudrock_cli.image.file_reader import FileReader
 from mudrock_cli.image.grey import read_grey, read_levels
 from mudrock_cli.image.limits import MAX_PIXELS
 from mudrock_cli.image.mask_metadata import is_mudrock_mask
@@ -20,7 +21,7 @@ from mudrock_cli.image.raster import open_raster
 from mudrock_cli.image.samples import Samples
 from mudrock_cli.image.tiff import open_tiff
 from mudrock_cli.image.vendors import calibrate
-from mudrock_cli.image.window import Box
+from mudrock_cli.image.window import Box, Reader
 
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -166,8 +167,14 @@ def open_samples(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples
     if not head:
         raise MudrockError(f"{path}: the file is empty", "copy or export it again")
     if head.startswith(_TIFF_HEADS):
-        return open_tiff(path, max_pixels, bombs=bombs)
-    samples = open_raster(path, head, max_pixels, bombs=bombs)
+        samples: Samples | None = open_tiff(path, max_pixels, bombs=bombs)
+    else:
+        samples = open_raster(path, head, max_pixels, bombs=bombs)
     if samples is None:
         raise MudrockError(f"{path}: neither TIFF, PNG, JPEG nor BMP", "export it as TIFF or PNG")
-    return samples
+    read = FileReader(_open_reader, path, max_pixels, bombs, read=samples.read)
+    return replace(samples, read=read)
+
+
+def _open_reader(path: Path, max_pixels: int, bombs: bool) -> Reader:
+    return open_samples(path, max_pixels, bombs=bombs).read
