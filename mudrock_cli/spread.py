@@ -16,7 +16,9 @@ class Spread(Protocol):
 
     def __call__(
         self, work: Callable[[Part], Result], parts: Iterable[Part], /
-    ) -> Iterator[Result]: ...
+    ) -> Iterator[Result]:
+        """Yield ``work(part)`` of every part, in order."""
+        ...
 
 
 def in_turn(work: Callable[[Part], Result], parts: Iterable[Part], /) -> Iterator[Result]:

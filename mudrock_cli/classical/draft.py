@@ -2,36 +2,33 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-import numpy as np
-import numpy.typing as npt
+from typing import Self
 
 from mudrock_cli.classical.contrast import Grey, Mask
-from mudrock_cli.classical.grains import Grains
+from mudrock_cli.classical.grains import choose_grains
 from mudrock_cli.classical.recipe import WorkflowRecipe
-from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.packed import Packed
+from mudrock_cli.spread import Spread, in_turn
 
 
-class BitPlane:
-    """A mask of an image, an eighth of a byte per pixel, appended and read by bands.
+@dataclass(frozen=True)
+class Sketch:
+    """Masks of a band, compressed: a hundredth of a byte per pixel or a few.
 
     Parameters
     ----------
-    width : int
-        Columns.
+    pores, opened, rough : Packed
+        Pores, opened solid, and where the contrast is not typical.
     """
 
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self._bands: list[npt.NDArray[np.uint8]] = []
+    pores: Packed
+    opened: Packed
+    rough: Packed
 
-    def append(self, band: Mask) -> None:
-        """Add the next band, 0 or 1, shape (rows, columns)."""
-        self._bands.append(np.packbits(band, axis=1))
-
-    def __iter__(self) -> Iterator[Mask]:
-        for bits in self._bands:
-            yield np.unpackbits(bits, axis=1, count=self.width)
+    @classmethod
+    def pack(cls, pores: Mask, opened: Mask, rough: Mask) -> Self:
+        """Compress three masks of 0 and 1, shape (rows, columns)."""
+        return cls(*(Packed.pack(mask, bits=True) for mask in (pores, opened, rough)))
 
 
 @dataclass(frozen=True)
@@ -42,34 +39,23 @@ class Draft:
     ----------
     recipe : WorkflowRecipe
         What it is made with.
-    width : int
-        Columns of the specimen.
+    sketches : list of Sketch
+        The bands, from top to bottom.
     """
 
     recipe: WorkflowRecipe
-    width: int
-    _planes: tuple[BitPlane, BitPlane, BitPlane] = field(init=False, repr=False)
+    sketches: list[Sketch] = field(default_factory=list, repr=False)
 
-    def __post_init__(self) -> None:
-        planes = tuple(BitPlane(self.width) for _ in range(3))
-        object.__setattr__(self, "_planes", planes)
-
-    def add(self, pores: Mask, opened: Mask, rough: Mask) -> None:
-        """Append a band: its pores, its opened solid, and where its contrast is not typical."""
-        for plane, mask in zip(self._planes, (pores, opened, rough), strict=True):
-            plane.append(mask)
-
-    def phases(self, pixel_nm: float) -> Iterator[Grey]:
+    def phases(self, pixel_nm: float, spread: Spread = in_turn) -> Iterator[Grey]:
         """Yield the phases of the specimen by bands; a pore in a grain stays a pore.
 
         Parameters
         ----------
         pixel_nm : float
             Nanometres per pixel.
+        spread : Spread
+            Who labels the bands.
         """
-        pores, opened, rough = self._planes
-        grains = Grains(opened, rough, self.recipe.silt, pixel_nm)
-        for silt, pore in zip(grains.bands(), pores, strict=True):
-            phases = np.where(silt, np.uint8(Phase.SILT), np.uint8(Phase.CLAY))
-            phases[pore > 0] = Phase.PORE
-            yield phases
+        planes = [(sketch.pores, sketch.opened, sketch.rough) for sketch in self.sketches]
+        for phases in choose_grains(planes, self.recipe.silt, pixel_nm, spread):
+            yield phases.unpack()

@@ -1,54 +1,82 @@
 """Grains chosen by size: on the whole image, never on a band."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.classical.contrast import Mask
 from mudrock_cli.classical.recipe import SiltRecipe
-from mudrock_cli.classical.regions import measure_regions
+from mudrock_cli.classical.regions import Keep, Piece, find_pieces, join_pieces, keep_regions
+from mudrock_cli.image.packed import Packed
+from mudrock_cli.image.phase import Phase
+from mudrock_cli.spread import Spread
+
+Planes = tuple[Packed, Packed, Packed]
+"""Pores, opened solid, and where the contrast is twice the typical one: masks of a band."""
+
+_SOLID, _AROUND = 4, 8  # neighbours of a pixel in a grain, and in what is around the grains
 
 
-class Grains:
-    """The silt grains among the regions of an opened solid.
+def choose_grains(
+    planes: Sequence[Planes], silt: SiltRecipe, pixel_nm: float, spread: Spread
+) -> Iterator[Packed]:
+    """Choose the silt grains among the regions of the opened solid, and put the phases together.
 
     A grain that the frame cuts counts by what is visible.
 
     Parameters
     ----------
-    opened : iterable of ndarray of uint8, shape (rows, columns)
-        Bands of the opened solid; iterated several times.
-    rough : iterable of ndarray of uint8, shape (rows, columns)
-        Bands of 1 where the contrast is twice the typical one.
+    planes : sequence of tuple of Packed
+        The bands of an image, from top to bottom.
     silt : SiltRecipe
         Sizes of grains and of the holes in them, and how rough a grain may be.
     pixel_nm : float
         Nanometres per pixel.
+    spread : Spread
+        Who labels the bands.
+
+    Yields
+    ------
+    Packed
+        Phases of a band, uint8, shape (rows, columns).
     """
+    regions = join_pieces(spread(_measure_opened, planes), _SOLID)
+    large = _diameters(regions.areas, pixel_nm) + 2 * silt.rim_nm >= silt.min_ecd_nm
+    kept = regions.keep(large & (regions.marked <= silt.rough_share * regions.areas))
+    grains: list[Packed] = []
 
-    def __init__(
-        self, opened: Iterable[Mask], rough: Iterable[Mask], silt: SiltRecipe, pixel_nm: float
-    ) -> None:
-        self._opened = opened
-        self._regions = regions = measure_regions(opened, 4, rough)
-        large = _diameters(regions.areas, pixel_nm) + 2 * silt.rim_nm >= silt.min_ecd_nm
-        self._grains = large & (regions.marked <= silt.rough_share * regions.areas)
-        self.count = int(self._grains.sum())
-        self._around = measure_regions((1 - band for band in self._chosen()), connectivity=8)
-        small = _diameters(self._around.areas, pixel_nm) <= silt.hole_nm
-        self._holes = small & ~self._around.at_frame
+    def gather() -> Iterator[Piece]:
+        for grain, around in spread(_take_grains, zip(planes, kept, strict=True)):
+            grains.append(grain)
+            yield around
 
-    def bands(self) -> Iterator[Mask]:
-        """Yield the silt by bands, holes filled."""
-        around = (1 - band for band in self._chosen())
-        holes = self._around.paint(around, self._holes)
-        for grain, hole in zip(self._chosen(), holes, strict=True):
-            yield grain | hole
+    around = join_pieces(gather(), _AROUND)
+    small = _diameters(around.areas, pixel_nm) <= silt.hole_nm
+    holes = around.keep(small & ~around.at_frame)
+    yield from spread(_lay_phases, zip(planes, grains, holes, strict=True))
 
-    def _chosen(self) -> Iterator[Mask]:
-        return self._regions.paint(self._opened, self._grains)
+
+def _measure_opened(planes: Planes) -> Piece:
+    _, opened, rough = planes
+    return find_pieces(opened.unpack(), _SOLID, rough.unpack())
+
+
+def _take_grains(part: tuple[Planes, Keep]) -> tuple[Packed, Piece]:
+    """Return the grains of a band, and the regions around them."""
+    (_, opened, _), keep = part
+    grains = keep_regions(opened.unpack(), keep, _SOLID)
+    return Packed.pack(grains, bits=True), find_pieces(1 - grains, _AROUND)
+
+
+def _lay_phases(part: tuple[Planes, Packed, Keep]) -> Packed:
+    """Fill the holes in the grains of a band; pores come last."""
+    (pores, _, _), packed, holes = part
+    grains = packed.unpack()
+    silt = grains | keep_regions(1 - grains, holes, _AROUND)
+    phases = np.where(silt, np.uint8(Phase.SILT), np.uint8(Phase.CLAY))
+    phases[pores.unpack() > 0] = Phase.PORE
+    return Packed.pack(phases)
 
 
 def _diameters(areas: npt.NDArray[np.int64], pixel_nm: float) -> npt.NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Connected regions of an image that is held in bands: their sizes, and which of them to keep."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -10,6 +10,29 @@ import numpy.typing as npt
 from mudrock_cli.classical.contrast import Mask
 
 Labels = npt.NDArray[np.int32]
+Keep = npt.NDArray[np.bool_]
+"""For each label of a band, from 0 for no region, whether to keep it."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The parts of regions that lie in one band.
+
+    Parameters
+    ----------
+    areas, marked : ndarray of int64, shape (labels,)
+        Pixels, and those that are marked.
+    at_side : ndarray of bool, shape (labels,)
+        Whether the first or the last column is touched.
+    head, foot : ndarray of int32, shape (columns,)
+        Labels in the first and in the last row; 0 for no region.
+    """
+
+    areas: npt.NDArray[np.int64]
+    marked: npt.NDArray[np.int64]
+    at_side: npt.NDArray[np.bool_]
+    head: Labels
+    foot: Labels
 
 
 @dataclass(frozen=True)
@@ -26,66 +49,94 @@ class Regions:
         Pixels that are marked.
     at_frame : ndarray of bool, shape (regions,)
         Whether the region touches the frame of the image.
-    connectivity : int
-        4 or 8.
     """
 
     ids: tuple[npt.NDArray[np.int64], ...]
     areas: npt.NDArray[np.int64]
     marked: npt.NDArray[np.int64]
     at_frame: npt.NDArray[np.bool_]
-    connectivity: int
 
-    def paint(self, bands: Iterable[Mask], wanted: npt.NDArray[np.bool_]) -> Iterator[Mask]:
-        """Yield the bands again, with only the wanted regions left.
+    def keep(self, wanted: npt.NDArray[np.bool_]) -> list[Keep]:
+        """Return which labels of each band belong to wanted regions.
 
         Parameters
         ----------
-        bands : iterable of ndarray of uint8
-            The bands that were measured.
         wanted : ndarray of bool, shape (regions,)
         """
-        for ids, band in zip(self.ids, bands, strict=True):
-            keep = np.append(wanted, False)[ids]
-            keep[0] = False
-            yield keep[_label(band, self.connectivity)].view(np.uint8)
+        kept = [np.append(wanted, False)[ids] for ids in self.ids]
+        for labels in kept:
+            labels[0] = False
+        return kept
 
 
-def measure_regions(
-    bands: Iterable[Mask], connectivity: int, marks: Iterable[Mask] | None = None
-) -> Regions:
-    """Find the regions of an image that comes in bands from top to bottom.
+def find_pieces(band: Mask, connectivity: int, mark: Mask | None = None) -> Piece:
+    """Find the connected regions of one band.
 
     Parameters
     ----------
-    bands : iterable of ndarray of uint8, shape (rows, columns)
+    band : ndarray of uint8, shape (rows, columns)
         1 where there is a region.
     connectivity : int
         4 or 8 neighbours.
-    marks : iterable of ndarray of uint8, shape (rows, columns), optional
+    mark : ndarray of uint8, shape (rows, columns), optional
         1 where a pixel is marked.
+    """
+    labels = _label(band, connectivity)
+    areas = np.bincount(labels.ravel())[1:]
+    marks = labels[mark > 0] if mark is not None else labels[:0].ravel()
+    at_side = np.zeros(len(areas) + 1, np.bool_)
+    at_side[labels[:, 0]] = at_side[labels[:, -1]] = True
+    return Piece(
+        areas=areas,
+        marked=np.bincount(marks, minlength=len(areas) + 1)[1:],
+        at_side=at_side[1:],
+        head=labels[0].copy(),
+        foot=labels[-1].copy(),
+    )
+
+
+def keep_regions(band: Mask, keep: Keep, connectivity: int) -> Mask:
+    """Return a band with only those of its regions that are kept.
+
+    Parameters
+    ----------
+    band : ndarray of uint8, shape (rows, columns)
+        The band in which `find_pieces` found the labels.
+    keep : ndarray of bool
+        From `Regions.keep`.
+    connectivity : int
+        As `find_pieces` had it.
+    """
+    return keep[_label(band, connectivity)].view(np.uint8)
+
+
+def join_pieces(pieces: Iterable[Piece], connectivity: int) -> Regions:
+    """Join the pieces of bands, from top to bottom, to the regions of the image.
+
+    Parameters
+    ----------
+    pieces : iterable of Piece
+        Of all bands.
+    connectivity : int
+        4 or 8 neighbours.
     """
     areas, marked, at_frame, pairs = [], [], [], []
     above: npt.NDArray[np.int64] | None = None
+    foot: Labels | None = None
     total = 0
-    marking = iter(marks) if marks is not None else None
-    for band in bands:
-        labels = _label(band, connectivity)
-        areas.append(np.bincount(labels.ravel())[1:])
-        count = len(areas[-1]) + 1
-        mark = next(marking) > 0 if marking else np.zeros_like(band, bool)
-        marked.append(np.bincount(labels[mark], minlength=count)[1:])
-        edge = np.zeros(count, np.int64)
-        edge[labels[:, 0]] = edge[labels[:, -1]] = 1
+    for piece in pieces:
+        edge = piece.at_side.astype(np.int64)
         if above is None:
-            edge[labels[0]] = 1
+            edge[piece.head[piece.head > 0] - 1] = 1
         else:
-            pairs.append(_touching(above, _shift(labels[0], total), connectivity))
-        at_frame.append(edge[1:])
-        above = _shift(labels[-1], total)
-        total += count - 1
-    if above is not None and total:
-        at_frame[-1][labels[-1][labels[-1] > 0] - 1] = 1
+            pairs.append(_touching(above, _shift(piece.head, total), connectivity))
+        areas.append(piece.areas)
+        marked.append(piece.marked)
+        at_frame.append(edge)
+        foot, above = piece.foot, _shift(piece.foot, total)
+        total += len(piece.areas)
+    if foot is not None:
+        at_frame[-1][foot[foot > 0] - 1] = 1
     region = np.unique(_join(total, pairs), return_inverse=True)[1]
     ids = np.split(region, np.cumsum([len(part) for part in areas])[:-1])
     return Regions(
@@ -93,7 +144,6 @@ def measure_regions(
         _sum_up(region, areas),
         _sum_up(region, marked),
         _sum_up(region, at_frame) > 0,
-        connectivity,
     )
 
 

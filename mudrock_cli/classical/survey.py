@@ -52,19 +52,65 @@ class Survey:
         return enlarge(self.brightness[first:last], self.factor, shape)
 
 
+@dataclass(frozen=True)
+class Glance:
+    """What a first look at one band gives to the survey.
+
+    Parameters
+    ----------
+    smooth, rough : ndarray of int64, shape (256,)
+        Histograms of the smoothed grey and of its roughness.
+    contrasts : ndarray of int64, shape (32768,)
+        Histogram of the contrast, in 1 / `unit` grey levels.
+    unit : int
+        Parts of a grey level.
+    small : ndarray of uint8
+        The grey, reduced.
+    """
+
+    smooth: npt.NDArray[np.int64]
+    rough: npt.NDArray[np.int64]
+    contrasts: npt.NDArray[np.int64]
+    unit: int
+    small: Grey
+
+
+def glance_at(band: Band, grey: Grey, contrast: Contrast, factor: int) -> Glance:
+    """Look at one band.
+
+    Parameters
+    ----------
+    band : Band
+        Which.
+    grey : ndarray of uint8, shape (rows of the window, columns)
+        The band's window.
+    contrast : Contrast
+        Of that window.
+    factor : int
+        How much the brightness is reduced.
+    """
+    return Glance(
+        smooth=_histogram(band.cut(contrast.smooth), 256),
+        rough=_histogram(band.cut(_roughness(grey)), 256),
+        contrasts=_histogram(np.maximum(band.cut(contrast.levels), 0), 1 << 15),
+        unit=contrast.unit,
+        small=reduce(band.cut(grey), factor),
+    )
+
+
 def take_survey(
-    seen: Iterable[tuple[Band, Grey, Contrast]],
+    glances: Iterable[Glance],
     name: str,
     window: int,
     level: Scale,
     background: BackgroundRecipe,
 ) -> Survey:
-    """Look at a micrograph once, band by band.
+    """Put together what was seen of all bands.
 
     Parameters
     ----------
-    seen : iterable of (Band, ndarray of uint8, Contrast)
-        Bands that cover the specimen; grey and contrast of their windows.
+    glances : iterable of Glance
+        From top to bottom.
     name : str
         Of the micrograph, for errors.
     window : int
@@ -82,12 +128,12 @@ def take_survey(
     counts, rough = np.zeros(256, np.int64), np.zeros(256, np.int64)
     contrasts = np.zeros(1 << 15, np.int64)
     small, unit = [], 1
-    for band, grey, contrast in seen:
-        counts += _histogram(band.cut(contrast.smooth), 256)
-        rough += _histogram(band.cut(_roughness(grey)), 256)
-        contrasts += _histogram(np.maximum(band.cut(contrast.levels), 0), 1 << 15)
-        small.append(reduce(band.cut(grey), level.factor))
-        unit = contrast.unit
+    for glance in glances:
+        counts += glance.smooth
+        rough += glance.rough
+        contrasts += glance.contrasts
+        small.append(glance.small)
+        unit = glance.unit
     if np.count_nonzero(counts) < 2:
         raise MudrockError(f"{name}: every pixel has the same grey", "check how it was exported")
     solid = _percentile(counts, 50)

@@ -5,21 +5,23 @@ say in it, the levels that thresholds are relative to come from a first look at 
 grains are measured across bands.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
 from mudrock_cli.classical.bands import Band, plan_bands
 from mudrock_cli.classical.contrast import Contrast, Grey, Mask, enhance
-from mudrock_cli.classical.draft import Draft
+from mudrock_cli.classical.draft import Draft, Sketch
 from mudrock_cli.classical.recipe import WorkflowRecipe
 from mudrock_cli.classical.scales import plan_background, plan_scales
 from mudrock_cli.classical.silt import open_solid, opening_reach
-from mudrock_cli.classical.survey import take_survey
+from mudrock_cli.classical.survey import Glance, glance_at, take_survey
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.phase import Phase
+from mudrock_cli.spread import Spread, in_turn
 
 BAND_PIXELS = 1 << 24
 _ROUGH = 2.0  # times the typical contrast
@@ -60,6 +62,8 @@ class Workflow:
         What to look for.
     band_pixels : int
         Pixels of a band, roughly.
+    spread : Spread
+        Who takes a first look at the bands.
 
     Raises
     ------
@@ -70,7 +74,11 @@ class Workflow:
     """
 
     def __init__(
-        self, micrograph: Micrograph, recipe: WorkflowRecipe, band_pixels: int = BAND_PIXELS
+        self,
+        micrograph: Micrograph,
+        recipe: WorkflowRecipe,
+        band_pixels: int = BAND_PIXELS,
+        spread: Spread = in_turn,
     ) -> None:
         if micrograph.pixel_size is None:
             raise ValueError("the lengths of a recipe are physical: a pixel size is needed")
@@ -78,7 +86,7 @@ class Workflow:
         self.pixel_nm = nm = micrograph.pixel_size.nm
         self.scales = plan_scales(recipe.contrast, nm)
         self.edge = round(recipe.pore.edge_nm / nm)
-        level = plan_background(recipe.background, nm)
+        self._level = level = plan_background(recipe.background, nm)
         align = max(scale.factor for scale in [*self.scales, level])
         halo = max((scale.reach for scale in self.scales), default=0) + align
         halo += max(opening_reach(recipe.silt.thickness_nm / nm), self.edge)
@@ -86,15 +94,15 @@ class Workflow:
         self._kept: Contrast | None = None
         source = str(micrograph.path or micrograph.name)
         window = self.scales[0].factor * self.scales[0].window if self.scales else 1
-        self.survey = take_survey(self._look(), source, window, level, recipe.background)
+        glances = spread(self._glance, self.bands)
+        self.survey = take_survey(glances, source, window, level, recipe.background)
 
-    def _look(self) -> Iterator[tuple[Band, Grey, Contrast]]:
-        """Read and enhance every band; if there is only one, keep it for the second pass."""
-        for band in self.bands:
-            grey = band.read(self.micrograph)
-            contrast = self._enhance(grey, 0)
-            self._kept = contrast if len(self.bands) == 1 and self.scales else None
-            yield band, grey, contrast
+    def _glance(self, band: Band) -> Glance:
+        """Read and enhance a band; if it is the only one, keep it for the second pass."""
+        grey = band.read(self.micrograph)
+        contrast = self._enhance(grey, 0)
+        self._kept = contrast if len(self.bands) == 1 and self.scales else None
+        return glance_at(band, grey, contrast, self._level.factor)
 
     def _enhance(self, grey: Grey, solid: int) -> Contrast:
         return enhance(grey, self.scales, self.recipe.contrast.top_hat, solid)
@@ -104,6 +112,7 @@ class Workflow:
         recipes: Sequence[WorkflowRecipe] = (),
         advance: Callable[[int, int], None] = lambda done, total: None,
         watch: Watch | None = None,
+        spread: Spread = in_turn,
     ) -> list[Draft]:
         """Threshold and open, band by band.
 
@@ -115,29 +124,43 @@ class Workflow:
         advance : callable
             ``advance(done, total)`` in bands.
         watch : callable, optional
-            ``watch(band, sight)`` is shown what the steps of the last recipe make of a band.
+            ``watch(band, sight)`` is shown what the steps of the last recipe make of a band; too
+            much to travel, so the bands are then done in this process.
+        spread : Spread
+            Who does the bands.
 
         Returns
         -------
         list of Draft
             One for each of `recipes`.
         """
-        width = self.micrograph.specimen.width
-        drafts = [Draft(recipe, width) for recipe in recipes or [self.recipe]]
-        for number, band in enumerate(self.bands):
-            contrast = self._kept or self._enhance(band.read(self.micrograph), self.survey.solid)
-            background = self.survey.background(band.window, width)
-            rough = self._exceeds(contrast, _ROUGH * self.survey.typical, background)
-            for draft in drafts:
-                pores = self._find_pores(draft.recipe, contrast, background)
-                solid = self._find_solid(draft.recipe, contrast, background)
-                opened = self._open(draft.recipe, solid, band)
-                draft.add(*(band.cut(mask) for mask in (pores, opened, rough)))
-            if watch:
-                relative = contrast.relative(background, self.survey.black)
-                watch(band, Sight(contrast, relative, pores, solid, opened))
+        drafts = [Draft(recipe) for recipe in recipes or [self.recipe]]
+        work = partial(self._sketch, [draft.recipe for draft in drafts], watch)
+        sketches = (in_turn if watch else spread)(work, self.bands)
+        for number, found in enumerate(sketches):
+            for draft, sketch in zip(drafts, found, strict=True):
+                draft.sketches.append(sketch)
             advance(number + 1, len(self.bands))
         return drafts
+
+    def _sketch(
+        self, recipes: Sequence[WorkflowRecipe], watch: Watch | None, band: Band
+    ) -> list[Sketch]:
+        """Threshold and open a band by several recipes."""
+        width = self.micrograph.specimen.width
+        contrast = self._kept or self._enhance(band.read(self.micrograph), self.survey.solid)
+        background = self.survey.background(band.window, width)
+        rough = self._exceeds(contrast, _ROUGH * self.survey.typical, background)
+        sketches = []
+        for recipe in recipes:
+            pores = self._find_pores(recipe, contrast, background)
+            solid = self._find_solid(recipe, contrast, background)
+            opened = self._open(recipe, solid, band)
+            sketches.append(Sketch.pack(*(band.cut(mask) for mask in (pores, opened, rough))))
+        if watch:
+            relative = contrast.relative(background, self.survey.black)
+            watch(band, Sight(contrast, relative, pores, solid, opened))
+        return sketches
 
     def _find_pores(self, recipe: WorkflowRecipe, contrast: Contrast, background: Grey) -> Mask:
         """Threshold, and take off the blurred rim."""

@@ -42,8 +42,8 @@ class Packed:
         bits : bool
             Its values are 0 and 1 only.
         """
-        raw = np.packbits(array) if bits else np.ascontiguousarray(array)
-        data = bytes(imagecodecs.zstd_encode(raw.view(np.uint8).ravel(), level=_LEVEL))
+        raw = np.packbits(array) if bits else array
+        data = bytes(imagecodecs.zstd_encode(raw.tobytes(), level=_LEVEL))
         return cls(array.shape, array.dtype.str, bits, data)
 
     def unpack(self) -> npt.NDArray[Any]:

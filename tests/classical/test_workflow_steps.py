@@ -7,7 +7,7 @@ from scipy import ndimage
 from skimage import morphology
 
 from mudrock_cli.classical.contrast import enhance, enlarge, make_disc, reduce, smooth_median
-from mudrock_cli.classical.regions import measure_regions
+from mudrock_cli.classical.regions import find_pieces, join_pieces, keep_regions
 from mudrock_cli.classical.scales import Scale
 from mudrock_cli.classical.silt import open_solid
 
@@ -127,7 +127,8 @@ def test_regions_in_bands_are_those_of_the_whole(
     mask = (rng.random((30, 25)) < density).astype(np.uint8)
     marks = (rng.random(mask.shape) < 0.5).astype(np.uint8)
     bands, marked = (np.split(each, sorted(set(cuts))) for each in (mask, marks))
-    regions = measure_regions(bands, connectivity, marked)
+    pairs = zip(bands, marked, strict=True)
+    regions = join_pieces([find_pieces(b, connectivity, m) for b, m in pairs], connectivity)
 
     structure = np.ones((3, 3)) if connectivity == 8 else None
     labels, count = ndimage.label(mask, structure)
@@ -140,6 +141,7 @@ def test_regions_in_bands_are_those_of_the_whole(
     columns = (regions.areas, regions.marked, regions.at_frame)
     found = zip(*(column.tolist() for column in columns), strict=True)
     assert sorted(found) == expected
-    large = np.concatenate(list(regions.paint(bands, regions.areas > 5)))
+    kept = zip(bands, regions.keep(regions.areas > 5), strict=True)
+    large = np.concatenate([keep_regions(b, keep, connectivity) for b, keep in kept])
     sizes = np.bincount(labels.ravel())
     assert np.array_equal(large, mask & (sizes[labels] > 5))
