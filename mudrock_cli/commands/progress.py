@@ -19,6 +19,8 @@ from mudrock_cli.errors import MudrockError
 
 _MOST_ROWS = 40  # of the closing table; a thousand rows tell nobody anything
 
+_UNLIKE = "*"  # marks a mask whose image lies outside what the model knows
+
 
 @dataclass(frozen=True)
 class Column:
@@ -155,6 +157,12 @@ class Narrator:
         if sources:
             shown = "; ".join(f"{source} ({count})" for source, count in sources.most_common())
             stdout.print(Text(f"pixel sizes from: {shown}"))
+        unlike = Counter(name for outcome in self.outcomes for name in _outside(outcome))
+        if unlike:
+            shown = ", ".join(
+                f"{name.replace('_', ' ')} ({count})" for name, count in unlike.most_common()
+            )
+            stdout.print(Text(f"{_UNLIKE} unlike what the model was trained on: {shown}"))
         stdout.print(Text(line), soft_wrap=True)
 
     def _table(self) -> Table:
@@ -168,8 +176,15 @@ class Narrator:
         for outcome in self.outcomes[: _MOST_ROWS if left_out > 1 else None]:
             failed = outcome.status == "failed"
             cells = ["" if failed else column.text(outcome.facts) for column in self._columns]
-            cells += [f"{outcome.seconds:.1f}", outcome.status]
+            mark = f" {_UNLIKE}" if _outside(outcome) else ""
+            cells += [f"{outcome.seconds:.1f}", f"{outcome.status}{mark}"]
             table.add_row(Text(outcome.input.name), *cells)
         if left_out > 1:
             table.add_row(f"and {left_out} more")
         return table
+
+
+def _outside(outcome: Outcome) -> Sequence[str]:
+    """Return the figures by which an image lies outside what the model knows."""
+    names: Sequence[str] = outcome.facts.get("outside_domain", ())
+    return names

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from mudrock_cli.deeplab.domain import Domain
     from mudrock_cli.deeplab.engine import Engine
     from mudrock_cli.deeplab.zoo import TrainedModel
 
@@ -66,6 +67,7 @@ def segment(
     model and options is kept, so a run that was stopped goes on where it stopped.
     """
     from mudrock_cli.commands.engines import choose_engine, name_workflow, open_engine
+    from mudrock_cli.deeplab.domain import read_domain
     from mudrock_cli.deeplab.zoo import DEFAULT_MODEL, load_model
     from mudrock_cli.image.inputs import find_inputs
 
@@ -73,7 +75,7 @@ def segment(
     size = parse_pixel_size(pixel_size)
     found = find_inputs(inputs)
     trained = load_model(model or DEFAULT_MODEL)
-    chosen = choose_engine(trained, engine)
+    chosen, domain = choose_engine(trained, engine), read_domain(trained)
 
     @cache
     def start_engine() -> "Engine":  # not before an image needs it
@@ -97,7 +99,10 @@ def segment(
         json_lines=as_json,
     )
     code = run_batch(
-        found, lambda job: _segment_one(job, trained, start_engine, sides), options, _COLUMNS
+        found,
+        lambda job: _segment_one(job, trained, domain, start_engine, sides),
+        options,
+        _COLUMNS,
     )
     raise typer.Exit(code)
 
@@ -105,12 +110,14 @@ def segment(
 def _segment_one(
     job: Job,
     model: "TrainedModel",
+    domain: "Domain",
     start_engine: Callable[[], "Engine"],
     sides: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write the mask of one micrograph, and what is wanted beside it."""
     import numpy as np
 
+    from mudrock_cli.commands.domain import compare_with_domain
     from mudrock_cli.commands.engines import ask_workflow
     from mudrock_cli.deeplab.segmenter import resample_factor, segment_bands
     from mudrock_cli.image.mask import MaskWriter
@@ -139,6 +146,7 @@ def _segment_one(
                 if "confidence" in sides:
                     spool.write(band.confidence.tobytes())
             results = _summarise(counts, entropy) | {"resample_factor": factor}
+            results |= compare_with_domain(job, model, domain, results["mean_entropy"])
             writer.provenance["results"] = results
         _save_sides(job, sides, spool)
     return results

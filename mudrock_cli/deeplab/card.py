@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mudrock_cli.deeplab.domain import MARGIN
 from mudrock_cli.deeplab.recipe import Recipe
+from mudrock_cli.image.appearance import COARSE, FINE, MIDDLE
 
 _PHASES = ("clay", "silt", "pore")
 _LEAK = (
@@ -26,8 +28,8 @@ def describe_model(name: str, recipe: Recipe, facts: Mapping[str, Any]) -> str:
         (``name``, ``split``, ``parts``: of each part its ``parents``, ``files``, ``megapixels``),
         ``leaks`` (parents on two sides), ``judged`` (``on`` and ``images``: dicts of ``name``,
         ``part``, ``pixel_accuracy``, ``iou_clay``, ...), ``iou`` (by phase), ``pixel_accuracy``,
-        ``calibration`` (``error_before``, ``error_after``), ``temperature``, ``training`` (any
-        figures), ``limits``, ``licence``, ``citation``.
+        ``calibration`` (``error_before``, ``error_after``), ``temperature``, ``domain``
+        (see `span_domain`), ``training`` (any figures), ``limits``, ``licence``, ``citation``.
 
     Returns
     -------
@@ -44,6 +46,7 @@ def describe_model(name: str, recipe: Recipe, facts: Mapping[str, Any]) -> str:
         *_describe_data(facts),
         *_describe_figures(facts),
         *_describe_calibration(facts),
+        *_describe_domain(recipe, facts),
         *_describe_training(recipe, facts),
         *_list_section("Limits", facts.get("limits", ())),
         *_list_section("Licence", [facts["licence"]] if facts.get("licence") else []),
@@ -116,6 +119,30 @@ def _describe_calibration(facts: Mapping[str, Any]) -> Iterator[str]:
         f"{found['pixels']:,} pixels of what was held out: expected calibration error "
         f"{found['error_before']:.4f} before, {found['error_after']:.4f} after."
     )
+    yield ""
+
+
+def _describe_domain(recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[str]:
+    if not facts.get("domain"):
+        return
+    fine, middle, coarse = (lag * recipe.data.nm_per_pixel for lag in (FINE, MIDDLE, COARSE))
+    meanings = {
+        "doubt": "mean entropy of the phases' probabilities: 0 certain, 1 knows nothing",
+        "fine_texture": f"growth of grey differences from {fine:g} to {middle:g} nm: "
+        "0 noise, 2 smooth",
+        "coarse_texture": f"the same from {middle:g} to {coarse:g} nm",
+        "grey_skew": "-1 dark stands out, 1 bright stands out",
+    }
+    yield from ("## Domain", "")
+    yield (
+        f"What the training micrographs span, widened by {MARGIN:g} of its width at either end. "
+        "`mudrock segment` marks micrographs outside."
+    )
+    yield ""
+    yield from ("| figure | from | to | |", "| --- | ---: | ---: | --- |")
+    for name, limits in facts["domain"].items():
+        span = f"{limits['low']:.2f} | {limits['high']:.2f}"
+        yield f"| {name.replace('_', ' ')} | {span} | {meanings.get(name, '')} |"
     yield ""
 
 
