@@ -1,8 +1,6 @@
 """Count the phases of a mask in square cells, for intervals and representativeness.
 
-Cells are counted band by band for a large mask: cut it at multiples of the cell side, count each
-band, and stack the bands with ``numpy.concatenate``; the result is the same as for the whole
-array.
+Of a large mask bands are counted, in the pass that finds the objects, and added up.
 """
 
 import math
@@ -13,6 +11,8 @@ import numpy.typing as npt
 from mudrock_cli.image.phase import Phase
 
 Counts = npt.NDArray[np.int64]
+CellBand = tuple[int, Counts]
+"""The first row of cells that a band of pixels touches, and what it counts from there on."""
 
 BLOCKS_ACROSS = 5
 """Blocks along a side: wide enough to be nearly independent, enough of them to draw from."""
@@ -53,6 +53,63 @@ def count_cells(phases: npt.NDArray[np.uint8], side: int) -> Counts:
     for index, top in enumerate(rows):
         packed[index] = np.add.reduceat(table[phases[top : top + side]].sum(axis=0), columns)
     return np.stack([packed >> shift & (1 << 21) - 1 for shift in (0, 21, 42)], axis=-1)
+
+
+def count_band(top: int, phases: npt.NDArray[np.uint8], side: int) -> CellBand:
+    """Count the pixels of each phase in a band of whole rows.
+
+    Parameters
+    ----------
+    top : int
+        First row of the band in the mask.
+    phases : ndarray of uint8, shape (rows, W)
+        The band.
+    side : int
+        Side of a cell, pixels.
+
+    Returns
+    -------
+    CellBand
+        Counts of shape (R, C, 3): clay, silt and pore.
+    """
+    seams = range(side - top % side, len(phases), side)
+    rows = [count_cells(part, side) for part in np.split(phases, seams)]
+    return top // side, np.concatenate(rows)
+
+
+class CellCounter:
+    """Adds up cells that are counted band by band.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of the mask.
+
+    Attributes
+    ----------
+    side : int
+        Side of a cell, pixels.
+    counts : ndarray of int64, shape (R, C, 3)
+        Pixels of clay, silt and pore in every cell.
+    small_silt : ndarray of int64, shape (R, C)
+        Pixels of the silt in every cell that counts as clay.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.side = cell_side(shape)
+        rows, columns = (-(-length // self.side) for length in shape)
+        self.counts: Counts = np.zeros((rows, columns, 3), np.int64)
+        self.small_silt: Counts = np.zeros((rows, columns), np.int64)
+
+    def add(self, band: CellBand) -> None:
+        """Take in a band, from `count_band`."""
+        first, counts = band
+        self.counts[first : first + len(counts)] += counts
+
+    def add_small_silt(self, band: CellBand) -> None:
+        """Take in pixels of silt that counts as clay, of a band."""
+        first, counts = band
+        self.small_silt[first : first + len(counts)] += counts
 
 
 def lay_blocks(cells: tuple[int, int], across: int = BLOCKS_ACROSS) -> npt.NDArray[np.intp]:

@@ -1,8 +1,7 @@
-"""What the pixels of one field tell besides its objects: phases by cells, and their texture.
+"""What the pixels of one field tell besides its objects: their texture.
 
-Cells are counted in the pass that finds the objects. Texture, the two-point correlation and the
-contacts of grains, takes a second look: at the whole of a usual micrograph, at four windows
-spread evenly over a mosaic.
+Texture, the two-point correlation and the contacts of grains, takes a second look: at the whole of
+a usual micrograph, at four windows spread evenly over a mosaic.
 """
 
 import os
@@ -15,54 +14,14 @@ import numpy.typing as npt
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.window import Box
-from mudrock_cli.measure.cells import Counts, cell_side, count_cells
 from mudrock_cli.measure.contacts import ContactSums, sum_contacts
 from mudrock_cli.measure.correlation import PairSums, sum_pairs
-from mudrock_cli.measure.runs import Ints
 
 WINDOW = 2048
 """Largest side of a window in which texture is measured, pixels."""
 
 REACH = 256
 """Largest distance of the two-point correlation, pixels; at most a quarter of the field."""
-
-
-class CellCounter:
-    """Counts the phases in square cells, from bands of any height.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Rows and columns of the mask.
-
-    Attributes
-    ----------
-    side : int
-        Side of a cell, pixels.
-    counts : ndarray of int64, shape (R, C, 3)
-        Pixels of clay, silt and pore in every cell.
-    small_silt : ndarray of int64, shape (R, C)
-        Pixels of the silt in every cell that counts as clay.
-    """
-
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self.side = cell_side(shape)
-        rows, columns = (-(-length // self.side) for length in shape)
-        self.counts: Counts = np.zeros((rows, columns, 3), np.int64)
-        self.small_silt: Counts = np.zeros((rows, columns), np.int64)
-
-    def add(self, top: int, phases: npt.NDArray[np.uint8]) -> None:
-        """Count a band of whole rows that begins at row `top`."""
-        start = 0
-        while start < len(phases):
-            stop = min(start + self.side - (top + start) % self.side, len(phases))
-            cells = count_cells(phases[start:stop], self.side)
-            self.counts[(top + start) // self.side] += cells[0]
-            start = stop
-
-    def add_small_silt(self, rows: Ints, columns: Ints) -> None:
-        """Count pixels of silt that counts as clay."""
-        np.add.at(self.small_silt, (rows // self.side, columns // self.side), 1)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.window import Box
 from mudrock_cli.measure.arrow import view_numbers
+from mudrock_cli.measure.cells import CellCounter
 from mudrock_cli.measure.correlation import specific_boundary
 from mudrock_cli.measure.fabric import axial_mean
-from mudrock_cli.measure.field import CellCounter, Texture
+from mudrock_cli.measure.field import Texture
 from mudrock_cli.measure.hull import Bools, Floats
 from mudrock_cli.measure.representativeness import vary_window
 from mudrock_cli.measure.resolution import resolvable_diameter, share_near_limit

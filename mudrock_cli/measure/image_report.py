@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from mudrock_cli.errors import MudrockError
@@ -17,12 +15,14 @@ from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.window import Reader
 from mudrock_cli.measure.arrow import view_numbers
 from mudrock_cli.measure.cautions import caution_field, caution_figures
-from mudrock_cli.measure.field import CellCounter, measure_texture, read_windows
+from mudrock_cli.measure.cells import CellCounter
+from mudrock_cli.measure.field import measure_texture, read_windows
 from mudrock_cli.measure.field_summary import describe_field
 from mudrock_cli.measure.instances import measure_instances
 from mudrock_cli.measure.labelling import label_mask
 from mudrock_cli.measure.sample import Sample, take_sample
 from mudrock_cli.measure.summary import summarise
+from mudrock_cli.spread import Spread, in_turn
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def measure_image(
     pixel_size: PixelSize,
     min_silt_um: float,
     layers: Mapping[str, Reader] | None = None,
-    advance: Callable[[int, int], None] | None = None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+    spread: Spread = in_turn,
 ) -> MeasuredImage:
     """Measure a mask.
 
@@ -72,8 +73,10 @@ def measure_image(
         Silt regions up to this ECD count as clay, µm.
     layers : mapping of str to reader, optional
         ``grey`` and ``confidence``, 0 to 255, of the mask's shape.
-    advance : callable, optional
+    advance : callable
         ``advance(done, total)`` is called as rows are done.
+    spread : Spread
+        Who does the bands.
 
     Raises
     ------
@@ -81,16 +84,10 @@ def measure_image(
         If the mask cannot be read, holds values that are no phase, or no specimen at all.
     """
     cells = CellCounter(mask.shape)
-
-    def observe(top: int, phases: npt.NDArray[np.uint8]) -> None:
-        cells.add(top, phases)
-        if advance is not None:
-            advance(top + len(phases), mask.shape[0])
-
     # Transforms and distance maps let go of Python's lock: they run beside everything else.
     with ThreadPoolExecutor(1) as beside:
         texture = beside.submit(measure_texture, read_windows(mask))
-        labelling = label_mask(mask, layers=layers, observe=observe)
+        labelling = label_mask(mask, layers=layers, cells=cells, advance=advance, spread=spread)
         if labelling.specimen is None:
             raise MudrockError(
                 f"{mask.path or mask.name}: no specimen in it, all pixels are void",
@@ -99,8 +96,8 @@ def measure_image(
         scales = {"confidence": 255.0}
         instances = measure_instances(name, labelling, pixel_size, min_silt_um, scales)
         small = view_numbers(instances["counted_as"]) == Phase.CLAY
-        for rows, columns in labelling.locate(mask, small) if small.any() else ():
-            cells.add_small_silt(rows, columns)
+        for band in labelling.count_cells(mask, small, cells.side, spread) if small.any() else ():
+            cells.add_small_silt(band)
         sample = take_sample(instances, cells, pixel_size)
         figures = summarise([sample], min_silt_um)
         row = figures | describe_field(

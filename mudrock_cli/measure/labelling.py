@@ -6,6 +6,7 @@ those who want an image of labels, scans again and paints. Neither holds more th
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +16,14 @@ from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.window import Box, Reader
 from mudrock_cli.measure.bands import label_runs, scan_band
+from mudrock_cli.measure.cells import CellBand, CellCounter, count_band
 from mudrock_cli.measure.hull import Bools
 from mudrock_cli.measure.pieces import Band, Pieces, join_bands
 from mudrock_cli.measure.runs import Ints, Runs
+from mudrock_cli.spread import Spread, in_turn
 
 _BAND_PIXELS = 1 << 22
 """Pixels of a band: larger ones need more memory and gain nothing."""
-
-Observer = Callable[[int, npt.NDArray[np.uint8]], None]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,11 @@ class Labelling:
         ndarray of uint32, shape (rows, W)
             Labels; 0 is neither silt nor pore.
         """
-        for runs, label, _, rows in self._relabel(mask):
+        tops = range(0, self.shape[0], self.band_rows)
+        for top, number in zip(tops, self.numbers, strict=True):
+            rows = min(self.band_rows, self.shape[0] - top)
+            runs, pieces = _find_pieces(mask, top, rows)
+            label = np.where(runs.phase == Phase.VOID, 0, number[pieces] + 1)
             painted = np.zeros(rows * self.shape[1] + 1, np.int64)
             left = runs.row * self.shape[1]
             # Runs do not overlap: each begins with a step up to its label and ends with one down.
@@ -77,8 +82,10 @@ class Labelling:
             flat = np.cumsum(painted[:-1]).astype(np.uint32)
             yield flat.reshape(rows, self.shape[1])
 
-    def locate(self, mask: PhaseMask, chosen: Bools) -> Iterator[tuple[Ints, Ints]]:
-        """Find the pixels of some objects, band by band from the top.
+    def count_cells(
+        self, mask: PhaseMask, chosen: Bools, side: int, spread: Spread = in_turn
+    ) -> Iterator[CellBand]:
+        """Count the pixels of some objects in square cells, band by band from the top.
 
         Parameters
         ----------
@@ -86,31 +93,22 @@ class Labelling:
             The mask that was labelled.
         chosen : ndarray of bool, shape (N,)
             Which objects.
+        side : int
+            Side of a cell, pixels.
+        spread : Spread
+            Who does the bands.
 
         Yields
         ------
-        rows, columns : ndarray of int64, shape (K,)
-            Their pixels in a band.
+        CellBand
+            Counts of shape (R, C).
         """
-        kept = np.concatenate([[False], chosen])
-        for runs, label, top, _ in self._relabel(mask):
-            here = np.flatnonzero(kept[label])
-            length = runs.end[here] - runs.start[here]
-            skipped = np.cumsum(length) - length
-            columns = np.arange(length.sum()) + np.repeat(runs.start[here] - skipped, length)
-            yield np.repeat(top + runs.row[here], length), columns
-
-    def _relabel(self, mask: PhaseMask) -> Iterator[tuple[Runs, Ints, int, int]]:
-        """Yield the runs of each band, their labels (0 for VOID), its first row and its rows."""
+        kept = np.concatenate([chosen, [False]])
         tops = range(0, self.shape[0], self.band_rows)
-        for top, number in zip(tops, self.numbers, strict=True):
-            rows = min(self.band_rows, self.shape[0] - top)
-            # The look below joins runs as in the first pass, so that pieces are numbered alike.
-            runs = Runs.find(_read_band(mask, top, rows))
-            label = number[label_runs(runs)[1]] + 1
-            label[runs.phase == Phase.VOID] = 0
-            own = int(np.searchsorted(runs.row, rows))
-            yield runs[:own], label[:own], top, rows
+        # Numbers past the last label are of VOID.
+        choices = [kept[np.minimum(number, len(chosen))] for number in self.numbers]
+        work = partial(_count_chosen, mask, self.band_rows, side)
+        return spread(work, zip(tops, choices, strict=True))
 
 
 def label_mask(
@@ -118,7 +116,9 @@ def label_mask(
     *,
     layers: Mapping[str, Reader] | None = None,
     band_rows: int | None = None,
-    observe: Observer | None = None,
+    cells: CellCounter | None = None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+    spread: Spread = in_turn,
 ) -> Labelling:
     """Find the 8-connected objects of silt and of pore in a mask.
 
@@ -131,8 +131,12 @@ def label_mask(
         confidence).
     band_rows : int, optional
         Rows scanned at a time; it changes no result.
-    observe : callable, optional
-        Called with the first row and the phases of each band, for whoever needs the pixels too.
+    cells : CellCounter, optional
+        To count the phases in, in the same pass.
+    advance : callable
+        ``advance(done, total)`` in rows.
+    spread : Spread
+        Who scans the bands.
 
     Raises
     ------
@@ -141,17 +145,13 @@ def label_mask(
     """
     height, width = mask.shape
     band_rows = band_rows or max(1, _BAND_PIXELS // max(width, 1))
+    work = partial(_scan_rows, mask, layers or {}, band_rows, cells.side if cells else None)
     bands = []
-    for top in range(0, height, band_rows):
-        rows = min(band_rows, height - top)
-        phases = _read_band(mask, top, rows)
-        window = slice(top, top + rows), slice(0, width)
-        values = {name: read(*window) for name, read in (layers or {}).items()}
-        band = scan_band(phases, rows, top, mask.shape, values)
-        _check_phases(band, mask)
+    for band, counted in spread(work, range(0, height, band_rows)):
+        if cells and counted:
+            cells.add(counted)
         bands.append(band)
-        if observe is not None:
-            observe(top, phases[:rows])
+        advance(min(band_rows * len(bands), height), height)
     objects, numbers = join_bands(bands)
     solid = int(np.count_nonzero(objects.phase != Phase.VOID))
     void_area = int(objects.sums["area"][solid:].sum())
@@ -164,6 +164,45 @@ def label_mask(
         band_rows=band_rows,
         numbers=numbers,
     )
+
+
+def _scan_rows(
+    mask: PhaseMask, layers: Mapping[str, Reader], band_rows: int, side: int | None, top: int
+) -> tuple[Band, CellBand | None]:
+    """Measure the pieces in the band that begins at row `top`; count its phases by cells."""
+    height, width = mask.shape
+    rows = min(band_rows, height - top)
+    phases = _read_band(mask, top, rows)
+    window = slice(top, top + rows), slice(0, width)
+    values = {name: read(*window) for name, read in layers.items()}
+    band = scan_band(phases, rows, top, mask.shape, values)
+    _check_phases(band, mask)
+    return band, count_band(top, phases[:rows], side) if side else None
+
+
+def _find_pieces(mask: PhaseMask, top: int, rows: int) -> tuple[Runs, Ints]:
+    """Return the runs of a band, and the piece of each, numbered as the first pass did."""
+    # The look below joins runs as it did there.
+    runs = Runs.find(_read_band(mask, top, rows))
+    piece = label_runs(runs)[1]
+    own = int(np.searchsorted(runs.row, rows))
+    return runs[:own], piece[:own]
+
+
+def _count_chosen(mask: PhaseMask, band_rows: int, side: int, part: tuple[int, Bools]) -> CellBand:
+    """Count the pixels of the chosen pieces of the band that begins at row `top`."""
+    top, chosen = part
+    rows = min(band_rows, mask.shape[0] - top)
+    runs, piece = _find_pieces(mask, top, rows)
+    here = np.flatnonzero(chosen[piece])
+    length = runs.end[here] - runs.start[here]
+    skipped = np.cumsum(length) - length
+    columns = np.arange(length.sum()) + np.repeat(runs.start[here] - skipped, length)
+    first = top // side
+    counts = np.zeros(((top + rows - 1) // side - first + 1, -(-mask.shape[1] // side)), np.int64)
+    row = np.repeat((top + runs.row[here]) // side - first, length)
+    np.add.at(counts, (row, columns // side), 1)
+    return first, counts
 
 
 def _read_band(mask: PhaseMask, top: int, rows: int) -> npt.NDArray[np.uint8]:

@@ -9,8 +9,7 @@ import pyarrow as pa
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.measure.arrow import view_numbers
-from mudrock_cli.measure.cells import find_blocks, lay_blocks, sum_blocks
-from mudrock_cli.measure.field import CellCounter
+from mudrock_cli.measure.cells import CellCounter, find_blocks, lay_blocks, sum_blocks
 from mudrock_cli.measure.hull import Floats
 
 Blocks = npt.NDArray[np.intp]

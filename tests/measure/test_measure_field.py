@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.measure.cells import count_cells
-from mudrock_cli.measure.field import CellCounter, lay_windows, measure_texture, read_windows
+from mudrock_cli.measure.cells import CellCounter, count_band, count_cells
+from mudrock_cli.measure.field import lay_windows, measure_texture, read_windows
 
 
 @pytest.mark.parametrize("rows", [1, 3, 10, 100])
@@ -13,7 +13,7 @@ def test_bands_give_the_cells_of_the_whole(rows: int) -> None:
     phases = np.random.default_rng(0).choice([0, 1, 2, 255], (90, 200)).astype(np.uint8)
     cells = CellCounter((90, 200))
     for top in range(0, 90, rows):
-        cells.add(top, phases[top : top + rows])
+        cells.add(count_band(top, phases[top : top + rows], cells.side))
     np.testing.assert_array_equal(cells.counts, count_cells(phases, cells.side))
 
 

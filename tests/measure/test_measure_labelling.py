@@ -12,6 +12,7 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.measure.cells import CellCounter, count_cells
 from mudrock_cli.measure.instances import measure_instances
 from mudrock_cli.measure.labelling import Labelling, label_mask
 
@@ -131,13 +132,17 @@ def test_other_values_are_refused_by_name() -> None:
         label_array(phases, band_rows=2)
 
 
-def test_observer_sees_every_pixel_once() -> None:
-    phases = blobs((50, 40), seed=4)
-    seen: list[tuple[int, Phases]] = []
-    label_mask(
-        PhaseMask.from_array("a", phases),
-        band_rows=16,
-        observe=lambda top, band: seen.append((top, band.copy())),
-    )
-    assert [top for top, _ in seen] == [0, 16, 32, 48]
-    np.testing.assert_array_equal(np.concatenate([band for _, band in seen]), phases)
+@pytest.mark.parametrize("rows", [1, 3, 16, 50])
+def test_cells_are_counted_in_the_same_pass(rows: int) -> None:
+    phases = blobs((50, 150), seed=4)
+    mask = PhaseMask.from_array("a", phases)
+    cells = CellCounter(phases.shape)
+    labelling = label_mask(mask, band_rows=rows, cells=cells)
+    assert cells.side == 3
+    np.testing.assert_array_equal(cells.counts, count_cells(phases, 3))
+    chosen = np.arange(len(labelling)) % 3 == 0
+    for band in labelling.count_cells(mask, chosen, cells.side):
+        cells.add_small_silt(band)
+    labels = np.concatenate(list(labelling.paint(mask))).astype(np.int64)
+    wanted = (np.isin(labels, 1 + np.flatnonzero(chosen))).astype(np.uint8)
+    np.testing.assert_array_equal(cells.small_silt, count_cells(wanted, 3)[..., Phase.SILT])
