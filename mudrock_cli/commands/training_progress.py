@@ -93,7 +93,9 @@ class TrainingNarrator:
             prefix = "validation_"
             held = {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
             line += f" | validation: {_tell_figures(held)}"
-        self._stderr.print(Text(f"{line} | {row['seconds']:.0f} s"))
+        seconds, waited = row["seconds"] or 0.0, row["waited"] or 0.0
+        share = f", {waited / seconds:.0%} of it for crops" if seconds else ""
+        self._stderr.print(Text(f"{line} | {seconds:.0f} s{share}"))
 
     def close(self, model: "TrainedModel", trained: "Trained | None") -> None:
         """Print what came of it, on stdout; a forest has no epochs."""

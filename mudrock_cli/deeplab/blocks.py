@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from mudrock_cli.deeplab.fused_norm import BatchNorm
 from mudrock_cli.deeplab.recipe import NetworkRecipe
 
 
@@ -26,7 +27,7 @@ def conv_bn_relu(
         use_bias=False,
         name=f"{name}_conv",
     )(x)
-    x = layers.BatchNormalization(
+    x = BatchNorm(
         momentum=recipe.batch_norm_decay, epsilon=1e-5, name=f"{name}_bn"
     )(x)
     return layers.Activation("relu", name=f"{name}_relu")(x)

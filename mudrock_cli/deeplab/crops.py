@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
@@ -49,6 +50,12 @@ class TrainingCrops(keras.utils.PyDataset):  # type: ignore[misc]
         Crop, augmentation, batch, seed.
     epoch : int
         Counted from 0.
+
+    Attributes
+    ----------
+    waited : float
+        Seconds for which a batch was asked for and not yet drawn: what the input costs a training
+        at most.
     """
 
     def __init__(self, samples: Sequence[Sample], recipe: Recipe, epoch: int) -> None:
@@ -61,6 +68,7 @@ class TrainingCrops(keras.utils.PyDataset):  # type: ignore[misc]
         self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
         self._ahead: dict[int, Future[Batch]] = {}
         self._lock = Lock()
+        self.waited = 0.0
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -73,7 +81,10 @@ class TrainingCrops(keras.utils.PyDataset):  # type: ignore[misc]
                 if later not in self._ahead:
                     self._ahead[later] = self._pool.submit(self._draw, later)
             batch = self._ahead.pop(step)
-        return batch.result()
+        began = time.monotonic()
+        drawn = batch.result()
+        self.waited += time.monotonic() - began
+        return drawn
 
     def _draw(self, step: int) -> Batch:
         seed = self._recipe.training.seed

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
+from mudrock_cli.deeplab.fused_norm import BatchNorm
+
 ENCODERS = ("mobilenetv2", "resnet50", "resnet101")
 
 
@@ -189,6 +191,6 @@ def _inverted_residual(
 
 def _normaliser(decay: float, epsilon: float) -> Callable[[str], keras.Layer]:
     def norm(name: str) -> keras.Layer:
-        return layers.BatchNormalization(momentum=decay, epsilon=epsilon, name=name)
+        return BatchNorm(momentum=decay, epsilon=epsilon, name=name)
 
     return norm

@@ -125,6 +125,7 @@ class TrainingLoop:
             row |= {f"validation_{name}": float(value) for name, value in found.items()}
         observer.restore()
         row["seconds"] = time.monotonic() - began
+        row["waited"] = crops.waited
         plain: Row = {name: value if math.isfinite(value) else None for name, value in row.items()}
         self._keep(plain, averaged)
         return plain

@@ -8,10 +8,10 @@ import keras
 
 from mudrock_cli.deeplab.card import describe_model
 from mudrock_cli.deeplab.export import compile_for_cpu
-from mudrock_cli.deeplab.files import write_text
+from mudrock_cli.deeplab.files import assembling, write_text
 from mudrock_cli.deeplab.network import save_weights
 from mudrock_cli.deeplab.recipe import Recipe
-from mudrock_cli.deeplab.zoo import TrainedModel, seal_model
+from mudrock_cli.deeplab.zoo import TrainedModel, load_model, seal_model
 
 
 def write_model(
@@ -42,10 +42,11 @@ def write_model(
         If a weight is not finite, the folder cannot be written, or the network compiled for CPUs
         is not the network.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "recipe.toml", recipe.to_toml())
-    save_weights(network, folder / "weights.npz")
-    compile_for_cpu(folder, temperature)
     facts = {**facts, "temperature": temperature}
-    write_text(folder / "card.md", describe_model(folder.name, recipe, facts))
-    return seal_model(folder, facts)
+    with assembling(folder) as scratch:
+        write_text(scratch / "recipe.toml", recipe.to_toml())
+        save_weights(network, scratch / "weights.npz")
+        compile_for_cpu(scratch, temperature)
+        write_text(scratch / "card.md", describe_model(folder.name, recipe, facts))
+        seal_model(scratch, facts)
+    return load_model(str(folder))

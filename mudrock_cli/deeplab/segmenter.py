@@ -9,19 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.deeplab.engine import Engine
+from mudrock_cli.deeplab.parts import Part, count_ready, first_needed, plan_model_tiles
 from mudrock_cli.deeplab.recipe import InferenceRecipe
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.resample import axis_taps, resample, scaled_shape
-from mudrock_cli.image.tiles import blend_tiles, plan_tiles
+from mudrock_cli.image.tiles import TilePlan, blend_tiles
 from mudrock_cli.image.window import Box, Reader
 
 Probabilities = npt.NDArray[np.float32]
 _Band = tuple[slice, Probabilities]
 
 _CHUNK_PIXELS = 1 << 21  # of the image, whose probabilities stand in memory at once
-_MARGIN_SHARE = 8  # tiles reach over the edges by overlap / 8, so that no edge meets padding
 _MIRRORS = ((2,), (1,), (1, 2))  # axes of a batch of tiles; N views take the first N - 1
 
 
@@ -63,17 +63,19 @@ class Opinion:
     def __init__(
         self, bands: Iterator[npt.NDArray[np.uint8]], bonus: tuple[float, float, float]
     ) -> None:
+        self.bonus = bonus
         self._bands = bands
         self._factors = np.exp(np.diag(bonus)).astype(np.float32)  # off the diagonal: 1
         self._held: list[npt.NDArray[np.uint8]] = []
 
     def weigh(self, probabilities: Probabilities) -> Probabilities:
         """Weigh the next rows, shape (rows, columns, 3); returns probabilities that sum to 1."""
-        weighed = probabilities * self._factors[self._take(len(probabilities))]
+        weighed = probabilities * self._factors[self.take(len(probabilities))]
         weighed /= weighed.sum(axis=2, keepdims=True)
         return weighed
 
-    def _take(self, rows: int) -> npt.NDArray[np.uint8]:
+    def take(self, rows: int) -> npt.NDArray[np.uint8]:
+        """Return the phases of the next rows, shape (rows, columns)."""
         while sum(map(len, self._held)) < rows:
             self._held.append(next(self._bands))
         block = np.concatenate(self._held) if len(self._held) > 1 else self._held[0]
@@ -123,21 +125,44 @@ def segment_bands(
         If the micrograph cannot be read, or the network gives what is no probability.
     """
     box, width = micrograph.specimen, micrograph.shape[1]
-    if box.top:
-        yield _void_band(slice(0, box.top), width)
+    yield from void_bands(slice(0, box.top), width)
     if box.height and box.width:
-        factor = resample_factor(micrograph, nm_per_pixel)
-        grid = scaled_shape(box.shape, factor)
-        read = resample(_read_inside(micrograph, box), box.shape, grid)
-        bands = _predict_bands(read, grid, engine, inference, micrograph.name, advance)
-        for rows, probabilities in _resample_bands(bands, grid, box.shape):
-            if opinion:
-                probabilities = opinion.weigh(probabilities)
-            yield _decide(rows, probabilities, box, width)
-    elif box.height:
-        yield _void_band(box.rows, width)
-    if box.bottom < micrograph.shape[0]:
-        yield _void_band(slice(box.bottom, micrograph.shape[0]), width)
+        yield from segment_part(micrograph, engine, inference, nm_per_pixel, advance, opinion)
+    else:
+        yield from void_bands(box.rows, width)
+    yield from void_bands(slice(box.bottom, micrograph.shape[0]), width)
+
+
+def segment_part(
+    micrograph: Micrograph,
+    engine: Engine,
+    inference: InferenceRecipe,
+    nm_per_pixel: float,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+    opinion: Opinion | None = None,
+    part: Part | None = None,
+) -> Iterator[SegmentedBand]:
+    """Segment rows of the specimen, all by default; see `segment_bands`.
+
+    Parameters
+    ----------
+    micrograph, engine, inference, nm_per_pixel, advance
+        As `segment_bands` has them.
+    opinion : Opinion, optional
+        On the rows of the part.
+    part : Part, optional
+        From `plan_parts`.
+    """
+    box, width = micrograph.specimen, micrograph.shape[1]
+    grid = scaled_shape(box.shape, resample_factor(micrograph, nm_per_pixel))
+    read = resample(_read_inside(micrograph, box), box.shape, grid)
+    plan = plan_model_tiles(grid, engine.tile, inference)
+    part = part or Part(range(len(plan.tops)), slice(0, box.height))
+    bands = _predict_bands(read, plan, part, engine, inference, micrograph.name, advance)
+    for rows, probabilities in _resample_bands(bands, grid, box.shape, part.rows.start):
+        if opinion:
+            probabilities = opinion.weigh(probabilities)
+        yield _decide(rows, probabilities, box, width)
 
 
 def _read_inside(micrograph: Micrograph, box: Box) -> Reader:
@@ -153,16 +178,15 @@ def _read_inside(micrograph: Micrograph, box: Box) -> Reader:
 
 def _predict_bands(
     read: Reader,
-    grid: tuple[int, int],
+    plan: TilePlan,
+    part: Part,
     engine: Engine,
     inference: InferenceRecipe,
     name: str,
     advance: Callable[[int, int], None],
 ) -> Iterator[_Band]:
     """Yield blended probabilities on the model's grid."""
-    margin = inference.overlap // _MARGIN_SHARE
-    plan = plan_tiles(grid, engine.tile, inference.overlap, margin)
-    done = 0
+    done, total_tiles = 0, len(part.tile_rows) * len(plan.lefts)
 
     def compute(tiles: npt.NDArray[Any]) -> Probabilities:
         nonlocal done
@@ -172,35 +196,36 @@ def _predict_bands(
         if not np.isfinite(total.sum()):
             raise MudrockError(f"{name}: the network gave numbers that are no probabilities")
         done += len(tiles)
-        advance(done, len(plan))
+        advance(done, total_tiles)
         total /= inference.flips
         return total
 
-    return blend_tiles(read, plan, compute, engine.batch)
+    return blend_tiles(read, plan, compute, engine.batch, part.tile_rows)
 
 
 def _resample_bands(
-    bands: Iterator[_Band], grid: tuple[int, int], shape: tuple[int, int]
+    bands: Iterator[_Band], grid: tuple[int, int], shape: tuple[int, int], start: int
 ) -> Iterator[_Band]:
-    """Bring bands of the model's grid to the image's, in chunks of bounded size."""
+    """Bring bands of the model's grid to the image's rows from `start` on, in bounded chunks."""
     step = max(1, _CHUNK_PIXELS // shape[1])
     across = axis_taps(grid[1], shape[1], slice(None))
-    scale = grid[0] / shape[0]
     held: Probabilities | None = None
-    first = done = 0
+    first, done = 0, start
     for rows, band in bands:
-        held = band if held is None else np.concatenate([held, band])
-        # The rows whose taps (two beyond the centre, or the pixel's own length) are all here.
-        ready = shape[0] if rows.stop == grid[0] else math.floor((rows.stop - 3) / scale)
-        while done < min(ready, shape[0]):
-            wanted = slice(done, min(done + step, ready, shape[0]))
+        if held is None:
+            held, first = band, rows.start
+        else:
+            held = np.concatenate([held, band])
+        ready = count_ready(rows.stop, grid[0], shape[0])
+        while done < ready:
+            wanted = slice(done, min(done + step, ready))
             vertical = axis_taps(grid[0], shape[0], wanted)
             source = slice(vertical.source.start - first, vertical.source.stop - first)
             block = vertical.apply(held[source], 0, vertical.source.start)
             yield wanted, across.apply(block, 1, 0) if grid[1] != shape[1] else block
             done = wanted.stop
-        keep = axis_taps(grid[0], shape[0], slice(done, done + 1)).source.start
         if done < shape[0]:
+            keep = min(first_needed(grid[0], shape[0], done), rows.stop)
             held, first = held[keep - first :], keep
 
 
@@ -215,6 +240,12 @@ def _decide(rows: slice, probabilities: Probabilities, box: Box, width: int) -> 
     terms *= safe
     entropy = -float(terms.sum(dtype=np.float64)) / math.log(3)
     return SegmentedBand(band.rows, band.phases, band.confidence, entropy)
+
+
+def void_bands(rows: slice, width: int) -> Iterator[SegmentedBand]:
+    """Yield rows without specimen, if there are any, as one band."""
+    if rows.start < rows.stop:
+        yield _void_band(rows, width)
 
 
 def _void_band(rows: slice, width: int) -> SegmentedBand:

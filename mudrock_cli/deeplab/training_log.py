@@ -32,15 +32,20 @@ class TrainingLog:
         self._path = folder / CSV
         self._rows = list(history)
         self._events = EventFile(folder / "tensorboard")
+        if self._rows:  # a kill between checkpoint and log leaves the log an epoch short
+            self._write_table()
 
     def write(self, row: Row) -> None:
         """Add an epoch."""
         self._rows.append(row)
+        self._write_table()
+        scalars = {name: value for name, value in row.items() if value is not None}
+        self._events.write(int(scalars.pop("epoch")), scalars)
+
+    def _write_table(self) -> None:
         columns = list(dict.fromkeys(name for row in self._rows for name in row))
         text = io.StringIO()
         table = csv.DictWriter(text, columns, lineterminator="\n")
         table.writeheader()
         table.writerows(self._rows)
         write_text(self._path, text.getvalue())
-        scalars = {name: value for name, value in row.items() if value is not None}
-        self._events.write(int(scalars.pop("epoch")), scalars)

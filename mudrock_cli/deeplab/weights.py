@@ -1,6 +1,5 @@
 """The numbers of a network: to and from a file of named arrays, by the names of its variables."""
 
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.placement import placing
 
 if TYPE_CHECKING:
     import keras
@@ -123,19 +123,9 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]], *, compress
         If a number is not finite, or the file cannot be written.
     """
     _check_finite(path, arrays)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     write: Any = np.savez_compressed if compressed else np.savez
-    try:
-        with temporary.open("wb") as file:
-            write(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MudrockError(f"{path}: cannot be written ({reason})", "make room there") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with placing(path, "make room there") as part, part.open("wb") as file:
+        write(file, allow_pickle=False, **arrays)
 
 
 def _check_finite(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

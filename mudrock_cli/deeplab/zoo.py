@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 import mudrock_cli
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.image.checksum import hash_file
+from mudrock_cli.image.placement import placing
 
 DEFAULT_MODEL = "kumano"
 CARD = "card.json"
@@ -132,25 +133,9 @@ def seal_model(path: Path, facts: Mapping[str, Any]) -> TrainedModel:
     """
     present = [name for name in (*REQUIRED, *COMPILED) if (path / name).is_file()]
     card = dict(facts) | {"sha256": {name: hash_file(path / name) for name in present}}
-    temporary = path / f".{CARD}.{os.getpid()}"
-    temporary.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    temporary.replace(path / CARD)
+    with placing(path / CARD) as part:
+        part.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return load_model(str(path))
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal.
-
-    Raises
-    ------
-    MudrockError
-        If the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise MudrockError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _read_card(path: Path) -> dict[str, Any]:

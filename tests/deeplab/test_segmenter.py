@@ -6,13 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mudrock_cli.deeplab.parts import plan_parts
 from mudrock_cli.deeplab.recipe import InferenceRecipe
-from mudrock_cli.deeplab.segmenter import Opinion, SegmentedBand, segment_bands
+from mudrock_cli.deeplab.segmenter import (
+    Opinion,
+    SegmentedBand,
+    segment_bands,
+    segment_part,
+)
+from mudrock_cli.deeplab.spreading import spread_bands
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.resample import scaled_shape
 from mudrock_cli.image.window import Box
+from mudrock_cli.spread import in_turn
 
 Grey = npt.NDArray[np.uint8]
 INFERENCE = InferenceRecipe(tile=64, overlap=16, flips=1)
@@ -210,3 +219,71 @@ def test_an_opinion_can_overrule_a_doubtful_network_only() -> None:
     silt = np.full((1, 2), Phase.SILT, np.uint8)
     weighed = Opinion(iter([silt]), (0.0, 1.0, 0.0)).weigh(shares)
     assert weighed.argmax(axis=2).tolist() == [[Phase.SILT, Phase.CLAY]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(150, 700),
+    nm=st.sampled_from([10.0, 6.3, 7.5, 13.0, 21.0]),
+    overlap=st.integers(0, 48),
+    count=st.integers(1, 6),
+)
+def test_parts_give_bit_for_bit_what_one_piece_gives(
+    height: int, nm: float, overlap: int, count: int
+) -> None:
+    def by_place(tiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Depends on the grey and on the place in the tile, as a network's answers do."""
+        place = np.arange(64 * 64).reshape(64, 64) % 97 / 97
+        answer = by_grey(tiles) + place[..., None] * [0.3, 0.1, 0.2]
+        return np.asarray(answer / answer.sum(axis=-1, keepdims=True))
+
+    grey, box = noise((height, 70)), Box(3, 2, height - 5, 69)
+    micrograph = Micrograph.from_array("x", grey, PixelSize(nm, "test"), box)
+    inference = InferenceRecipe(tile=64, overlap=overlap, flips=1)
+    engine = FakeEngine(by_place)
+    whole = list(segment_part(micrograph, engine, inference, 10.0))
+    grid = scaled_shape(box.shape, nm / 10)
+    parts = plan_parts(box.shape, grid, 64, inference, count)
+    assert [part.rows.start for part in parts[1:]] == [part.rows.stop for part in parts[:-1]]
+    pieces = [
+        band
+        for part in parts
+        for band in segment_part(micrograph, engine, inference, 10.0, part=part)
+    ]
+    assert [band.rows for band in pieces] == [band.rows for band in whole]
+    assert [band.entropy for band in pieces] == [band.entropy for band in whole]
+    for one, other in zip(pieces, whole, strict=True):
+        np.testing.assert_array_equal(one.phases, other.phases)
+        np.testing.assert_array_equal(one.confidence, other.confidence)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_spread_bands_are_those_of_one_piece(kept: bool) -> None:
+    rng, box = np.random.default_rng(5), Box(7, 4, 590, 100)
+    micrograph = Micrograph.from_array("x", noise((600, 110)), PixelSize(8.0, "test"), box)
+    said = rng.integers(0, 3, box.shape).astype(np.uint8)
+
+    def opinion() -> Opinion:
+        return Opinion(iter([said[:100], said[100:]]), (0.5, 1.0, 2.0))
+
+    whole = list(segment_bands(micrograph, FakeEngine(by_grey), INFERENCE, 10.0, opinion=opinion()))
+    seen: list[tuple[int, int]] = []
+    spread = list(
+        spread_bands(
+            micrograph,
+            lambda: FakeEngine(by_grey),
+            INFERENCE,
+            10.0,
+            spread=in_turn,
+            tasks=3,
+            confidence=kept,
+            advance=lambda done, total: seen.append((done, total)),
+            opinion=opinion(),
+        )
+    )
+    assert len(seen) == 2
+    assert seen[-1] == (box.height, box.height)
+    for one, other in zip(spread, whole, strict=True):
+        assert (one.rows, one.entropy) == (other.rows, other.entropy)
+        np.testing.assert_array_equal(one.phases, other.phases)
+        np.testing.assert_array_equal(one.confidence, other.confidence * kept)

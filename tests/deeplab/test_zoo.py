@@ -49,7 +49,7 @@ def test_a_file_that_is_not_what_the_card_says_is_refused(folder: Path, name: st
     with pytest.raises(MudrockError, match=f"{name}: is not the file that card.json describes"):
         load_model(str(folder))
     (folder / name).unlink()
-    with pytest.raises(MudrockError, match=f"{name}: cannot be read"):
+    with pytest.raises(MudrockError, match=f"{name}: no such file"):
         load_model(str(folder))
 
 
