@@ -115,6 +115,7 @@ def blend_tiles(
     plan: TilePlan,
     compute: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
     batch: int = 1,
+    part: range | None = None,
 ) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
     """Compute on overlapping tiles and yield the blended image in bands, top to bottom.
 
@@ -131,6 +132,9 @@ def blend_tiles(
         (n, tile, tile, channels).
     batch : int
         Tiles given to `compute` at once.
+    part : range, optional
+        Rows of tiles to compute; by default all. The rows of the image that an earlier tile
+        reaches into then lack its share.
 
     Yields
     ------
@@ -142,7 +146,8 @@ def blend_tiles(
     vertical = axis_weights(plan.tops, plan.tile, height)
     across = axis_weights(plan.lefts, plan.tile, width)
     carried: npt.NDArray[np.float32] | None = None
-    for number, top in enumerate(plan.tops):
+    for number in part or range(len(plan.tops)):
+        top = plan.tops[number]
         rows = slice(top, top + plan.tile)
         sums = _blend_row(read, plan, rows, across, compute, batch)
         sums *= vertical[number][:, None, None]
