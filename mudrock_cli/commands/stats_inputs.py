@@ -103,6 +103,7 @@ def _open_micrograph(
     """Find the micrograph of a mask; it may know the pixel size that the mask does not."""
     from mudrock_cli.image.inputs import IMAGE_SUFFIXES
     from mudrock_cli.image.micrograph import open_micrograph
+    from mudrock_cli.image.ngff.folder import is_image
 
     stems = dict.fromkeys([folder / item.relative, folder / item.relative.name])
     places = (
@@ -111,7 +112,7 @@ def _open_micrograph(
         for suffix in IMAGE_SUFFIXES
         for ending in (suffix, suffix.upper())
     )
-    path = next((place for place in places if place.is_file()), None)
+    path = next((place for place in places if is_image(place)), None)
     if path is None:
         warn("no micrograph", f"{item.path}: no micrograph of its name in {folder}")
         return None, size

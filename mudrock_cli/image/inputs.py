@@ -10,11 +10,13 @@ from pathlib import Path
 
 from mudrock_cli.errors import UsageError
 from mudrock_cli.image.mask_metadata import is_mudrock_mask
+from mudrock_cli.image.ngff.folder import is_image
+from mudrock_cli.image.ngff.metadata import holds_mask
 
-IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
+IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".zarr")
 """Suffixes of micrographs, compared without case."""
 
-MASK_SUFFIXES = (".tif", ".tiff", ".png", ".bmp")
+MASK_SUFFIXES = (".tif", ".tiff", ".png", ".bmp", ".zarr")
 """Suffixes of masks, compared without case."""
 
 _DERIVED = re.compile(r".+\.(overlay|confidence|instances|probability|steps)", re.IGNORECASE)
@@ -45,7 +47,7 @@ def find_inputs(
     """Find the images that command-line arguments name.
 
     A folder is searched with its subfolders, which `relative` mirrors; so does a quoted glob from
-    its first wildcard on. In folders and globs other suffixes, hidden files, overlays and masks
+    its first wildcard on. The folder of an OME-Zarr is one image, as if it were a file. In folders and globs other suffixes, hidden files, overlays and masks
     written by mudrock are left out; a file named by itself is always taken. An argument that
     leads to nothing stays in the list beside others, so that opening it tells why.
 
@@ -110,18 +112,18 @@ def find_collisions(inputs: Iterable[Input]) -> dict[Path, Path]:
 def _expand(argument: str, suffixes: tuple[str, ...], keep_masks: bool) -> Iterator[Input]:
     """Yield the images behind one argument."""
     path = Path(argument)
-    if path.is_file():
+    if is_image(path):
         yield Input(path, Path(path.stem))
     elif path.is_dir():
-        for file in _walk(path):
+        for file in walk_images(path):
             if _is_wanted(file, suffixes, keep_masks):
                 yield Input(file, file.relative_to(path).with_suffix(""))
     elif glob.has_magic(argument):
         base = _glob_base(path)
         for match in sorted(glob.glob(argument, recursive=True)):  # noqa: PTH207 takes ** too
             file = Path(match)
-            if file.is_dir():
-                for inner in _walk(file):
+            if file.is_dir() and not is_image(file):
+                for inner in walk_images(file):
                     if _is_wanted(inner, suffixes, keep_masks):
                         yield Input(inner, inner.relative_to(base).with_suffix(""))
             elif _is_wanted(file, suffixes, keep_masks):
@@ -138,15 +140,25 @@ def _glob_base(pattern: Path) -> Path:
     return Path(*parts)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder; links to folders are not followed (they may be cyclic)."""
+def walk_images(folder: Path) -> Iterator[Path]:
+    """Yield the files and the OME-Zarr folders below a folder.
+
+    Links to folders are not followed: they may be cyclic.
+
+    Raises
+    ------
+    UsageError
+        If a folder cannot be read.
+    """
 
     def refuse(error: OSError) -> None:
         raise UsageError(f"{error.filename}: {error.strerror}", "allow reading the folder")
 
     for parent, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
+        stores = [name for name in folders if is_image(Path(parent, name))]
+        folders[:] = [name for name in folders if name not in stores]
+        for name in sorted([*files, *stores]):
             yield Path(parent, name)
 
 
@@ -156,4 +168,4 @@ def _is_wanted(file: Path, suffixes: tuple[str, ...], keep_masks: bool) -> bool:
         return False
     if _DERIVED.fullmatch(file.stem):
         return False
-    return keep_masks or not is_mudrock_mask(file)
+    return keep_masks or not (holds_mask(file) if file.is_dir() else is_mudrock_mask(file))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,13 @@ from mudrock_cli.image.mask_metadata import parse_provenance, stored_pixel_size
 from mudrock_cli.image.mask_values import read_phases
 from mudrock_cli.image.mask_writer import MaskWriter
 from mudrock_cli.image.micrograph import open_samples
+from mudrock_cli.image.ngff.folder import SUFFIX
 from mudrock_cli.image.phase import palette
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.vendors import calibrate
+from mudrock_cli.image.window import Level, Reader
 
-__all__ = ["MaskWriter", "PhaseMask", "open_mask", "write_mask"]
+__all__ = ["MaskWriter", "PhaseMask", "create_mask", "open_mask", "write_mask"]
 
 _BAND_PIXELS = 1 << 24
 _DESCRIPTION = 270
@@ -42,6 +44,8 @@ class PhaseMask:
         None when not known.
     provenance : mapping
         How the mask was made; values that JSON can hold.
+    reduced : tuple of Level
+        The mask in fewer pixels, as far as its file holds it, the largest first.
     """
 
     name: str
@@ -50,6 +54,7 @@ class PhaseMask:
     read: Callable[[slice, slice], npt.NDArray[np.uint8]] = field(repr=False)
     pixel_size: PixelSize | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    reduced: tuple[Level, ...] = field(default=(), repr=False)
 
     def phases(self) -> npt.NDArray[np.uint8]:
         """Return the whole mask, uint8, shape (rows, columns)."""
@@ -82,7 +87,8 @@ def open_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> PhaseMask:
     Parameters
     ----------
     path : Path
-        Palette or grey image of the values 0, 1, 2, 255, or an image in the phase colours.
+        Palette or grey image of the values 0, 1, 2, 255, or an image in the phase colours; or
+        an OME-Zarr with such labels.
     max_pixels : int
         Ceiling of pixels.
 
@@ -92,13 +98,20 @@ def open_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> PhaseMask:
         If the file is no image, or an image that is no mask; the line says what was expected.
     """
     samples = open_samples(path, max_pixels, bombs=True)
-    provenance = parse_provenance(samples.tags.get(_DESCRIPTION, b""), samples.shape)
-    # Some editors keep the description and change the colour table.
-    own = samples.palette is not None and np.array_equal(samples.palette, palette())
-    trusted = provenance is not None and own
+    provenance: Mapping[str, Any] | None = samples.provenance
+    if provenance is None:
+        provenance = parse_provenance(samples.tags.get(_DESCRIPTION, b""), samples.shape)
+        # Some editors keep the description and change the colour table.
+        own = samples.palette is not None and np.array_equal(samples.palette, palette())
+        trusted = provenance is not None and own
+    else:
+        trusted = True
     with refusing(path):
         read = read_phases(samples, trusted=trusted)
         size = calibrate(samples).pixel_size if provenance is None else None
+        # Others may have averaged phases, which gives a third one.
+        levels = samples.reduced if trusted else ()
+        reduced = tuple(Level(each.shape, read_phases(each, trusted=True)) for each in levels)
     return PhaseMask(
         name=path.stem,
         path=path,
@@ -106,7 +119,50 @@ def open_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> PhaseMask:
         read=read,
         pixel_size=size or stored_pixel_size(provenance or {}),
         provenance=provenance or {},
+        reduced=reduced,
     )
+
+
+class WritesRows(Protocol):
+    """What writes a mask row by row in a ``with`` block; its provenance may be completed there."""
+
+    provenance: dict[str, Any]
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: Any) -> None: ...
+
+    def write_rows(self, phases: npt.NDArray[np.uint8]) -> None:
+        """Append rows, uint8, as wide as the mask."""
+
+
+def create_mask(
+    path: Path,
+    shape: tuple[int, int],
+    pixel_size: PixelSize | None,
+    provenance: Mapping[str, Any],
+    grey: Reader | None = None,
+) -> WritesRows:
+    """Return what writes a mask: an OME-Zarr where `path` ends in ``.zarr``, else a TIFF file.
+
+    Parameters
+    ----------
+    path : Path
+        Target.
+    shape : tuple of int
+        Rows and columns.
+    pixel_size : PixelSize or None
+        None writes a mask without a pixel size.
+    provenance : mapping
+        Values that JSON can hold.
+    grey : callable, optional
+        ``read(rows, columns)`` of the micrograph, which an OME-Zarr holds too.
+    """
+    if path.suffix.lower() != SUFFIX:
+        return MaskWriter(path, shape, pixel_size, provenance)
+    from mudrock_cli.image.ngff.writer import ZarrMaskWriter  # zarr takes a second to start
+
+    return ZarrMaskWriter(path, shape, pixel_size, provenance, grey)
 
 
 def write_mask(path: Path, mask: PhaseMask) -> None:
@@ -115,7 +171,7 @@ def write_mask(path: Path, mask: PhaseMask) -> None:
     Parameters
     ----------
     path : Path
-        Target, ``.tif``.
+        Target, ``.tif`` or ``.zarr``.
     mask : PhaseMask
         What to write.
 
@@ -126,6 +182,6 @@ def write_mask(path: Path, mask: PhaseMask) -> None:
     """
     height, width = mask.shape
     rows = max(1, _BAND_PIXELS // max(1, width))
-    with MaskWriter(path, mask.shape, mask.pixel_size, mask.provenance) as writer:
+    with create_mask(path, mask.shape, mask.pixel_size, mask.provenance) as writer:
         for top in range(0, height, rows):
             writer.write_rows(mask.read(slice(top, min(top + rows, height)), slice(None)))

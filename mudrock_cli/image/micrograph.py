@@ -16,12 +16,13 @@ from mudrock_cli.image.file_reader import FileReader
 from mudrock_cli.image.grey import read_grey, read_levels
 from mudrock_cli.image.limits import MAX_PIXELS
 from mudrock_cli.image.mask_metadata import is_mudrock_mask
+from mudrock_cli.image.ngff.folder import is_zarr
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.raster import open_raster
 from mudrock_cli.image.samples import Samples
 from mudrock_cli.image.tiff import open_tiff
 from mudrock_cli.image.vendors import calibrate
-from mudrock_cli.image.window import Box, Reader
+from mudrock_cli.image.window import Box, Level, Reader
 
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -47,6 +48,8 @@ class Micrograph:
     instrument : mapping of str
         What the file tells of the instrument, for example ``{"vendor": "Zeiss"}``;
         ``pixel_size_note`` says why a pixel size that is told is not believed.
+    reduced : tuple of Level
+        The image in fewer pixels, as far as the file holds it, the largest first.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Micrograph:
     specimen: Box
     pixel_size: PixelSize | None = None
     instrument: Mapping[str, str] = field(default_factory=dict)
+    reduced: tuple[Level, ...] = field(default=(), repr=False)
 
     def grey(self) -> npt.NDArray[np.uint8]:
         """Return the whole image, uint8, shape (rows, columns)."""
@@ -98,15 +102,15 @@ class Micrograph:
 def open_micrograph(
     path: Path, *, pixel_size: PixelSize | None = None, max_pixels: int = MAX_PIXELS
 ) -> Micrograph:
-    """Open a TIFF, PNG, JPEG or BMP file as a grey micrograph.
+    """Open a TIFF, PNG, JPEG or BMP file, or an OME-Zarr, as a grey micrograph.
 
     Parameters
     ----------
     path : Path
-        Image file.
+        Image file, or folder of an OME-Zarr.
     pixel_size : PixelSize, optional
         Overrides what the file tells; otherwise it is looked for in the vendors' tags and
-        sidecars, OME-XML and ImageJ's description.
+        sidecars, OME-XML, ImageJ's description and the scale of OME-Zarr.
     max_pixels : int
         Ceiling of pixels, checked in the header.
 
@@ -120,7 +124,7 @@ def open_micrograph(
         If the file cannot be read as a micrograph.
     """
     samples = open_samples(path, max_pixels)
-    if is_mudrock_mask(path):
+    if path.is_file() and is_mudrock_mask(path):
         raise MudrockError(f"{path}: a mask written by mudrock, no micrograph", "give its image")
     with refusing(path):
         told = calibrate(samples)
@@ -136,6 +140,10 @@ def open_micrograph(
         specimen=specimen,
         pixel_size=pixel_size or told.pixel_size,
         instrument=told.instrument | note,
+        reduced=tuple(
+            Level(level.shape, read_grey(level, specimen.scale(samples.shape, level.shape)))
+            for level in samples.reduced
+        ),
     )
 
 
@@ -149,13 +157,29 @@ def open_samples(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples
     max_pixels : int
         Ceiling of pixels.
     bombs : bool
-        Allow files that expand far (masks do).
+        Allow files that expand far (masks do); of an OME-Zarr, open the labels.
 
     Raises
     ------
     MudrockError
         If the file cannot be read as an image.
     """
+    samples = _open_format(path, max_pixels, bombs)
+    options = path, max_pixels, bombs
+    reduced = (
+        replace(level, read=FileReader(_open_level, *options, number, read=level.read))
+        for number, level in enumerate(samples.reduced)
+    )
+    read = FileReader(_open_reader, *options, read=samples.read)
+    return replace(samples, read=read, reduced=tuple(reduced))
+
+
+def _open_format(path: Path, max_pixels: int, bombs: bool) -> Samples:
+    """Open an image by what its first bytes, or its folder, say that it is."""
+    if is_zarr(path):
+        from mudrock_cli.image.ngff import images  # zarr takes a second to start
+
+        return (images.open_labels if bombs else images.open_image)(path, max_pixels)
     with refusing(path):
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
@@ -167,14 +191,18 @@ def open_samples(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples
     if not head:
         raise MudrockError(f"{path}: the file is empty", "copy or export it again")
     if head.startswith(_TIFF_HEADS):
-        samples: Samples | None = open_tiff(path, max_pixels, bombs=bombs)
-    else:
-        samples = open_raster(path, head, max_pixels, bombs=bombs)
+        return open_tiff(path, max_pixels, bombs=bombs)
+    samples = open_raster(path, head, max_pixels, bombs=bombs)
     if samples is None:
-        raise MudrockError(f"{path}: neither TIFF, PNG, JPEG nor BMP", "export it as TIFF or PNG")
-    read = FileReader(_open_reader, path, max_pixels, bombs, read=samples.read)
-    return replace(samples, read=read)
+        raise MudrockError(
+            f"{path}: neither TIFF, PNG, JPEG, BMP nor OME-Zarr", "export it as TIFF or PNG"
+        )
+    return samples
 
 
 def _open_reader(path: Path, max_pixels: int, bombs: bool) -> Reader:
-    return open_samples(path, max_pixels, bombs=bombs).read
+    return _open_format(path, max_pixels, bombs).read
+
+
+def _open_level(path: Path, max_pixels: int, bombs: bool, number: int) -> Reader:
+    return _open_format(path, max_pixels, bombs).reduced[number].read

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mudrock_cli.errors import UsageError
+from mudrock_cli.image.inputs import IMAGE_SUFFIXES, MASK_SUFFIXES, walk_images
+from mudrock_cli.image.ngff.folder import is_image
 
-MASK_SUFFIXES = (".tif", ".tiff", ".png", ".bmp")
-"""Files that can hold phases exactly; JPEG cannot."""
-_IMAGE_SUFFIXES = (*MASK_SUFFIXES, ".jpg", ".jpeg")
 _LAYOUTS = (
     ("images", "labels"),
     ("JPEGImages", "SegmentationClassRaw"),
@@ -61,10 +60,12 @@ def find_pairs(data: Path) -> list[Pair]:
 
 
 def find_partner(folder: Path, name: str) -> Path | None:
-    """Return the mask called `name` below `folder`, or None."""
+    """Return the mask called `name` below `folder`, or None; an OME-Zarr may be it itself."""
+    if is_image(folder):
+        return folder if folder.stem == Path(name).name else None
     for suffix in MASK_SUFFIXES:
         for path in (folder / f"{name}{suffix}", folder / f"{name}{suffix.upper()}"):
-            if path.is_file():
+            if is_image(path):
                 return path
     return None
 
@@ -72,14 +73,16 @@ def find_partner(folder: Path, name: str) -> Path | None:
 def _pair(labels: Path, images: Path | None) -> list[Pair]:
     masks = _list_files(labels, MASK_SUFFIXES)
     if not masks:
-        raise UsageError(f"{labels}: no label mask in it", "masks are TIFF, PNG or BMP files")
-    found = _list_files(images, _IMAGE_SUFFIXES) if images and images.is_dir() else {}
+        raise UsageError(
+            f"{labels}: no label mask in it", "masks are TIFF, PNG or BMP files, or OME-Zarr"
+        )
+    found = _list_files(images, IMAGE_SUFFIXES) if images and images.is_dir() else {}
     return [Pair(name, path, found.get(name)) for name, path in sorted(masks.items())]
 
 
 def _list_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     files: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(walk_images(folder)):
         if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()

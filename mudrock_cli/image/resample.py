@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.window import Box, Reader
+from mudrock_cli.image.window import Reader
 
 
 @dataclass(frozen=True)
@@ -170,22 +170,9 @@ def resample_micrograph(micrograph: Micrograph, nm: float) -> Micrograph:
         micrograph,
         shape=new_shape,
         read=resample(micrograph.read, micrograph.shape, new_shape),
-        specimen=_scale_box(micrograph.specimen, micrograph.shape, new_shape),
+        specimen=micrograph.specimen.scale(micrograph.shape, new_shape),
         pixel_size=PixelSize(nm, f"resampled from {micrograph.pixel_size.nm:g} nm"),
     )
-
-
-def _scale_box(box: Box, shape: tuple[int, int], new_shape: tuple[int, int]) -> Box:
-    """Return the box on another grid, without the pixels that it covers in part."""
-    top, left = (
-        math.ceil(edge * new / old)
-        for edge, old, new in zip((box.top, box.left), shape, new_shape, strict=True)
-    )
-    bottom, right = (
-        edge * new // old
-        for edge, old, new in zip((box.bottom, box.right), shape, new_shape, strict=True)
-    )
-    return Box(top, left, max(top, bottom), max(left, right))
 
 
 def _keys(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mudrock_cli.image.facts import Facts
 from mudrock_cli.image.window import Reader
 
 
@@ -49,6 +50,12 @@ class Samples:
         TIFF tag codes to raw values, of the tags that carry facts; empty for other formats.
     resolution : tuple of float, optional
         XResolution and YResolution of a TIFF file as they stand.
+    facts : tuple of Facts
+        What the metadata of another format tell of the pixel size.
+    provenance : mapping, optional
+        How mudrock made it, where the format holds that apart; TIFF has it in a tag.
+    reduced : tuple of Samples
+        The same image in fewer pixels, as far as the file holds it, the largest first.
     """
 
     path: Path
@@ -62,8 +69,25 @@ class Samples:
     lossy: bool = False
     tags: Mapping[int, bytes] = field(default_factory=dict)
     resolution: tuple[float, float] | None = None
+    facts: tuple[Facts, ...] = ()
+    provenance: Mapping[str, Any] | None = None
+    reduced: "tuple[Samples, ...]" = ()
 
     @property
     def has_alpha(self) -> bool:
         """Whether the last channel is opacity."""
         return self.channels in (2, 4)
+
+
+def is_reduced(shape: tuple[int, int], whole: tuple[int, int]) -> bool:
+    """Return whether an image of `shape` may be the one of `whole` in fewer pixels.
+
+    Parameters
+    ----------
+    shape, whole : tuple of int
+        Rows and columns.
+    """
+    factors = [large / small for small, large in zip(shape, whole, strict=True)]
+    # A side of the smaller image may be rounded up or down.
+    slack = [factor / small for factor, small in zip(factors, shape, strict=True)]
+    return min(factors) > 1 and abs(factors[0] - factors[1]) <= sum(slack)

@@ -49,7 +49,7 @@ class Calibration:
 def calibrate(samples: Samples) -> Calibration:
     """Find the pixel size of a file and what it tells of the instrument.
 
-    The vendor's tag is believed before the vendor's sidecar, then OME-XML, then ImageJ. A bare
+    The vendor's tag is believed before the vendor's sidecar, then OME-XML, ImageJ, OME-Zarr. A bare
     resolution tag is nearly always print resolution and is never believed.
 
     Parameters
@@ -82,6 +82,7 @@ def read_facts(path: Path, samples: Samples) -> list[Facts]:
         *read_sidecars(path),
         *read_comment(samples.tags),
         *(told for told in conventions if told is not None),
+        *samples.facts,
     ]
 
 

@@ -1,5 +1,6 @@
 """Half-open boxes of pixels, and readers that return the pixels inside one."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -76,3 +77,37 @@ class Box:
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
         return Box(top, left, max(top, bottom), max(left, right))
+
+    def scale(self, shape: tuple[int, int], new_shape: tuple[int, int]) -> "Box":
+        """Return the box on another grid of the same image, without pixels it covers in part.
+
+        Parameters
+        ----------
+        shape, new_shape : tuple of int
+            Rows and columns of the image before and after.
+        """
+        top, left = (
+            math.ceil(edge * new / old)
+            for edge, old, new in zip((self.top, self.left), shape, new_shape, strict=True)
+        )
+        bottom, right = (
+            edge * new // old
+            for edge, old, new in zip((self.bottom, self.right), shape, new_shape, strict=True)
+        )
+        return Box(top, left, max(top, bottom), max(left, right))
+
+
+@dataclass(frozen=True)
+class Level:
+    """An image in fewer pixels.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    read : callable
+        ``read(rows, columns)``, as for the image itself.
+    """
+
+    shape: tuple[int, int]
+    read: Reader

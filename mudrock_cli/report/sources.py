@@ -6,8 +6,10 @@ from pathlib import Path
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.checksum import hash_file
+from mudrock_cli.image.inputs import walk_images
 from mudrock_cli.image.mask import PhaseMask, open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
+from mudrock_cli.image.ngff.folder import is_image
 from mudrock_cli.report.tables import Row, Tables
 
 
@@ -44,7 +46,7 @@ def find_source(tables: Tables, row: Row, micrographs: Path | None) -> Source:
     """
     place = tables.locate(row["mask"]) if row["mask"] else None
     shape = (row["height_px"], row["width_px"])
-    if place is None or not place.is_file():
+    if place is None or not is_image(place):
         return Source(None, None, f"The mask {row['mask'] or ''} was not found.")
     try:
         mask = open_mask(place)
@@ -70,11 +72,12 @@ def _candidates(tables: Tables, row: Row, micrographs: Path | None, mask: Path) 
     places = []
     if micrographs is not None:
         stem = Path(row["image"]).name
-        found = sorted(path for path in micrographs.rglob("*") if path.is_file())
+        found = sorted(walk_images(micrographs))
         places += [path for path in found if path.name == name]
         places += [path for path in found if path.stem == stem and path.name != name]
     if row["micrograph"]:
         places.append(tables.locate(row["micrograph"]))
     if name:
         places += [folder / name for folder in (mask.parent, mask.parent.parent)]
-    return [path for path in places if path.is_file() and path.resolve() != mask.resolve()]
+    others = [path for path in places if is_image(path) and path.resolve() != mask.resolve()]
+    return [*others, mask] if mask.is_dir() else others  # an OME-Zarr may hold the micrograph too
