@@ -4,7 +4,6 @@ What the Trainable Weka Segmentation does, for a user with a few labelled patche
 forest is kept as a model folder: ``recipe.toml`` and ``weights.npz``, which holds numbers only.
 """
 
-import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from mudrock_cli.classical import forest_filters as filters
 from mudrock_cli.classical.forest_recipe import ForestRecipe
 from mudrock_cli.classical.forest_trees import Responses, Trees
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.placement import placing
 from mudrock_cli.image.window import Reader
 
 Grey = npt.NDArray[np.uint8]
@@ -125,19 +125,10 @@ class Forest:
             "threshold": self.trees.threshold,
             "value": self.trees.value,
         }
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            part = folder / f".{os.getpid()}.part"
-            with part.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **arrays)
-            part.replace(folder / WEIGHTS)
+        with placing(folder / WEIGHTS) as part, part.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        with placing(folder / RECIPE) as part:
             part.write_text(self.recipe.to_toml(), "utf-8")
-            part.replace(folder / RECIPE)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise MudrockError(
-                f"{folder}: the model cannot be written ({reason})", "choose another folder"
-            ) from error
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -1,14 +1,15 @@
 """``mudrock export``: masks to the files of other programs."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mudrock_cli.errors import ExitCode, MudrockError, UsageError
+from mudrock_cli.commands.options import parse_pixel_size
+from mudrock_cli.commands.outputs import prepare_folders
+from mudrock_cli.errors import ExitCode, MudrockError
 
 if TYPE_CHECKING:
     from mudrock_cli.image.inputs import Input
@@ -48,8 +49,9 @@ def export(
     """
     from mudrock_cli.image.inputs import MASK_SUFFIXES, find_inputs
 
-    batch = _Batch(_parse_size(pixel_size))
+    batch = _Batch(parse_pixel_size(pixel_size))
     inputs = find_inputs(masks, suffixes=MASK_SUFFIXES, keep_masks=True)
+    prepare_folders(out, inputs)
     if to == "coco":
         batch.write_coco(inputs, out / _COCO)
     else:
@@ -111,15 +113,6 @@ class _Batch:
         return mask, self.pixel_size or mask.pixel_size
 
 
-def _parse_size(text: str | None) -> "PixelSize | None":
-    from mudrock_cli.image.pixel_size import PixelSize
-
-    try:
-        return None if text is None else PixelSize.parse(text, "--pixel-size")
-    except MudrockError as error:
-        raise UsageError(error.message, error.hint) from error
-
-
 def _label(mask: "PhaseMask", size: "PixelSize | None", item: "Input") -> "Labelled":
     """Find the objects of a mask, numbered as ``mudrock stats`` numbers them."""
     import numpy as np
@@ -176,16 +169,7 @@ def _write_text(part: Path, text: str) -> None:
 
 def _replace(place: Path, write: Callable[[Path], None]) -> None:
     """Write a file beside its place and move it there."""
-    part = place.with_name(f".{place.name}.{os.getpid()}.part")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+    from mudrock_cli.image.placement import placing
+
+    with placing(place, "choose another --out, or make room") as part:
         write(part)
-        part.replace(place)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MudrockError(
-            f"{place}: cannot be written ({reason})", "choose another --out, or make room"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)

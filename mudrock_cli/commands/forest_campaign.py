@@ -71,12 +71,14 @@ def _write(
 ) -> "TrainedModel":
     from mudrock_cli.deeplab.card import describe_model
     from mudrock_cli.deeplab.facts import describe_figures
-    from mudrock_cli.deeplab.files import write_text
-    from mudrock_cli.deeplab.zoo import seal_model
+    from mudrock_cli.deeplab.files import assembling, write_text
+    from mudrock_cli.deeplab.zoo import load_model, seal_model
 
     facts: dict[str, Any] = {"mudrock": mudrock_cli.__version__, "temperature": 1.0}
     facts |= describe_figures(campaign, campaign.split, findings)
     facts["training"] = {"trees": forest.recipe.trees, "hours": hours}
-    forest.save(campaign.out)
-    write_text(campaign.out / "card.md", describe_model(campaign.out.name, campaign.recipe, facts))
-    return seal_model(campaign.out, facts)
+    with assembling(campaign.out) as scratch:
+        forest.save(scratch)
+        write_text(scratch / "card.md", describe_model(campaign.out.name, campaign.recipe, facts))
+        seal_model(scratch, facts)
+    return load_model(str(campaign.out))

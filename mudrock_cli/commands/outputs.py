@@ -2,19 +2,17 @@
 
 import json
 import os
-import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.image.placement import check_writable, remove_leftovers
 
 if TYPE_CHECKING:
     from mudrock_cli.image.inputs import Input
     from mudrock_cli.image.micrograph import Micrograph
 
-_LEFTOVER = re.compile(r"\..+\.(\d+)\.part")
 _BAND_PIXELS = 1 << 24
 
 
@@ -45,37 +43,20 @@ def prepare_outputs(inputs: Sequence["Input"], out: Path) -> None:
         replaced = sources.get(os.path.realpath(mask_path(out, item)))
         if replaced is not None:
             raise UsageError(f"{replaced}: would be replaced by a mask", "choose another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(f"{out}: cannot be written ({reason})", "choose another --out") from error
-    for folder in {mask_path(out, item).parent for item in inputs}:
+    prepare_folders(out, inputs)
+
+
+def prepare_folders(out: Path, inputs: Sequence["Input"]) -> None:
+    """Check that files can be written, and remove what killed runs left where they will be.
+
+    Raises
+    ------
+    UsageError
+        If `out` is not a folder that can be written.
+    """
+    check_writable(out)
+    for folder in {(out / item.relative).parent for item in inputs}:
         remove_leftovers(folder)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished files of runs that were killed; those of living runs stay."""
-    if not folder.is_dir():
-        return
-    for path in folder.iterdir():
-        match = _LEFTOVER.fullmatch(path.name)
-        if match and not _is_running(int(match[1])):
-            path.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    if os.name == "nt":  # where signal 0 is Ctrl-C
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
 
 
 def describe_run(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mudrock_cli.errors import UsageError
+from mudrock_cli.image.placement import check_writable, remove_leftovers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,6 +55,10 @@ def report(
     if micrographs is not None and not micrographs.is_dir():
         raise UsageError(f"--micrographs {micrographs}: no folder", "give the micrographs' folder")
     tables = read_tables(table)
+    for folder in (page.parent, figures):
+        if folder is not None:
+            check_writable(folder)
+            remove_leftovers(folder)
     given = ["report", str(table)]
     for option, value in (("--out", out), ("--micrographs", micrographs), ("--figures", figures)):
         given += [option, str(value)] if value is not None else []

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mudrock_cli.commands.outputs import remove_leftovers
 from mudrock_cli.commands.stats_inputs import name_inputs, open_input, parse_lengths, refer
 from mudrock_cli.commands.stats_narrator import StatsNarrator
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
+from mudrock_cli.image.placement import check_writable, remove_leftovers
 
 if TYPE_CHECKING:
     from mudrock_cli.image.inputs import Input
@@ -137,6 +137,7 @@ def _assign_groups(group: str | None, names: Sequence[str]) -> dict[str, str]:
 def _open_report(out: Path, options: dict[str, Any]) -> "ReportWriter":
     from mudrock_cli.measure.tables import ReportWriter
 
+    check_writable(out.parent)
     remove_leftovers(out.parent)
     try:
         return ReportWriter(out, options)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mudrock_cli.deeplab.order import Order
     from mudrock_cli.deeplab.plan import Campaign
     from mudrock_cli.deeplab.recipe import Recipe
+    from mudrock_cli.deeplab.zoo import TrainedModel
 
 
 def train(
@@ -64,6 +65,8 @@ def train(
 
     start_backend()
     from mudrock_cli.deeplab.order import Order, recall_order, record_order, refuse_taken
+    from mudrock_cli.deeplab.plan import WORK
+    from mudrock_cli.image.placement import remove_leftovers
 
     if resume:
         if recipe or init or split or folds or pixel_size:
@@ -75,13 +78,16 @@ def train(
     else:
         order = Order.place(recipe or "fast", settings or [], init, split, folds, pixel_size)
         refuse_taken(out)
+    for folder in (out, out / WORK, *(out / WORK).glob("fold-*")):
+        remove_leftovers(folder)
     with TrainingNarrator() as narrator:
         campaign = _plan(data, out, order, narrator)
         record_order(out, order)
         if order.recipe.network.architecture == "forest":
             from mudrock_cli.commands.forest_campaign import run_forest_campaign
 
-            narrator.close(run_forest_campaign(campaign, narrator), None)
+            forest = run_forest_campaign(campaign, narrator)
+            narrator.close(_measure_domain(forest, campaign, narrator), None)
             return
         outcome = _run(campaign, narrator, resume)
         narrator.close(outcome.model, outcome.trained)
@@ -126,9 +132,26 @@ def _run(campaign: "Campaign", narrator: "TrainingNarrator", resume: bool) -> "O
     from mudrock_cli.report.training_curves import draw_curves
 
     outcome = run_campaign(campaign, narrator, resume=resume)
+    if outcome.trained.ended != "interrupted":
+        model = _measure_domain(outcome.model, campaign, narrator)
+        outcome = replace(outcome, model=model)
     if outcome.trained.progress.history:
         draw_curves(campaign.out / "curves.png", outcome.trained.progress.history)
     return outcome
+
+
+def _measure_domain(
+    model: "TrainedModel", campaign: "Campaign", narrator: "TrainingNarrator"
+) -> "TrainedModel":
+    """Put on the model's card what its training micrographs span."""
+    from mudrock_cli.commands.domain import measure_domain
+    from mudrock_cli.image.micrograph import Micrograph
+    from mudrock_cli.image.pixel_size import PixelSize
+
+    narrator.on_stage("measuring what the model knows")
+    size = PixelSize(model.nm_per_pixel, "recipe")
+    train = campaign.split.choose(campaign.samples, "train")
+    return measure_domain(model, [Micrograph.from_array(s.name, s.grey, size) for s in train])
 
 
 def _exit_unless_ended_well(outcome: "Outcome") -> None:

@@ -1,6 +1,5 @@
 """Write a mask file by bands, from top to bottom, so that it never stands whole in memory."""
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from mudrock_cli.image.bad_input import describe
 from mudrock_cli.image.mask_metadata import to_ome_xml
 from mudrock_cli.image.phase import Phase, palette
 from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.placement import placing
 
 _TILE = 512
 _STRIP_ROWS = 64
@@ -24,6 +24,7 @@ _LARGE_SIDE = 4096
 _LEVEL = 6
 _BIG_BYTES = 4_000_000_000
 _NM_PER_CM = 1e7
+_HINT = "choose another --out, or make room"
 
 
 class MaskWriter:
@@ -88,14 +89,9 @@ class MaskWriter:
         MudrockError
             If the disk is full.
         """
-        height, width = self.shape
-        if phases.ndim != 2 or phases.shape[1] != width or phases.dtype != np.uint8:
-            raise ValueError(f"a band of {phases.dtype} {phases.shape} in a mask {self.shape}")
-        if not _IS_PHASE[phases].all():
-            raise ValueError(f"a band holds values that are no phase: {np.unique(phases)}")
+        height = self.shape[0]
+        check_band(phases, self.shape, self._rows_done)
         self._rows_done += len(phases)
-        if self._rows_done > height:
-            raise ValueError(f"{self._rows_done} rows in a mask of {height}")
         self._waiting.append(np.array(phases, copy=True))
         ready = sum(map(len, self._waiting))
         if ready < self._step and self._rows_done < height:
@@ -120,16 +116,8 @@ class MaskWriter:
                 return
             if self._rows_done != self.shape[0]:
                 raise ValueError(f"{self._rows_done} of {self.shape[0]} rows were written")
-            temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-            try:
-                self._assemble(temporary)
-                with temporary.open("rb") as file:
-                    os.fsync(file.fileno())  # whole on the disk before it takes its name
-                temporary.replace(self.path)
-            except OSError as problem:
-                raise self._refuse(problem) from problem
-            finally:
-                temporary.unlink(missing_ok=True)
+            with placing(self.path, _HINT) as part:
+                self._assemble(part)
 
     def _compress(self, rows: npt.NDArray[np.uint8]) -> None:
         """Append a strip, or a row of tiles, to the spool."""
@@ -145,7 +133,7 @@ class MaskWriter:
             self._sizes.append(len(encoded))
             self._spool.write(encoded)
 
-    def _assemble(self, temporary: Path) -> None:
+    def _assemble(self, part: Path) -> None:
         """Write the whole file from the spooled pieces."""
         layout: dict[str, Any] = (
             {"tile": (_TILE, _TILE)} if self._tiled else {"rowsperstrip": _STRIP_ROWS}
@@ -153,7 +141,7 @@ class MaskWriter:
         if self.pixel_size is not None:
             density = _NM_PER_CM / self.pixel_size.nm
             layout |= {"resolution": (density, density), "resolutionunit": "CENTIMETER"}
-        with tifffile.TiffWriter(temporary, bigtiff=sum(self._sizes) > _BIG_BYTES) as tiff:
+        with tifffile.TiffWriter(part, bigtiff=sum(self._sizes) > _BIG_BYTES) as tiff:
             tiff.write(
                 self._spooled(),
                 shape=self.shape,
@@ -176,10 +164,23 @@ class MaskWriter:
             yield self._spool.read(size)
 
     def _refuse(self, error: OSError) -> MudrockError:
-        return MudrockError(
-            f"{self.path}: cannot be written ({describe(error)})",
-            "choose another --out, or make room",
-        )
+        return MudrockError(f"{self.path}: cannot be written ({describe(error)})", _HINT)
+
+
+def check_band(phases: npt.NDArray[Any], shape: tuple[int, int], rows_done: int) -> None:
+    """Refuse a band that is none of a mask of `shape` after `rows_done` rows.
+
+    Raises
+    ------
+    ValueError
+        If it is of another type or width, holds values that are no phase, or is too high.
+    """
+    if phases.ndim != 2 or phases.shape[1] != shape[1] or phases.dtype != np.uint8:
+        raise ValueError(f"a band of {phases.dtype} {phases.shape} in a mask {shape}")
+    if not _IS_PHASE[phases].all():
+        raise ValueError(f"a band holds values that are no phase: {np.unique(phases)}")
+    if rows_done + len(phases) > shape[0]:
+        raise ValueError(f"{rows_done + len(phases)} rows in a mask of {shape[0]}")
 
 
 _IS_PHASE = np.isin(np.arange(256), [int(phase) for phase in Phase])

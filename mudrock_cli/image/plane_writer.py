@@ -1,6 +1,5 @@
 """Write maps that go with a mask, such as confidence or instance labels, strip by strip."""
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.placement import placing
 
 _STRIP_ROWS = 64
 _LEVEL = 6
@@ -51,28 +50,18 @@ def write_plane(
         for axis in "XY":
             metadata[f"PhysicalSize{axis}"] = pixel_size.um
             metadata[f"PhysicalSize{axis}Unit"] = "µm"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     big = shape[0] * shape[1] * kind.itemsize > _BIG_BYTES
-    try:
-        with tifffile.TiffWriter(temporary, ome=True, bigtiff=big) as tiff:
-            tiff.write(
-                _strips(bands, kind),
-                shape=shape,
-                dtype=kind,
-                photometric="minisblack",
-                compression="zlib",
-                rowsperstrip=_STRIP_ROWS,
-                metadata=metadata,
-                software="mudrock",
-            )
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MudrockError(
-            f"{path}: cannot be written ({reason})", "choose another --out, or make room"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with placing(path) as part, tifffile.TiffWriter(part, ome=True, bigtiff=big) as tiff:
+        tiff.write(
+            _strips(bands, kind),
+            shape=shape,
+            dtype=kind,
+            photometric="minisblack",
+            compression="zlib",
+            rowsperstrip=_STRIP_ROWS,
+            metadata=metadata,
+            software="mudrock",
+        )
 
 
 def _strips(bands: Iterable[npt.NDArray[Any]], kind: np.dtype[Any]) -> Iterator[bytes]:

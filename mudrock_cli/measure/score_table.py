@@ -1,6 +1,5 @@
 """Scores of many images by several methods as one table."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.placement import placing
 from mudrock_cli.measure.columns import make_schema
 from mudrock_cli.measure.score_columns import SCORES
 from mudrock_cli.measure.scores import (
@@ -106,17 +105,8 @@ def write_scores(path: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[s
     MudrockError
         If the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with placing(path, "choose another --out, or make room") as part:
         pq.write_table(build_table(rows, facts), part, compression="zstd")
-        part.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MudrockError(
-            f"{path}: cannot be written ({reason})", "choose another --out"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _to_null(value: float | int | str | None) -> float | int | str | None:

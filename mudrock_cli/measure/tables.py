@@ -3,7 +3,7 @@
 A table is written beside its place and moved there when it is whole.
 """
 
-import os
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 
 from mudrock_cli import __version__
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.bad_input import describe
+from mudrock_cli.image.placement import part_path, settle
 from mudrock_cli.measure.arrow import pack_values
 from mudrock_cli.measure.columns import Column, check_schema, make_schema
 from mudrock_cli.measure.instance_columns import INSTANCES
@@ -52,10 +54,7 @@ class ReportWriter:
             kind: make_schema(columns, kind, facts) for kind, columns in _COLUMNS.items()
         }
         self._places = {"instances": path, "summary": summary_path(path)}
-        self._parts = {
-            kind: place.with_name(f".{place.name}.{os.getpid()}.part")
-            for kind, place in self._places.items()
-        }
+        self._parts = {kind: part_path(place) for kind, place in self._places.items()}
         self._pending: list[pa.Table] = []
         self._rows: list[dict[str, Any]] = []
         try:
@@ -91,13 +90,16 @@ class ReportWriter:
         finally:
             self._writer.close()
             for part in self._parts.values():
-                part.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    part.unlink(missing_ok=True)
 
     def _finish(self) -> None:
         self._flush()
         self._writer.close()
         with self._open("summary") as writer:
             writer.write_table(tabulate(self._rows, SUMMARY, self._schemas["summary"]))
+        for part in self._parts.values():
+            settle(part)
         for kind, place in self._places.items():
             self._parts[kind].replace(place)
 
@@ -112,10 +114,9 @@ class ReportWriter:
         return pq.ParquetWriter(self._parts[kind], self._schemas[kind], compression="zstd")
 
     def _refuse(self, error: OSError) -> MudrockError:
-        reason = error.strerror or str(error)
         return MudrockError(
-            f"{self._places['instances']}: cannot be written ({reason})",
-            "choose another --out, or free the disk",
+            f"{self._places['instances']}: cannot be written ({describe(error)})",
+            "choose another --out, or make room",
         )
 
 

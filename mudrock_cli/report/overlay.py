@@ -1,8 +1,6 @@
 """The picture that people check: a micrograph with its phases in colour and a scale bar."""
 
-import contextlib
 import math
-import os
 from pathlib import Path
 
 import cv2
@@ -13,6 +11,7 @@ from PIL import Image
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.phase import COLOURS, Phase
 from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.placement import placing
 from mudrock_cli.image.window import Reader
 from mudrock_cli.report.scale_bar import draw_scale_bar
 
@@ -151,17 +150,6 @@ def save_overlay(path: Path, rgb: Rgb) -> None:
     MudrockError
         If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     picture = _reduce(rgb, math.ceil(max(rgb.shape[:2]) / MAX_SIDE))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(temporary, format="PNG", compress_level=4)
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MudrockError(
-            f"{path}: the overlay cannot be written ({reason})", "choose another folder"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with placing(path) as part:
+        Image.fromarray(picture).save(part, format="PNG", compress_level=4)

@@ -1,9 +1,7 @@
 """The page: one HTML file that needs no network, from tables, pictures and figures."""
 
 import base64
-import contextlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mudrock_cli import __version__
-from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.placement import placing
 from mudrock_cli.measure.instance_columns import INSTANCES
 from mudrock_cli.measure.summary_columns import SUMMARY
 from mudrock_cli.report.answer import list_cards, tell_answer
@@ -103,19 +101,8 @@ def write_page(path: Path, page: str) -> None:
     MudrockError
         If the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with placing(path, "choose another --out, or make room") as part:
         part.write_text(page, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MudrockError(
-            f"{path}: the report cannot be written ({reason})", "choose another --out"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _asset(name: str) -> str:

@@ -6,14 +6,13 @@ printer.
 """
 
 import io
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.placement import placing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,21 +123,12 @@ def save_figures(folder: Path, figures: Mapping[str, "Figure"]) -> list[Path]:
         If the folder cannot be written.
     """
     written = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in figures.items():
-            for ending in FORMATS:
-                target = folder / f"{name}.{ending}"
-                part = folder / f".{name}.{os.getpid()}.part"
-                with figure_style():
-                    figure.savefig(part, format=ending, dpi=300, metadata=_UNDATED[ending])
-                part.replace(target)
-                written.append(target)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MudrockError(
-            f"{folder}: figures cannot be written ({reason})", "choose another --figures folder"
-        ) from error
+    for name, figure in figures.items():
+        for ending in FORMATS:
+            target = folder / f"{name}.{ending}"
+            with placing(target, "choose another --figures folder") as part, figure_style():
+                figure.savefig(part, format=ending, dpi=300, metadata=_UNDATED[ending])
+            written.append(target)
     return written
 
 

@@ -1,11 +1,10 @@
 """Loss, pixel accuracy and IoU against epochs: the paper's Figure 6A."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.placement import placing
 from mudrock_cli.report.style import INK, PHASE_COLOURS, figure_style
 
 if TYPE_CHECKING:
@@ -46,14 +45,8 @@ def draw_curves(path: Path, history: _Rows) -> None:
         iou.set_ylim(0, 1)
         loss.legend(loc="upper right")
         iou.legend(loc="lower right")
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            figure.savefig(temporary, format="png", dpi=150)
-            temporary.replace(path)
-        except OSError as error:
-            raise MudrockError(f"{path}: cannot be written ({error.strerror or error})") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        with placing(path) as part:
+            figure.savefig(part, format="png", dpi=150)
 
 
 def _draw_pair(axes: "Axes", history: _Rows, name: str, colour: str, label: str) -> None:

@@ -138,7 +138,7 @@ def test_saved_as_png_and_nothing_left_behind(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(MudrockError, match=r"a\.png: the overlay cannot be written"):
+    with pytest.raises(MudrockError, match=r"a\.png: cannot be written"):
         save_overlay(tmp_path / "file" / "a.png", np.zeros((4, 4, 3), np.uint8))
 
 

@@ -1,0 +1,115 @@
+"""New files: written beside their place and moved into it, so that a file that exists is whole."""
+
+import contextlib
+import hashlib
+import os
+import platform
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.image.bad_input import describe
+
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+_LEFTOVER = re.compile(r"\..+\.(?:([0-9a-f]{6})-)?(\d+)\.part", re.DOTALL)
+_STALE_SECONDS = 7 * 86_400  # of another machine, whose processes cannot be asked
+
+
+def part_path(path: Path) -> Path:
+    """Return where this process writes what will stand at `path`: hidden, in the same folder.
+
+    Two processes never share one, on one machine or on several that share a disk.
+    """
+    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.part")
+
+
+@contextlib.contextmanager
+def placing(path: Path, hint: str = "choose another place, or make room") -> Iterator[Path]:
+    """Yield a path to write to, and move what was written there into its place.
+
+    After an exception nothing is left behind, and what stood at `path` before stays.
+
+    Parameters
+    ----------
+    path : Path
+        Where the file shall stand; missing folders are made.
+    hint : str
+        What the user can do where it cannot be written.
+
+    Raises
+    ------
+    MudrockError
+        In place of an `OSError`: the disk is full, the folder cannot be written.
+    """
+    part = part_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        settle(part)
+        part.replace(path)
+    except OSError as error:
+        raise MudrockError(f"{path}: cannot be written ({describe(error)})", hint) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def settle(part: Path) -> None:
+    """Bring a file to the disk before it takes its name: a power cut must not leave it empty."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, and check before any work that files can be made in it.
+
+    Raises
+    ------
+    UsageError
+        If they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        message = f"{folder}: cannot be written ({describe(error)})"
+        raise UsageError(message, "choose another --out") from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished files of runs that were killed; those of living runs stay."""
+    if not folder.is_dir():
+        return
+    for path in list(folder.iterdir()):
+        match = _LEFTOVER.fullmatch(path.name)
+        if match and not _may_be_written(path, match[1], int(match[2])):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+
+def _may_be_written(path: Path, host: str | None, process: int) -> bool:
+    if host is None or host == _HOST:
+        return _is_running(process)
+    with contextlib.suppress(OSError):
+        return time.time() - path.stat().st_mtime < _STALE_SECONDS
+    return True
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # where signal 0 is Ctrl-C
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
