@@ -110,7 +110,7 @@ def open_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> PhaseMask:
         read = read_phases(samples, trusted=trusted)
         size = calibrate(samples).pixel_size if provenance is None else None
         # Others may have averaged phases, which gives a third one.
-        levels = samples.reduced if trusted else ()
+        levels = samples.reduced if samples.provenance is not None else ()
         reduced = tuple(Level(each.shape, read_phases(each, trusted=True)) for each in levels)
     return PhaseMask(
         name=path.stem,

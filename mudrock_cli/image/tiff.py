@@ -1,19 +1,21 @@
 """Open a TIFF file: find the micrograph's page, check its header, read it through windows."""
 
+import contextlib
 import logging
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import tifffile
-from tifffile import TiffFile, TiffPage
+from tifffile import TiffFile, TiffPage, TiffPages
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bad_input import refusing
 from mudrock_cli.image.limits import check_expansion, check_header
-from mudrock_cli.image.samples import Colours, Samples
+from mudrock_cli.image.samples import Colours, Samples, is_reduced
 from mudrock_cli.image.segments import LOSSY, SegmentReader
 
 # tifffile logs what it finds odd; what matters to the user is raised as a MudrockError instead.
@@ -62,26 +64,58 @@ def open_tiff(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples:
         if page.compression != 1 and not bombs:
             promised = shape[0] * shape[1] * reader.channels * reader.dtype.itemsize
             check_expansion(path, shape, max_pixels, promised=promised, stored=reader.stored_bytes)
-        return Samples(
-            path=path,
-            shape=shape,
-            channels=reader.channels,
-            dtype=reader.dtype,
-            bits=int(page.bitspersample),
-            colours=colours,
-            read=reader,
-            palette=_palette(page) if colours is Colours.PALETTE else None,
-            lossy=page.compression in LOSSY,
+        full = _to_samples(path, page, colours, reader)
+        return replace(
+            full,
             tags=_fact_tags(tiff, page),
             resolution=_resolution(page),
+            reduced=tuple(_open_reduced(path, tiff, page, full)),
         )
 
 
-def _pages(tiff: TiffFile) -> Iterator[TiffPage]:
+def _to_samples(path: Path, page: TiffPage, colours: Colours, reader: SegmentReader) -> Samples:
+    return Samples(
+        path=path,
+        shape=reader.shape,
+        channels=reader.channels,
+        dtype=reader.dtype,
+        bits=int(page.bitspersample),
+        colours=colours,
+        read=reader,
+        palette=_palette(page) if colours is Colours.PALETTE else None,
+        lossy=page.compression in LOSSY,
+    )
+
+
+def _open_reduced(path: Path, tiff: TiffFile, page: TiffPage, full: Samples) -> Iterator[Samples]:
+    """Yield the smaller levels of a pyramid: pages below the page, or behind it and marked so.
+
+    The image can do without those that cannot be read or do not fit.
+    """
+    inner: list[TiffPage] = []
+    with contextlib.suppress(Exception):  # of a pointer to nowhere: every kind
+        inner = list(_pages(page.pages)) if page.subifds else []
+    behind = (each for each in _pages(tiff.pages) if each.is_reduced)
+    shape = full.shape
+    for level in (*inner, *behind):
+        with contextlib.suppress(MudrockError), refusing(path):
+            if not is_reduced((int(level.imagelength), int(level.imagewidth)), shape):
+                continue
+            small = _to_samples(path, level, _colours(path, level), SegmentReader(path, level))
+            if _kind(small) == _kind(full):
+                shape = small.shape
+                yield small
+
+
+def _kind(samples: Samples) -> tuple[object, ...]:
+    return samples.colours, samples.channels, samples.dtype, samples.bits
+
+
+def _pages(pages: TiffPages) -> Iterator[TiffPage]:
     """Yield the first pages; one that cannot be read ends the list (IFDs may be cyclic)."""
     for index in range(_MAX_PAGES):
         try:
-            page = tiff.pages[index]
+            page = pages[index]
         except Exception:
             return
         if isinstance(page, TiffPage):
@@ -90,7 +124,7 @@ def _pages(tiff: TiffFile) -> Iterator[TiffPage]:
 
 def _first_full_page(path: Path, tiff: TiffFile) -> TiffPage:
     """Return the first page as large as the largest, thumbnails left out."""
-    pages = [page for page in _pages(tiff) if page.imagelength > 0 and page.imagewidth > 0]
+    pages = [page for page in _pages(tiff.pages) if page.imagelength > 0 and page.imagewidth > 0]
     if not pages:
         raise MudrockError(f"{path}: a TIFF without an image", "export the image again")
     full = [page for page in pages if not page.is_reduced] or pages

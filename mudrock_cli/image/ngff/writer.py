@@ -1,0 +1,212 @@
+"""Write masks and instance labels as OME-Zarr, by bands."""
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.image.mask_writer import check_band
+from mudrock_cli.image.ngff.metadata import PHASES, PROVENANCE
+from mudrock_cli.image.ngff.placement import placing_store
+from mudrock_cli.image.ngff.pyramid import VERSION, PyramidWriter, write_group
+from mudrock_cli.image.phase import COLOURS
+from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.window import Reader
+
+INSTANCES = "instances"
+_HINT = "choose another --out, or make room"
+
+
+class ZarrMaskWriter:
+    """Write an OME-Zarr whose label image ``phases`` is a mask; use it in a ``with`` block.
+
+    It stands at its place when the block is left; after an exception nothing is left behind.
+
+    Parameters
+    ----------
+    path : Path
+        Target folder, ``.zarr``; missing folders above it are made.
+    shape : tuple of int
+        Rows and columns.
+    pixel_size : PixelSize or None
+        None writes a mask without a pixel size.
+    provenance : mapping
+        Values that JSON can hold. `provenance` of the writer may be completed before the end.
+    grey : callable, optional
+        ``read(rows, columns)`` of the micrograph, uint8: the image that the labels belong to.
+        Without one the mask itself is shown as the image.
+
+    Raises
+    ------
+    MudrockError
+        If it cannot be written, or something else stands there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, int],
+        pixel_size: PixelSize | None,
+        provenance: Mapping[str, Any],
+        grey: Reader | None = None,
+    ) -> None:
+        self.path = path
+        self.shape = shape
+        self.pixel_size = pixel_size
+        self.provenance: dict[str, Any] = dict(provenance)
+        self._grey = grey
+        self._rows_done = 0
+        self._exits = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        part = self._exits.enter_context(placing_store(self.path, _HINT))
+        with self._undoing():
+            self._labels = Labels(part, PHASES, self.shape, np.uint8)
+            self._image = (
+                PyramidWriter(part, "", self.shape, np.uint8, "mean") if self._grey else None
+            )
+        self._part = part
+        return self
+
+    def write_rows(self, phases: npt.NDArray[np.uint8]) -> None:
+        """Append a band.
+
+        Parameters
+        ----------
+        phases : ndarray of uint8, shape (rows, columns)
+            The next rows, as wide as the mask.
+        """
+        check_band(phases, self.shape, self._rows_done)
+        rows = slice(self._rows_done, self._rows_done + len(phases))
+        self._rows_done = rows.stop
+        self._labels.write_rows(np.array(phases, copy=True))
+        if self._image is not None and self._grey is not None and len(phases):
+            self._image.write_rows(self._grey(rows, slice(0, self.shape[1])))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            with self._undoing():
+                if self._rows_done != self.shape[0]:
+                    raise ValueError(f"{self._rows_done} of {self.shape[0]} rows were written")
+                self._write_metadata()
+        self._exits.__exit__(kind, error, trace)
+
+    @contextlib.contextmanager
+    def _undoing(self) -> Any:
+        """Leave nothing behind where an error comes before the block, or after it."""
+        try:
+            yield
+        except BaseException as error:
+            if not self._exits.__exit__(type(error), error, error.__traceback__):
+                raise
+
+    def _write_metadata(self) -> None:
+        size = self.pixel_size
+        told = dict(self.provenance)
+        if size is not None:
+            told |= {"pixel_size_nm": size.nm, "pixel_size_source": size.source}
+        self._labels.write_metadata(size, told, _describe_phases())
+        name = self.path.stem
+        shown = (
+            self._labels.pyramid.describe(name, size, f"labels/{PHASES}/")
+            if self._image is None
+            else self._image.describe(name, size)
+        )
+        write_root(self._part, shown, [PHASES], self.provenance)
+
+
+class Labels:
+    """A label image of an OME-Zarr on its way."""
+
+    def __init__(self, root: Path, name: str, shape: tuple[int, int], dtype: npt.DTypeLike) -> None:
+        self._root, self.name = root, name
+        self.pyramid = PyramidWriter(root, f"labels/{name}", shape, dtype, "nearest")
+        self.write_rows = self.pyramid.write_rows
+
+    def write_metadata(
+        self, size: PixelSize | None, provenance: Mapping[str, Any], looks: Mapping[str, Any]
+    ) -> None:
+        """Write what the label image is."""
+        ome = {
+            "version": VERSION,
+            "multiscales": [self.pyramid.describe(self.name, size)],
+            "image-label": {**looks, "source": {"image": "../../"}},
+        }
+        attributes = {"ome": ome, PROVENANCE: _plain(provenance)}
+        write_group(self._root, f"labels/{self.name}", attributes)
+
+
+def write_root(
+    root: Path, shown: Mapping[str, Any], labels: list[str], provenance: Mapping[str, Any]
+) -> None:
+    """Write the metadata of the image, and the list of its labels."""
+    known = {key: provenance[key] for key in ("software", "version", "input") if key in provenance}
+    write_group(root, "labels", {"ome": {"version": VERSION, "labels": labels}})
+    ome = {"version": VERSION, "multiscales": [dict(shown)]}
+    write_group(root, "", {"ome": ome, PROVENANCE: _plain({"software": "mudrock"} | known)})
+
+
+def write_instances(
+    path: Path,
+    shape: tuple[int, int],
+    dtype: npt.DTypeLike,
+    bands: Iterable[npt.NDArray[Any]],
+    pixel_size: PixelSize | None,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write an OME-Zarr whose label image ``instances`` numbers grains and pores.
+
+    Parameters
+    ----------
+    path : Path
+        Target folder, ``.zarr``.
+    shape : tuple of int
+        Rows and columns.
+    dtype : dtype
+        Of the labels.
+    bands : iterable of ndarray, shape (rows, columns)
+        The rows from top to bottom, in bands of any height.
+    pixel_size : PixelSize or None
+        None writes labels without a pixel size.
+    provenance : mapping
+        That of the mask.
+
+    Raises
+    ------
+    MudrockError
+        If it cannot be written, or something else stands there.
+    """
+    with placing_store(path, _HINT) as part:
+        labels = Labels(part, INSTANCES, shape, dtype)
+        for band in bands:
+            labels.write_rows(band)
+        labels.write_metadata(pixel_size, provenance, {})
+        shown = labels.pyramid.describe(path.stem, pixel_size, f"labels/{INSTANCES}/")
+        write_root(part, shown, [INSTANCES], provenance)
+
+
+def _describe_phases() -> dict[str, Any]:
+    """Return the colours and the names of the phases, as ``image-label`` has them."""
+    return {
+        "colors": [
+            {"label-value": int(phase), "rgba": [*colour, 255]} for phase, colour in COLOURS.items()
+        ],
+        "properties": [
+            {"label-value": int(phase), "phase": phase.name.lower()} for phase in COLOURS
+        ],
+    }
+
+
+def _plain(facts: Mapping[str, Any]) -> Any:
+    """Return values as JSON gives them back, in a fixed order."""
+    return json.loads(json.dumps(dict(facts), sort_keys=True, allow_nan=False))
