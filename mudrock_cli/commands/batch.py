@@ -73,6 +73,8 @@ class BatchOptions:
         Make masks that are there already again.
     json_lines : bool
         Write a JSON line per input in place of the closing table.
+    suffix : str
+        Of the masks: ``.tif`` or ``.zarr``.
     """
 
     out: Path
@@ -83,6 +85,7 @@ class BatchOptions:
     max_pixels: int
     force: bool
     json_lines: bool
+    suffix: str = ".tif"
 
 
 def run_batch(
@@ -118,7 +121,7 @@ def run_batch(
     """
     from mudrock_cli.image.inputs import find_collisions
 
-    prepare_outputs(inputs, options.out)
+    prepare_outputs(inputs, options.out, options.suffix)
     collisions = find_collisions(inputs)
     start = time.monotonic()
     with Narrator(len(inputs), json_lines=options.json_lines, columns=columns) as narrator:
@@ -144,7 +147,7 @@ def _run_one(
     narrator: Narrator,
 ) -> Outcome:
     start = time.monotonic()
-    mask = mask_path(options.out, item)
+    mask = mask_path(options.out, item, options.suffix)
     try:
         with narrator.image(item.path.name) as advance:
             status, facts = _make_mask(item, mask, process, options, narrator, advance)

@@ -121,7 +121,7 @@ def read_split(path: Path) -> dict[str, str]:
 
 def _strip_suffix(name: str) -> str:
     path = Path(name)
-    known = path.suffix.lower() in (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg")
+    known = path.suffix.lower() in (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".zarr")
     return path.with_suffix("").as_posix() if known else name
 
 

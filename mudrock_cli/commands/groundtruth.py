@@ -9,6 +9,7 @@ import typer
 
 from mudrock_cli.commands.batch import BatchOptions, Job, run_batch
 from mudrock_cli.commands.options import parse_pixel_size, parse_save
+from mudrock_cli.commands.outputs import choose_places
 from mudrock_cli.commands.progress import Column
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.limits import MAX_PIXELS
@@ -33,7 +34,9 @@ def groundtruth(
         list[str],
         typer.Argument(metavar="INPUT", help="Images, folders (with subfolders) or globs."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the masks; mirrors the inputs' folders.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the masks, mirrors the inputs' folders; or NAME.zarr.")
+    ],
     recipe: Annotated[
         str,
         typer.Option(metavar="NAME|FILE", help="groundtruth, exact, threshold, or a TOML file."),
@@ -67,8 +70,10 @@ def groundtruth(
     sides = parse_save(save, SIDES)
     size = parse_pixel_size(pixel_size)
     chosen = load_recipe(recipe)
+    places = choose_places(out, find_inputs(inputs))
     options = BatchOptions(
-        out=out,
+        out=places.folder,
+        suffix=places.suffix,
         fingerprint={
             "method": "groundtruth",
             "recipe": {"name": Path(recipe).stem, "sha256": chosen.digest},
@@ -81,9 +86,10 @@ def groundtruth(
         force=force,
         json_lines=as_json,
     )
-    found = find_inputs(inputs)
     columns = _columns(band)
-    code = run_batch(found, lambda job: _label_one(job, chosen, sides, band), options, columns)
+    code = run_batch(
+        places.inputs, lambda job: _label_one(job, chosen, sides, band), options, columns
+    )
     raise typer.Exit(code)
 
 
@@ -152,10 +158,12 @@ def _write(
     """Write the mask, its results inside; `others` are counts with varied thresholds."""
     import numpy as np
 
-    from mudrock_cli.image.mask import MaskWriter
+    from mudrock_cli.image.mask import create_mask
 
     micrograph, counts = job.micrograph, np.zeros(256, np.int64)
-    with MaskWriter(job.mask, micrograph.shape, micrograph.pixel_size, job.provenance) as writer:
+    with create_mask(
+        job.mask, micrograph.shape, micrograph.pixel_size, job.provenance, micrograph.read
+    ) as writer:
         for band in _frame(micrograph, draft.phases(workflow.pixel_nm)):
             writer.write_rows(band)
             counts += np.bincount(band.ravel(), minlength=256)

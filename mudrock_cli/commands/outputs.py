@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +21,62 @@ class _ForeignMaskError(MudrockError):
     """A mask that an editor saved, without the provenance that `segment` writes."""
 
 
-def mask_path(out: Path, item: "Input") -> Path:
+@dataclass(frozen=True)
+class Places:
+    """Where masks go, and as what.
+
+    Parameters
+    ----------
+    folder : Path
+        Their folder.
+    inputs : sequence of Input
+        What they are made of; `relative` tells their names.
+    suffix : str
+        ``.tif`` or ``.zarr``.
+    """
+
+    folder: Path
+    inputs: "Sequence[Input]"
+    suffix: str = ".tif"
+
+
+def choose_places(out: Path, inputs: Sequence["Input"]) -> Places:
+    """Find out what ``--out`` asks for: a folder of TIFF masks, or OME-Zarr.
+
+    ``--out x.zarr`` is itself the OME-Zarr of a single input; of several inputs it becomes a Zarr
+    group that holds a ``NAME.zarr`` for each.
+
+    Raises
+    ------
+    UsageError
+        If there are several inputs and the OME-Zarr of one, or it cannot be written.
+    """
+    from mudrock_cli.image.ngff.folder import SUFFIX, is_collection, start_collection
+    from mudrock_cli.image.ngff.metadata import holds_mask
+
+    if out.suffix.lower() != SUFFIX:
+        return Places(out, inputs)
+    if len(inputs) == 1 and not is_collection(out):
+        alone = replace(inputs[0], relative=Path(out.stem))
+        return Places(out.parent, [alone], SUFFIX)
+    if out.is_dir() and holds_mask(out):
+        raise UsageError(f"{out}: holds one image, not {len(inputs)}", "choose another --out")
+    check_writable(out)
+    start_collection(out)
+    return Places(out, inputs, SUFFIX)
+
+
+def mask_path(out: Path, item: "Input", suffix: str = ".tif") -> Path:
     """Return where the mask of an input goes."""
-    return out / item.relative.parent / f"{item.relative.name}.tif"
+    return out / item.relative.parent / f"{item.relative.name}{suffix}"
 
 
 def side_path(mask: Path, ending: str) -> Path:
     """Return the path of a file that goes with a mask, ``NAME`` + `ending`."""
-    return mask.with_name(mask.name.removesuffix(".tif") + ending)
+    return mask.with_name(mask.stem + ending)
 
 
-def prepare_outputs(inputs: Sequence["Input"], out: Path) -> None:
+def prepare_outputs(inputs: Sequence["Input"], out: Path, suffix: str = ".tif") -> None:
     """Check that masks can be written and replace no input, before any work.
 
     Raises
@@ -40,7 +86,7 @@ def prepare_outputs(inputs: Sequence["Input"], out: Path) -> None:
     """
     sources = {os.path.realpath(item.path): item.path for item in inputs}
     for item in inputs:
-        replaced = sources.get(os.path.realpath(mask_path(out, item)))
+        replaced = sources.get(os.path.realpath(mask_path(out, item, suffix)))
         if replaced is not None:
             raise UsageError(f"{replaced}: would be replaced by a mask", "choose another --out")
     prepare_folders(out, inputs)
@@ -109,7 +155,7 @@ def finished_results(
     """
     from mudrock_cli.image.mask import open_mask
 
-    if not mask.is_file():
+    if not mask.exists():
         return None
     try:
         found = open_mask(mask)

@@ -10,6 +10,7 @@ import typer
 
 from mudrock_cli.commands.batch import BatchOptions, Job, run_batch
 from mudrock_cli.commands.options import parse_pixel_size, parse_save
+from mudrock_cli.commands.outputs import choose_places
 from mudrock_cli.commands.progress import Column
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.image.limits import MAX_PIXELS
@@ -35,7 +36,9 @@ def segment(
         list[str],
         typer.Argument(metavar="INPUT", help="Images, folders (with subfolders) or globs."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the masks; mirrors the inputs' folders.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the masks, mirrors the inputs' folders; or NAME.zarr.")
+    ],
     model: Annotated[
         str | None,
         typer.Option(
@@ -64,7 +67,9 @@ def segment(
 
     Writes a mask NAME.tif per image: 0 clay, 1 silt, 2 pore, 255 no specimen (the data bar), with
     the pixel size and how it was made inside. A mask that is there already for the same image,
-    model and options is kept, so a run that was stopped goes on where it stopped.
+    model and options is kept, so a run that was stopped goes on where it stopped. With --out
+    NAME.zarr the mask is a label image of an OME-Zarr, which holds the micrograph too; several
+    inputs become an OME-Zarr each in that folder.
     """
     from mudrock_cli.commands.engines import choose_engine, name_workflow, open_engine
     from mudrock_cli.deeplab.domain import read_domain
@@ -73,7 +78,7 @@ def segment(
 
     sides = parse_save(save, SIDES)
     size = parse_pixel_size(pixel_size)
-    found = find_inputs(inputs)
+    places = choose_places(out, find_inputs(inputs))
     trained = load_model(model or DEFAULT_MODEL)
     chosen, domain = choose_engine(trained, engine), read_domain(trained)
 
@@ -85,7 +90,8 @@ def segment(
             raise UsageError(error.message, error.hint) from error
 
     options = BatchOptions(
-        out=out,
+        out=places.folder,
+        suffix=places.suffix,
         fingerprint={
             "method": "segment",
             "model": {"name": trained.name, "sha256": trained.digest},
@@ -99,7 +105,7 @@ def segment(
         json_lines=as_json,
     )
     code = run_batch(
-        found,
+        places.inputs,
         lambda job: _segment_one(job, trained, domain, start_engine, sides),
         options,
         _COLUMNS,
@@ -120,7 +126,7 @@ def _segment_one(
     from mudrock_cli.commands.domain import compare_with_domain
     from mudrock_cli.commands.engines import ask_workflow
     from mudrock_cli.deeplab.segmenter import resample_factor, segment_bands
-    from mudrock_cli.image.mask import MaskWriter
+    from mudrock_cli.image.mask import create_mask
 
     micrograph = job.micrograph
     factor = resample_factor(micrograph, model.nm_per_pixel)
@@ -136,8 +142,8 @@ def _segment_one(
     )
     job.mask.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=job.mask.parent) as spool:
-        with MaskWriter(
-            job.mask, micrograph.shape, micrograph.pixel_size, job.provenance
+        with create_mask(
+            job.mask, micrograph.shape, micrograph.pixel_size, job.provenance, micrograph.read
         ) as writer:
             for band in bands:
                 writer.write_rows(band.phases)

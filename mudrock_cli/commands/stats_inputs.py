@@ -130,13 +130,13 @@ def _open_confidence(
     """Take the confidence map beside a mask, if there is one."""
     import numpy as np
 
-    from mudrock_cli.image.limits import MAX_PIXELS
+    from mudrock_cli.image.limits import MAX_MASK_PIXELS
     from mudrock_cli.image.micrograph import open_samples
 
     place = path.with_name(path.stem + _CONFIDENCE)
     if not place.is_file():
         return
-    samples = open_samples(place, MAX_PIXELS, bombs=True)
+    samples = open_samples(place, MAX_MASK_PIXELS, bombs=True)
     if samples.shape != mask.shape or samples.dtype != np.uint8:
         warn("another confidence map", f"{place}: not the confidence of {path}, left out")
         return

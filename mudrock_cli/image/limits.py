@@ -8,6 +8,9 @@ from mudrock_cli.errors import MudrockError
 MAX_PIXELS = 2_000_000_000
 """Default ceiling of pixels in one image."""
 
+MAX_MASK_PIXELS = 20_000_000_000
+"""Ceiling of pixels in a mask, which is read by bands: time, not memory, is what it costs."""
+
 MIN_SIDE = 16
 """Fewer pixels along a side show no texture to segment."""
 

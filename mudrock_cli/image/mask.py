@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.image.bad_input import refusing
-from mudrock_cli.image.limits import MAX_PIXELS
+from mudrock_cli.image.limits import MAX_MASK_PIXELS
 from mudrock_cli.image.mask_metadata import parse_provenance, stored_pixel_size
 from mudrock_cli.image.mask_values import read_phases
 from mudrock_cli.image.mask_writer import MaskWriter
@@ -81,7 +81,7 @@ class PhaseMask:
         )
 
 
-def open_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> PhaseMask:
+def open_mask(path: Path, *, max_pixels: int = MAX_MASK_PIXELS) -> PhaseMask:
     """Open a mask of mudrock, or one edited or made elsewhere.
 
     Parameters

@@ -192,7 +192,9 @@ def _open_format(path: Path, max_pixels: int, bombs: bool) -> Samples:
         raise MudrockError(f"{path}: the file is empty", "copy or export it again")
     if head.startswith(_TIFF_HEADS):
         return open_tiff(path, max_pixels, bombs=bombs)
-    samples = open_raster(path, head, max_pixels, bombs=bombs)
+    # These formats are decoded in one piece, so that even a mask has to fit into memory.
+    limit = min(max_pixels, MAX_PIXELS) if bombs else max_pixels
+    samples = open_raster(path, head, limit, bombs=bombs)
     if samples is None:
         raise MudrockError(
             f"{path}: neither TIFF, PNG, JPEG, BMP nor OME-Zarr", "export it as TIFF or PNG"

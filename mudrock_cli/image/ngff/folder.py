@@ -8,6 +8,7 @@ from typing import Any
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bad_input import refusing
+from mudrock_cli.image.placement import placing
 
 SUFFIX = ".zarr"
 METADATA = ("zarr.json", ".zarray", ".zattrs")
@@ -33,6 +34,20 @@ def is_collection(path: Path) -> bool:
         child.name.lower().endswith(SUFFIX) and not child.name.startswith(".") and child.is_dir()
         for child in _scan(path)
     )
+
+
+def start_collection(path: Path) -> None:
+    """Make a folder a Zarr group, which will hold images.
+
+    Raises
+    ------
+    MudrockError
+        If it cannot be written.
+    """
+    place = path / "zarr.json"
+    if not place.exists():
+        with placing(place) as part:
+            part.write_text('{"zarr_format": 3, "node_type": "group", "attributes": {}}\n', "utf-8")
 
 
 def is_image(path: Path) -> bool:
