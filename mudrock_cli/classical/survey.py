@@ -1,7 +1,8 @@
 """A first look at the whole image: how bright the solid is, how dark the deepest pore."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import cv2
 import numpy as np
@@ -43,13 +44,18 @@ class Survey:
     factor: int
     brightness: Grey
 
-    def background(self, window: slice, width: int) -> Grey:
-        """Return the brightness of the solid in rows that begin at a multiple of `factor`."""
-        shape = (window.stop - window.start, width)
+    def crop(self, window: slice) -> Self:
+        """Return the survey with the brightness of some rows, from a multiple of `factor`."""
+        if self.brightness.size == 1:
+            return self
+        first, last = window.start // self.factor, -(-window.stop // self.factor)
+        return replace(self, brightness=self.brightness[first:last])
+
+    def background(self, shape: tuple[int, ...]) -> Grey:
+        """Return the brightness of the solid, enlarged to rows and columns of pixels."""
         if self.brightness.size == 1:
             return np.full(shape, self.brightness[0, 0], np.uint8)
-        first, last = window.start // self.factor, -(-window.stop // self.factor)
-        return enlarge(self.brightness[first:last], self.factor, shape)
+        return enlarge(self.brightness, self.factor, shape)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from mudrock_cli.report.overlay import draw_overlay_by_bands, save_overlay
 
 if TYPE_CHECKING:
     from mudrock_cli.classical.bands import Band
-    from mudrock_cli.classical.workflow import Sight
+    from mudrock_cli.classical.steps import Sight
     from mudrock_cli.image.mask import PhaseMask
     from mudrock_cli.image.micrograph import Micrograph
     from mudrock_cli.image.window import Reader

@@ -1,0 +1,138 @@
+"""What the workflow does to one band of a micrograph."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mudrock_cli.classical.bands import Band
+from mudrock_cli.classical.contrast import Contrast, Grey, Mask, enhance
+from mudrock_cli.classical.draft import Sketch
+from mudrock_cli.classical.recipe import WorkflowRecipe
+from mudrock_cli.classical.scales import Scale
+from mudrock_cli.classical.silt import open_solid
+from mudrock_cli.classical.survey import Glance, Survey, glance_at
+from mudrock_cli.image.micrograph import Micrograph
+
+_ROUGH = 2.0  # times the typical contrast
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the steps make of a band's window; arrays of uint8, shape (rows, columns).
+
+    Parameters
+    ----------
+    contrast : Contrast
+        With the smoothed image and the closing.
+    relative : ndarray
+        The contrast: 0 no darker than the solid, 255 as dark as the deepest pore.
+    pores, solid, opened : ndarray
+        Masks of 0 and 1: pores, smooth solid, smooth solid after erosion and dilation.
+    """
+
+    contrast: Contrast
+    relative: Grey
+    pores: Mask
+    solid: Mask
+    opened: Mask
+
+
+Watch = Callable[[Band, Sight], None]
+
+
+@dataclass
+class Steps:
+    """The steps for bands of one micrograph; what they need travels to other processes.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        With a pixel size.
+    recipe : WorkflowRecipe
+        What to look for.
+    pixel_nm : float
+        Nanometres per pixel.
+    scales : list of Scale
+        On which contrast is enhanced, the finest first.
+    level : Scale
+        On which the brightness of the solid is measured.
+    edge : int
+        Width of a pore's blurred rim, pixels.
+    alone : bool
+        Whether there is one band only: its contrast is then kept from the first look.
+    """
+
+    micrograph: Micrograph
+    recipe: WorkflowRecipe
+    pixel_nm: float
+    scales: list[Scale]
+    level: Scale
+    edge: int
+    alone: bool
+    _kept: Contrast | None = None
+
+    def glance(self, band: Band) -> Glance:
+        """Take a first look at a band."""
+        grey = band.read(self.micrograph)
+        contrast = self._enhance(grey, 0)
+        self._kept = contrast if self.alone and self.scales else None
+        return glance_at(band, grey, contrast, self.level.factor)
+
+    def sketch(
+        self, recipes: Sequence[WorkflowRecipe], watch: Watch | None, part: tuple[Band, Survey]
+    ) -> list[Sketch]:
+        """Threshold and open a band by several recipes.
+
+        Parameters
+        ----------
+        recipes : sequence of WorkflowRecipe
+            Differ in thresholds only.
+        watch : callable, optional
+            Is shown what the steps of the last recipe make of the band.
+        part : tuple of Band and Survey
+            The band, and what the survey tells of its window.
+        """
+        band, survey = part
+        contrast = self._kept or self._enhance(band.read(self.micrograph), survey.solid)
+        background = survey.background(contrast.smooth.shape)
+        rough = contrast.exceeds(_ROUGH * survey.typical, background, survey.black)
+        sketches = []
+        for recipe in recipes:
+            pores = self._find_pores(recipe, contrast, background, survey)
+            solid = self._find_solid(recipe, contrast, background, survey)
+            opened = self._open(recipe, solid, band)
+            sketches.append(Sketch.pack(*(band.cut(mask) for mask in (pores, opened, rough))))
+        if watch:
+            relative = contrast.relative(background, survey.black)
+            watch(band, Sight(contrast, relative, pores, solid, opened))
+        return sketches
+
+    def _enhance(self, grey: Grey, solid: int) -> Contrast:
+        return enhance(grey, self.scales, self.recipe.contrast.top_hat, solid)
+
+    def _find_pores(
+        self, recipe: WorkflowRecipe, contrast: Contrast, background: Grey, survey: Survey
+    ) -> Mask:
+        """Threshold, and take off the blurred rim."""
+        dark = contrast.exceeds(recipe.pore.darkness, background, survey.black)
+        dark |= contrast.lies_below(recipe.pore.depth, background, survey.black)
+        side = 2 * self.edge + 1
+        return np.asarray(cv2.erode(dark, np.ones((side, side), np.uint8)), np.uint8)
+
+    def _find_solid(
+        self, recipe: WorkflowRecipe, contrast: Contrast, background: Grey, survey: Survey
+    ) -> Mask:
+        """Return where neither a pore nor a crack or groove interrupts a smooth solid."""
+        limit = recipe.pore.darkness
+        if self.scales:
+            limit = min(limit, recipe.silt.roughness * survey.typical)
+        features = contrast.exceeds(limit, background, survey.black)
+        features |= contrast.lies_below(recipe.pore.depth, background, survey.black)
+        return 1 - features
+
+    def _open(self, recipe: WorkflowRecipe, solid: Mask, band: Band) -> Mask:
+        thickness = recipe.silt.thickness_nm / self.pixel_nm
+        rim = recipe.silt.rim_nm / self.pixel_nm
+        return open_solid(solid, thickness, rim, band.sides(self.micrograph.specimen.height))
