@@ -23,7 +23,8 @@ def measure_domain(model: "TrainedModel", micrographs: Sequence["Micrograph"]) -
     model : TrainedModel
         The finished model. It segments the micrographs as `segment` would, to learn its doubt.
     micrographs : sequence of Micrograph
-        What it was trained on, whole; of more than sixty, sixty spread evenly.
+        What it was trained on, whole; of more than sixty, at most sixty spread evenly are
+        measured. Fewer than three span nothing, and the card stays as it is.
 
     Returns
     -------
@@ -37,14 +38,16 @@ def measure_domain(model: "TrainedModel", micrographs: Sequence["Micrograph"]) -
     """
     from mudrock_cli.commands.engines import is_forest, open_engine
     from mudrock_cli.deeplab.card import describe_model
-    from mudrock_cli.deeplab.domain import DOUBT, span_domain, write_domain
+    from mudrock_cli.deeplab.domain import DOUBT, LEAST, span_domain, write_domain
     from mudrock_cli.deeplab.files import write_text
     from mudrock_cli.deeplab.zoo import seal_model
     from mudrock_cli.image.appearance import describe_appearance
 
+    if len(micrographs) < LEAST:
+        return model
     engine = None if is_forest(model) else open_engine(model)
     figures = []
-    for micrograph in micrographs[:: -(-len(micrographs) // _MOST) or 1]:
+    for micrograph in micrographs[:: -(-len(micrographs) // _MOST)]:
         figures.append(describe_appearance(micrograph, model.nm_per_pixel))
         if engine is not None:
             figures[-1][DOUBT] = _doubt(model, engine, micrograph)

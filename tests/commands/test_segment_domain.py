@@ -120,3 +120,26 @@ def test_a_damaged_domain_stops_before_any_work(
     assert result.exit_code == ExitCode.SOME_FAILED
     assert "card.json: its domain is no table of low and high" in result.stderr
     assert not (tmp_path / "m").exists()
+
+
+def test_of_a_forest_only_the_looks_count(tmp_path: Path) -> None:
+    """Its votes are no probabilities, so it has no doubt to compare."""
+    from mudrock_cli.classical.forest_recipe import ForestRecipe
+    from mudrock_cli.classical.forest_training import train_forest
+    from mudrock_cli.deeplab.order import load_recipe
+    from mudrock_cli.deeplab.zoo import seal_model
+
+    recipe = load_recipe("forest", ["forest.trees=4", "inference.tile=64", "inference.overlap=16"])
+    greys = [make_grey(seed) for seed in range(3)]
+    labels = [np.select([grey < 60, grey > 180], [2, 1], 0).astype(np.uint8) for grey in greys]
+    forest = train_forest(greys, labels, ForestRecipe.from_toml(recipe.to_toml()))
+    (tmp_path / "f").mkdir()
+    forest.save(tmp_path / "f")
+    known = [Micrograph.from_array("a", grey, PixelSize(10, "test")) for grey in greys]
+    model = measure_domain(seal_model(tmp_path / "f", {"temperature": 1.0}), known)
+    assert set(model.card["domain"]) == FIGURES - {"doubt"}
+
+
+def test_two_micrographs_span_nothing(tiny_model: TrainedModel) -> None:
+    known = [Micrograph.from_array("a", make_grey(seed)) for seed in range(2)]
+    assert measure_domain(tiny_model, known) is tiny_model

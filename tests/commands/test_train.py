@@ -171,6 +171,7 @@ def test_folds_hold_every_parent_out_once(data: Path, recipe: Path, tmp_path: Pa
     assert sorted(row["name"] for row in card["judged"]["images"]) == ["a", "b", "c"]
     assert card["data"]["parts"]["train"]["parents"] == ["a", "b", "c"]
     assert card["data"]["split"] == "folds"
+    assert set(card["domain"]) == {"doubt", "fine_texture", "coarse_texture", "grey_skew"}
     for fold in (1, 2, 3):
         assert (out / "training" / f"fold-{fold}" / "findings.npz").is_file()
         rows = (out / "training" / f"fold-{fold}" / "split.csv").read_text("utf-8")
@@ -193,6 +194,7 @@ def test_a_forest_is_a_model_like_any_other(data: Path, tmp_path: Path) -> None:
     )
     assert done.exit_code == ExitCode.DONE, done.output
     card = load_model(str(out)).card
+    assert "domain" not in card  # one micrograph was trained on, and spans nothing
     assert min(card["iou"].values()) > 0.5  # discs of three greys are easy
     masks = mudrock("segment", data / "images", "--model", out, "--out", tmp_path / "m", "--json")
     assert masks.exit_code == ExitCode.DONE, masks.output
