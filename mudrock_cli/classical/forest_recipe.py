@@ -1,14 +1,14 @@
 """Every hyper-parameter of the random forest, from and to TOML."""
 
 import dataclasses
-import math
-import tomllib
+import reprlib
 from dataclasses import dataclass
 from typing import Any, Self, get_type_hints
 
 import tomli_w
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.texts import parse_toml
 
 ARCHITECTURE = "forest"
 _INFERENCE = {"tile": 1024, "overlap": 384, "flips": 1}
@@ -69,7 +69,8 @@ class ForestRecipe:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise MudrockError(f"[forest] {name} = {value} is outside {low:g} to {high:g}")
+                shown = reprlib.repr(value)
+                raise MudrockError(f"[forest] {name} = {shown} is outside {low:g} to {high:g}")
         if not 1 <= len(self.scales) <= 16 or not all(0.3 <= one <= 256 for one in self.scales):
             raise MudrockError("[forest] scales must be 1 to 16 numbers between 0.3 and 256")
 
@@ -89,10 +90,7 @@ class ForestRecipe:
         MudrockError
             If it is no TOML, the recipe of something else, or has an unknown key or a wrong value.
         """
-        try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise MudrockError(f"{source} is not valid TOML: {error}") from error
+        table = parse_toml(text, source)
         sections = {name: _section(table, name, source) for name in ("network", "data", "forest")}
         if sections["network"].get("architecture") != ARCHITECTURE:
             raise MudrockError(f'{source}: network.architecture is not "{ARCHITECTURE}"')
@@ -103,11 +101,14 @@ class ForestRecipe:
         unknown = sorted(set(values) - set(hints))
         if unknown:
             raise MudrockError(
-                f"{source} [forest] has no key {', '.join(unknown)}",
+                f"{source} [forest] has no key {', '.join(unknown)[:200]}",
                 f"known: {', '.join(sorted(hints))}",
             )
         converted = {k: _value(hints[k], v, f"{source} {k}") for k, v in values.items()}
-        return cls(**converted)
+        try:
+            return cls(**converted)
+        except MudrockError as error:
+            raise MudrockError(f"{source}: {error.message}") from error
 
     def to_toml(self) -> str:
         """Write the whole recipe, defaults included."""
@@ -134,8 +135,8 @@ def _value(hint: Any, value: Any, source: str) -> Any:
     """Convert a TOML value to the field's type, or say what was expected."""
     if hint is int and type(value) is int:
         return value
-    if hint is float and type(value) in (int, float) and math.isfinite(value):
+    if hint is float and type(value) in (int, float) and abs(value) < 1 << 53:
         return float(value)
     if hint == tuple[float, ...] and isinstance(value, list):
         return tuple(_value(float, item, source) for item in value)
-    raise MudrockError(f"{source}: {value!r} is not what belongs there")
+    raise MudrockError(f"{source}: {reprlib.repr(value)} is not what belongs there")

@@ -2,8 +2,7 @@
 
 import dataclasses
 import hashlib
-import math
-import tomllib
+import reprlib
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -12,9 +11,13 @@ from typing import Any, Self, get_type_hints
 import tomli_w
 
 from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.image.texts import parse_toml, read_text
 
 PACKAGED = ("groundtruth", "exact", "threshold")
 """Recipes that come with the package."""
+
+_MOST = 100_000
+"""No length in nanometres is larger: filters of whole images take for ever."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +142,7 @@ class WorkflowRecipe:
         source : str
             Named in errors.
         """
-        try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise MudrockError(f"{source}: no valid TOML ({error})") from error
+        table = parse_toml(text, source)
         sections = get_type_hints(cls)
         _refuse_unknown(table, sections, source)
         recipe = cls(
@@ -180,16 +180,12 @@ def load_recipe(name: str) -> WorkflowRecipe:
     try:
         if name in PACKAGED:
             text = (resources.files(__package__) / "recipes" / f"{name}.toml").read_text("utf-8")
+        elif Path(name).exists():
+            text = read_text(Path(name), "give a TOML file")
         else:
-            text = Path(name).read_text("utf-8")
+            hint = f"give a TOML file, or one of: {', '.join(PACKAGED)}"
+            raise UsageError(f"{name}: no such recipe", hint)
         return WorkflowRecipe.from_toml(text, name)
-    except OSError as error:
-        raise UsageError(
-            f"{name}: no such recipe ({error.strerror or error})",
-            f"give a TOML file, or one of: {', '.join(PACKAGED)}",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{name}: no text, so no recipe", "give a TOML file") from error
     except MudrockError as error:
         raise UsageError(error.message, error.hint) from error
 
@@ -202,8 +198,9 @@ def _read_section(kind: type, table: Any, source: str) -> Any:
     values = {}
     for key, value in table.items():
         fits = type(value) in ((int,) if hints[key] is int else (int, float))
-        if not fits or not math.isfinite(value):
-            raise MudrockError(f"{source} {key} must be a number, not {value!r}")
+        if not fits or not abs(value) <= _MOST:
+            shown = reprlib.repr(value)
+            raise MudrockError(f"{source} {key} must be a number up to {_MOST}, not {shown}")
         values[key] = hints[key](value)
     return kind(**values)
 
@@ -211,7 +208,7 @@ def _read_section(kind: type, table: Any, source: str) -> Any:
 def _refuse_unknown(table: dict[str, Any], known: dict[str, Any], source: str) -> None:
     unknown = sorted(set(table) - set(known))
     if unknown:
-        raise MudrockError(f"{source} has no {unknown[0]}", f"known: {', '.join(known)}")
+        raise MudrockError(f"{source} has no {unknown[0][:200]}", f"known: {', '.join(known)}")
 
 
 def _check_ranges(recipe: WorkflowRecipe, source: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.image.texts import parse_toml, read_text
 
 _RECIPES = files("mudrock_cli.deeplab") / "recipes"
 
@@ -40,10 +41,7 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
         text, source = (_RECIPES / f"{name}.toml").read_text("utf-8"), f"recipe {name}"
     else:
         text, source = _read(Path(name)), name
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise MudrockError(f"{source} is not valid TOML: {error}") from error
+    table = parse_toml(text, source)
     for setting in settings:
         _override(table, setting)
     return Recipe.from_dict(table, f"{source} with --set" if settings else source)
@@ -62,9 +60,9 @@ def _read(path: Path) -> str:
         known = ", ".join(list_recipes())
         raise UsageError(f"{path}: no recipe of this name and no such file", f"recipes: {known}")
     try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error})") from error
+        return read_text(path)
+    except MudrockError as error:
+        raise UsageError(error.message, error.hint) from error
 
 
 def _override(table: dict[str, Any], setting: str) -> None:
@@ -74,7 +72,7 @@ def _override(table: dict[str, Any], setting: str) -> None:
         raise UsageError(f"--set {setting}: cannot be read", "write --set optimizer.rate=0.01")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value.strip()
     inner = table.setdefault(section, {})
     if not isinstance(inner, dict):

@@ -1,7 +1,7 @@
 """Every hyper-parameter of a model, from and to TOML. The defaults are the paper's values."""
 
 import dataclasses
-import tomllib
+import reprlib
 from dataclasses import dataclass, field
 from typing import Any, Self, get_type_hints
 
@@ -9,6 +9,7 @@ import tomli_w
 
 from mudrock_cli.deeplab.recipe_limits import check_values
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.texts import parse_toml
 
 
 @dataclass(frozen=True)
@@ -138,11 +139,7 @@ class Recipe:
     @classmethod
     def from_toml(cls, text: str, source: str = "recipe") -> Self:
         """Read a recipe; whatever the text leaves out keeps its default."""
-        try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise MudrockError(f"{source} is not valid TOML: {error}") from error
-        return cls.from_dict(table, source)
+        return cls.from_dict(parse_toml(text, source), source)
 
     @classmethod
     def from_dict(cls, table: dict[str, Any], source: str = "recipe") -> Self:
@@ -183,15 +180,16 @@ def _value(hint: Any, value: Any, source: str) -> Any:
     if getattr(hint, "__origin__", None) is tuple:
         inner = hint.__args__
         if not isinstance(value, list | tuple):
-            raise MudrockError(f"{source} must be a list, not {value!r}")
+            raise MudrockError(f"{source} must be a list, not {reprlib.repr(value)}")
         length = None if inner[-1] is Ellipsis else len(inner)
         if length is not None and len(value) != length:
             raise MudrockError(f"{source} must have {length} values, not {len(value)}")
         return tuple(_value(inner[0], item, source) for item in value)
-    if hint is float and type(value) is int:
+    if hint is float and type(value) is int and abs(value) < 1 << 53:
         return float(value)
     if type(value) is not hint:
-        raise MudrockError(f"{source} must be of type {hint.__name__}, not {value!r}")
+        shown = reprlib.repr(value)
+        raise MudrockError(f"{source} must be of type {hint.__name__}, not {shown}")
     return value
 
 
@@ -199,5 +197,5 @@ def _refuse_unknown(table: dict[str, Any], known: set[str], source: str) -> None
     unknown = sorted(set(table) - known)
     if unknown:
         raise MudrockError(
-            f"{source} has no key {', '.join(unknown)}", f"known: {', '.join(sorted(known))}"
+            f"{source} has no key {', '.join(unknown)[:200]}", f"known: {', '.join(sorted(known))}"
         )

@@ -1,6 +1,6 @@
 """The values that a recipe may hold: names that are known, numbers that make sense."""
 
-import math
+import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,13 +17,16 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "inference.flips": (1, 2, 4),
 }
 
+_MOST_RATES = 8
+_MOST_CHANNELS = 4096  # of one layer: more are gigabytes of weights
+
 # Smallest and largest value; lists: of each of their values. Booleans have none.
 _LIMITS: dict[str, tuple[float, float]] = {
     "network.rates": (1, 64),
-    "network.aspp_channels": (1, 4096),
-    "network.low_level_channels": (1, 4096),
-    "network.decoder_channels": (1, 4096),
-    "network.detail_channels": (0, 4096),
+    "network.aspp_channels": (1, 1024),
+    "network.low_level_channels": (1, 1024),
+    "network.decoder_channels": (1, 1024),
+    "network.detail_channels": (0, 1024),
     "network.reach_levels": (0, 12),
     "network.dropout": (0, 0.9),
     "network.batch_norm_decay": (0, 0.99999),
@@ -64,7 +67,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "training.seed": (0, 2**32 - 1),
     "training.patience": (0, 1_000_000),
     "training.batch_norm_steps": (0, 1_000_000),
-    "inference.tile": (32, 8192),
+    "inference.tile": (32, 4096),
     "inference.overlap": (0, 4096),
     "inference.workflow": (0, 20),
 }
@@ -94,15 +97,15 @@ def check_values(table: Mapping[str, Mapping[str, Any]], source: str) -> None:
             if name in _LIMITS:
                 low, high = _LIMITS[name]
                 for number in value if isinstance(value, tuple) else (value,):
-                    if not (math.isfinite(number) and low <= number <= high):
+                    if not low <= number <= high:
                         raise _refuse(source, name, value, f"allowed: {low:g} to {high:g}")
     for name, value, allowed in _find_conflicts(table):
         raise _refuse(source, name, value, allowed)
 
 
 def _refuse(source: str, name: str, value: Any, allowed: str) -> MudrockError:
-    shown = list(value) if isinstance(value, tuple) else value
-    return MudrockError(f"{source}: {name} cannot be {shown!r}", allowed)
+    shown = reprlib.repr(list(value) if isinstance(value, tuple) else value)
+    return MudrockError(f"{source}: {name} cannot be {shown}", allowed)
 
 
 def _find_conflicts(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any, str]]:
@@ -111,8 +114,12 @@ def _find_conflicts(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[st
     low, high = table["augment"]["scale"]
     if low > high:
         yield "augment.scale", (low, high), "the smaller value stands first"
-    if not network["rates"]:
-        yield "network.rates", (), "at least one rate"
+    if not 1 <= len(network["rates"]) <= _MOST_RATES:
+        yield "network.rates", network["rates"], f"1 to {_MOST_RATES} rates"
+    deepest = network["unet_channels"] * 2 ** network["unet_levels"]
+    if deepest > _MOST_CHANNELS:
+        allowed = f"unet_channels x 2^unet_levels up to {_MOST_CHANNELS}"
+        yield "network.unet_levels", network["unet_levels"], allowed
     fitting = {"deeplab": network["encoder"] != "plain", "unet": network["encoder"] == "plain"}
     if not fitting.get(network["architecture"], True):
         allowed = "deeplab: resnet101, resnet50, mobilenetv2; unet: plain"

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +11,15 @@ from typing import Any
 import mudrock_cli
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.image.bad_input import describe
 from mudrock_cli.image.checksum import hash_file
 from mudrock_cli.image.placement import placing
+from mudrock_cli.image.texts import read_text
 
 DEFAULT_MODEL = "kumano"
 CARD = "card.json"
 REQUIRED = ("recipe.toml", "weights.npz")
 COMPILED = ("cpu.xml", "cpu.bin")
-_TEXT_LIMIT = 10_000_000  # bytes of a recipe or a card
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,15 @@ def load_model(model: str = DEFAULT_MODEL) -> TrainedModel:
         )
     card = _read_card(path)
     for name, expected in card["sha256"].items():
+        if (path / name).exists() and not (path / name).is_file():  # a pipe would be waited for
+            raise MudrockError(f"{path / name}: not a file", "install the model again")
         if hash_file(path / name) != expected:
             raise MudrockError(
                 f"{path / name}: is not the file that {CARD} describes (SHA-256 differs)",
                 "install mudrock again, or train the model again",
             )
     source = path / "recipe.toml"
-    recipe = Recipe.from_toml(_read_text(source), str(source))
+    recipe = Recipe.from_toml(read_text(source), str(source))
     return TrainedModel(path.resolve().name, path, recipe, card)
 
 
@@ -142,9 +145,9 @@ def _read_card(path: Path) -> dict[str, Any]:
     """Read the card; only files with known names may stand on it."""
     source = path / CARD
     try:
-        card: dict[str, Any] = json.loads(_read_text(source))
-    except ValueError as error:
-        raise MudrockError(f"{source}: is not valid JSON ({error})") from error
+        card: dict[str, Any] = json.loads(read_text(source))
+    except (ValueError, RecursionError) as error:
+        raise MudrockError(f"{source}: is not valid JSON ({describe(error)})") from error
     hashes = card.get("sha256") if isinstance(card, dict) else None
     if not isinstance(hashes, dict):
         raise MudrockError(f"{source}: has no table of SHA-256 hashes")
@@ -152,19 +155,11 @@ def _read_card(path: Path) -> dict[str, Any]:
     unknown = sorted(set(hashes) - {*REQUIRED, *COMPILED})
     half = len(set(COMPILED) & set(hashes)) == 1
     if missing or unknown or half:
-        reason = f"lacks {', '.join(missing)}" if missing else f"names {', '.join(unknown)}"
+        reason = f"lacks {', '.join(missing)}" if missing else f"names {', '.join(unknown)[:200]}"
         reason = f"names only one of {' and '.join(COMPILED)}" if half else reason
         raise MudrockError(f"{source}: {reason}", f"a model is {', '.join(REQUIRED + COMPILED)}")
     temperature = card.get("temperature", 1.0)
-    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
-        raise MudrockError(f"{source}: the temperature {temperature!r} is not a positive number")
+    if type(temperature) not in (int, float) or not 1e-3 <= temperature <= 1e3:
+        shown = reprlib.repr(temperature)
+        raise MudrockError(f"{source}: the temperature {shown} is no number from 0.001 to 1000")
     return card
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _TEXT_LIMIT:
-            raise MudrockError(f"{path}: is too large to be a text file of a model")
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MudrockError(f"{path}: cannot be read ({error})") from error

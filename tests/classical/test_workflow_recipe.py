@@ -39,7 +39,7 @@ def test_the_digest_is_of_values_not_of_writing() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[pore", "no valid TOML"),
+        ("[pore", "not valid TOML"),
         ("[pores]\ndarkness = 0.2", "has no pores"),
         ("[pore]\ndark = 0.2", r"\[pore\] has no dark"),
         ("pore = 3", "must be a table"),
