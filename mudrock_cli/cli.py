@@ -1,7 +1,9 @@
 """The command line: the one place where an error becomes a line on stderr and an exit code."""
 
+import errno
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ from mudrock_cli import __version__
 from mudrock_cli.commands.evaluate import evaluate
 from mudrock_cli.commands.export import export
 from mudrock_cli.commands.groundtruth import groundtruth
+from mudrock_cli.commands.log import keeping_log
 from mudrock_cli.commands.models import models
 from mudrock_cli.commands.report import report
 from mudrock_cli.commands.segment import segment
@@ -19,13 +22,21 @@ from mudrock_cli.commands.stats import stats
 from mudrock_cli.commands.train import train
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
 
 class _ErrorBoundary(TyperGroup):
     """Runs a subcommand; a known failure ends in one line and a hint, a bug in a traceback."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        self._words = list(args)  # before they are taken apart, for the log
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
+        path, with_paths = ctx.params["log"], ctx.params["log_paths"]
         try:
-            return super().invoke(ctx)
+            with keeping_log(path, self._words, with_paths=with_paths):
+                return super().invoke(ctx)
         except MudrockError as error:
             typer.echo(f"mudrock: error: {error.message}", err=True)
             if error.hint:
@@ -35,6 +46,13 @@ class _ErrorBoundary(TyperGroup):
         except KeyboardInterrupt:
             typer.echo("mudrock: interrupted; what was finished is kept", err=True)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except OSError as error:
+            if error.errno not in _DISK:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            typer.echo(f"mudrock: error: {place}{error.strerror}", err=True)
+            typer.echo("hint: make room there, or write to another place", err=True)
+            raise typer.Exit(ExitCode.SOME_FAILED) from error
 
 
 app = typer.Typer(
@@ -61,6 +79,17 @@ def face(
         typer.Option(
             "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
         ),
+    ] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Add to this file, as JSON lines, what a bug report needs: versions, hardware, "
+            "options, times, errors. Of paths only file names.",
+        ),
+    ] = None,
+    log_paths: Annotated[
+        bool, typer.Option("--log-paths", help="Leave folders, user and machine in the log.")
     ] = False,
 ) -> None:
     """Electron micrographs of mudrocks to phase masks, and masks to tables of pores and grains."""

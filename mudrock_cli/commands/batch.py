@@ -1,98 +1,31 @@
-"""The loop that `segment` and `groundtruth` share: inputs to masks, one after the other."""
+"""The loop that `segment` and `groundtruth` share: inputs to masks, here or on a cluster."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from mudrock_cli.commands.outputs import (
-    describe_run,
-    finished_results,
-    mask_path,
-    prepare_outputs,
-    side_path,
-)
+from mudrock_cli.commands.cluster import Cluster, fits_a_task
+from mudrock_cli.commands.jobs import BatchOptions, Process, run_job
+from mudrock_cli.commands.log import note
+from mudrock_cli.commands.outputs import mask_path, prepare_outputs
 from mudrock_cli.commands.progress import Column, Narrator, Outcome
-from mudrock_cli.errors import ExitCode, MudrockError, UsageError
+from mudrock_cli.errors import ExitCode, MudrockError
 
 if TYPE_CHECKING:
     from mudrock_cli.image.inputs import Input
-    from mudrock_cli.image.micrograph import Micrograph
-    from mudrock_cli.image.pixel_size import PixelSize
 
 
-@dataclass(frozen=True)
-class Job:
-    """One micrograph on its way to a mask.
-
-    Parameters
-    ----------
-    micrograph : Micrograph
-        The input, opened.
-    mask : Path
-        Where its mask goes.
-    provenance : dict
-        What the mask tells of itself, complete but for ``results``.
-    advance : callable
-        ``advance(done, total)`` moves the image's progress bar.
-    warn : callable
-        ``warn(kind, message)`` says a line; of many of one kind only the first is said in full.
-    """
-
-    micrograph: "Micrograph"
-    mask: Path
-    provenance: dict[str, Any]
-    advance: Callable[[int, int], None]
-    warn: Callable[[str, str], None]
-
-    def beside(self, ending: str) -> Path:
-        """Return the path of a file that goes with the mask."""
-        return side_path(self.mask, ending)
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """What the commands that write masks have in common.
-
-    Parameters
-    ----------
-    out : Path
-        Folder of the masks.
-    fingerprint : Mapping
-        Method, model or recipe with its hash, options; equal fingerprints give equal masks.
-    sides : Mapping
-        Files beside the masks that are wanted: name and ending.
-    all_sides : Mapping
-        All that the command can write beside a mask.
-    pixel_size : PixelSize or None
-        Overrides what the files tell.
-    max_pixels : int
-        Ceiling of pixels in one image.
-    force : bool
-        Make masks that are there already again.
-    json_lines : bool
-        Write a JSON line per input in place of the closing table.
-    suffix : str
-        Of the masks: ``.tif`` or ``.zarr``.
-    """
-
-    out: Path
-    fingerprint: Mapping[str, Any]
-    sides: Mapping[str, str]
-    all_sides: Mapping[str, str]
-    pixel_size: "PixelSize | None"
-    max_pixels: int
-    force: bool
-    json_lines: bool
-    suffix: str = ".tif"
-
-
-def run_batch(
+def run_batch('); b=s.index('def _explain_collision(')
+s=s[:a]+'''def run_batch(
     inputs: Sequence["Input"],
-    process: Callable[[Job], Mapping[str, Any]],
+    process: Process,
     options: BatchOptions,
     columns: Sequence[Column],
+    cluster: Cluster | None = None,
 ) -> ExitCode:
     """Make the mask of every input that has none yet; one that fails does not stop the others.
 
@@ -102,11 +35,14 @@ def run_batch(
         The images.
     process : callable
         Makes one mask (and the files beside it) and returns its results, JSON-able. It writes
-        them into the provenance too, where a later run finds them.
+        them into the provenance too, where a later run finds them. A `functools.partial` of a
+        function of a module: it travels to workers.
     options : BatchOptions
         Where to, and under which conditions.
     columns : sequence of Column
         Of the closing table.
+    cluster : Cluster, optional
+        Does small images, and the bands of large ones.
 
     Returns
     -------
@@ -122,75 +58,81 @@ def run_batch(
     from mudrock_cli.image.inputs import find_collisions
 
     prepare_outputs(inputs, options.out, options.suffix)
+    if cluster:
+        cluster.check_paths([options.out, inputs[0].path])
     collisions = find_collisions(inputs)
     start = time.monotonic()
+    note("batch", images=len(inputs), out=options.out, **options.fingerprint)
     with Narrator(len(inputs), json_lines=options.json_lines, columns=columns) as narrator:
         try:
             for item in inputs:
-                other = collisions.get(item.path)
-                outcome = (
-                    Outcome(item.path, "failed", error=_explain_collision(item.path, other))
-                    if other
-                    else _run_one(item, process, options, narrator)
-                )
+                if other := collisions.get(item.path):
+                    error = _explain_collision(item.path, other)
+                    narrator.add(Outcome(item.path, "failed", error=error))
+            wanted = [item for item in inputs if item.path not in collisions]
+            for outcome in _run_all(wanted, process, options, narrator, cluster):
                 narrator.add(outcome)
         finally:  # also after Ctrl-C: say what is finished
+            narrator.sort([item.path for item in inputs])
             narrator.close(options.out, time.monotonic() - start)
     failed = any(outcome.status == "failed" for outcome in narrator.outcomes)
     return ExitCode.SOME_FAILED if failed else ExitCode.DONE
 
 
-def _run_one(
-    item: "Input",
-    process: Callable[[Job], Mapping[str, Any]],
+def _run_all(
+    inputs: Sequence["Input"],
+    process: Process,
     options: BatchOptions,
     narrator: Narrator,
-) -> Outcome:
-    start = time.monotonic()
-    mask = mask_path(options.out, item, options.suffix)
-    try:
-        with narrator.image(item.path.name) as advance:
-            status, facts = _make_mask(item, mask, process, options, narrator, advance)
-    except UsageError:  # concerns the whole command, not this input
-        raise
-    except (MudrockError, OSError, MemoryError) as error:
-        known = error if isinstance(error, MudrockError) else _explain(error, item.path)
-        return Outcome(item.path, "failed", error=known, seconds=time.monotonic() - start)
-    return Outcome(item.path, status, mask, facts, time.monotonic() - start)
+    cluster: Cluster | None,
+) -> Iterator[Outcome]:
+    """Yield what becomes of each input: on workers as they are done, here one after the other."""
+
+    def is_task(item: "Input") -> bool:
+        return cluster is not None and fits_a_task(item, options.max_pixels)
+
+    for as_tasks, items in groupby(inputs, is_task):
+        if cluster and as_tasks:
+            yield from _run_on_workers(items, process, options, narrator, cluster)
+            continue
+        for item in items:
+            with narrator.image(item.path.name) as advance:
+                yield run_job(item, process, options, (advance, narrator.warn), cluster)
 
 
-def _make_mask(
-    item: "Input",
-    mask: Path,
-    process: Callable[[Job], Mapping[str, Any]],
+def _run_on_workers(
+    inputs: Iterable["Input"],
+    process: Process,
     options: BatchOptions,
     narrator: Narrator,
-    advance: Callable[[int, int], None],
-) -> tuple[Literal["done", "skipped"], Mapping[str, Any]]:
+    cluster: Cluster,
+) -> Iterator[Outcome]:
+    there = replace(options, out=options.out.absolute())
+    for item, done in cluster.as_completed(partial(_run_there, process, there), inputs):
+        if isinstance(done, MudrockError):
+            error = MudrockError(f"{item.path}: {done.message}", done.hint)
+            yield Outcome(item.path, "failed", error=error)
+            continue
+        outcome, warnings = done
+        for kind, message in warnings:
+            narrator.warn(kind, message)
+        mask = outcome.mask and mask_path(options.out, item, options.suffix)
+        yield replace(outcome, input=item.path, mask=mask)
 
-    from mudrock_cli.image.checksum import hash_file
-    from mudrock_cli.image.micrograph import open_micrograph
 
-    micrograph = open_micrograph(
-        item.path, pixel_size=options.pixel_size, max_pixels=options.max_pixels
-    )
-    provenance = describe_run(micrograph, hash_file(item.path), options.fingerprint)
-    size = {key: provenance[key] for key in ("pixel_size_nm", "pixel_size_source")}
-    if not options.force:
-        results = finished_results(mask, micrograph, provenance, options.sides)
-        if results is not None:
-            return "skipped", size | results
-    for ending in options.all_sides.values():  # they would not belong to the new mask
-        side_path(mask, ending).unlink(missing_ok=True)
-    provenance["saved"] = sorted(options.sides)
-    warnings: list[str] = []
+def _run_there(
+    process: Process, options: BatchOptions, item: "Input"
+) -> tuple[Outcome, list[tuple[str, str]]]:
+    """Make a mask on a worker, whose warnings are said where the command runs."""
+    warnings: list[tuple[str, str]] = []
+
+    def advance(done: int, total: int) -> None:
+        pass  # the bar of the batch moves where the command runs
 
     def warn(kind: str, message: str) -> None:
-        warnings.append(message)
-        narrator.warn(kind, message)
+        warnings.append((kind, message))
 
-    made = process(Job(micrograph, mask, provenance, advance, warn))
-    return "done", size | dict(made) | ({"warnings": warnings} if warnings else {})
+    return run_job(item, process, options, (advance, warn)), warnings
 
 
 def _explain_collision(path: Path, other: Path) -> MudrockError:
@@ -198,9 +140,3 @@ def _explain_collision(path: Path, other: Path) -> MudrockError:
         f"{path}: would write the same mask as {other}",
         "give the folder that holds both, or run them with different --out",
     )
-
-
-def _explain(error: OSError | MemoryError, path: Path) -> MudrockError:
-    if isinstance(error, MemoryError):
-        return MudrockError(f"{path}: not enough memory", "close other programs")
-    return MudrockError(f"{path}: {error.strerror or error}", "check the disk and its permissions")

@@ -2,13 +2,14 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.image.placement import check_writable, remove_leftovers
+from mudrock_cli.image.placement import check_writable, part_path, remove_leftovers
 
 if TYPE_CHECKING:
     from mudrock_cli.image.inputs import Input
@@ -74,6 +75,36 @@ def mask_path(out: Path, item: "Input", suffix: str = ".tif") -> Path:
 def side_path(mask: Path, ending: str) -> Path:
     """Return the path of a file that goes with a mask, ``NAME`` + `ending`."""
     return mask.with_name(mask.stem + ending)
+
+
+@contextmanager
+def setting_aside(mask: Path, endings: Iterable[str]) -> Iterator[None]:
+    """Put away the files beside a mask while it is made again: they belong to the earlier one.
+
+    Where no new mask came of it, they return to the one that stays.
+    """
+    before = _identify(mask)
+    away: dict[Path, Path] = {}
+    for place in (side_path(mask, ending) for ending in endings):
+        with suppress(FileNotFoundError):
+            away[place] = place.replace(part_path(place.with_name(f"{place.name}.old")))
+    try:
+        yield
+    finally:
+        for place, part in away.items():
+            if _identify(mask) == before:
+                part.replace(place)
+            else:
+                part.unlink(missing_ok=True)
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    """Return what changes when a file is replaced."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_mtime_ns
 
 
 def prepare_outputs(inputs: Sequence["Input"], out: Path, suffix: str = ".tif") -> None:

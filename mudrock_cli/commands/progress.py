@@ -1,23 +1,18 @@
 """What a batch says: progress on stderr, a closing table or JSON lines on stdout."""
 
-import json
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from mudrock_cli.commands.log import note
+from mudrock_cli.commands.narration import MOST_ROWS, Narration
 from mudrock_cli.errors import MudrockError
-
-_MOST_ROWS = 40  # of the closing table; a thousand rows tell nobody anything
 
 _UNLIKE = "*"  # marks a mask whose image lies outside what the model knows
 
@@ -57,18 +52,18 @@ class Outcome:
     seconds: float = 0.0
     error: MudrockError | None = None
 
-    def to_json(self) -> str:
+    def to_json(self) -> dict[str, Any]:
         """Return the line of ``--json``."""
         line: dict[str, Any] = {"input": str(self.input), "status": self.status}
         if self.error is not None:
             line |= {"error": self.error.message, "hint": self.error.hint}
         else:
             line |= {"mask": str(self.mask), **self.facts}
-        return json.dumps(line | {"seconds": round(self.seconds, 3)}, ensure_ascii=False)
+        return line | {"seconds": round(self.seconds, 3)}
 
 
-class Narrator:
-    """Tells a batch: bars where stderr is a terminal, one line per trouble everywhere.
+class Narrator(Narration):
+    """Tells a batch of masks.
 
     Parameters
     ----------
@@ -81,62 +76,24 @@ class Narrator:
     """
 
     def __init__(self, total: int, *, json_lines: bool, columns: Sequence[Column]) -> None:
+        super().__init__("images", total, json_lines=json_lines)
         self.outcomes: list[Outcome] = []
-        self._warnings: Counter[str] = Counter()
-        self._json_lines = json_lines
         self._columns = columns
-        self._stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self._stderr,
-            disable=not self._stderr.is_terminal,
-            transient=True,
-        )
-        self._batch = self._bars.add_task("images", total=total)
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bars.stop()
-
-    @contextmanager
-    def image(self, name: str) -> Iterator[Callable[[int, int], None]]:
-        """Show a bar for one image; yields ``advance(done, total)``."""
-        shown = name if len(name) <= 30 else f"…{name[-29:]}"
-        task = self._bars.add_task(escape(shown), total=None)
-        try:
-            yield lambda done, total: self._bars.update(task, completed=done, total=total)
-        finally:
-            self._bars.remove_task(task)
-
-    def warn(self, kind: str, message: str) -> None:
-        """Say a line that stops nothing; of many of one kind, only the first and their number."""
-        if kind not in self._warnings:
-            self._stderr.print(Text(f"warning: {message}"))
-        self._warnings[kind] += 1
 
     def add(self, outcome: Outcome) -> None:
         """Take in what became of an input, and say so if it failed."""
         self.outcomes.append(outcome)
-        self._bars.advance(self._batch)
+        self.count()
+        told = outcome.to_json()
+        note("image", **told | {"input": outcome.input, "mask": outcome.mask})
         if outcome.error is not None:
-            hint = f"; {outcome.error.hint}" if outcome.error.hint else ""
-            self._stderr.print(Text(f"error: {outcome.error.message}{hint}"))
-        if self._json_lines:
-            sys.stdout.write(outcome.to_json() + "\n")
-            sys.stdout.flush()
+            self.tell_error(outcome.error)
+        if self.json_lines:
+            self.write_line(told)
 
     def close(self, out: Path, seconds: float) -> None:
         """Print the closing table and the sum of all; the sum alone, to stderr, with JSON."""
-        self._bars.stop()
-        for kind, count in self._warnings.items():
-            if count > 1:
-                self._stderr.print(Text(f"warning: {count} images in all: {kind}"))
+        self.end()
         counts = Counter(outcome.status for outcome in self.outcomes)
         told = [f"{counts['done']} new"]
         told += [f"{counts['skipped']} there already"] if counts["skipped"] else []
@@ -144,8 +101,8 @@ class Narrator:
         finished = counts["done"] + counts["skipped"]
         noun = "mask" if finished == 1 else "masks"
         line = f"{finished} {noun} in {out} ({', '.join(told)}; {seconds:.1f} s)"
-        if self._json_lines:
-            self._stderr.print(Text(line))
+        if self.json_lines:
+            self.stderr.print(Text(line))
             return
         stdout = Console(highlight=False)
         stdout.print(self._table())
@@ -172,8 +129,8 @@ class Narrator:
             table.add_column(column.heading, justify="right", no_wrap=True)
         table.add_column("s", justify="right", no_wrap=True)
         table.add_column("status", no_wrap=True)
-        left_out = len(self.outcomes) - _MOST_ROWS
-        for outcome in self.outcomes[: _MOST_ROWS if left_out > 1 else None]:
+        left_out = len(self.outcomes) - MOST_ROWS
+        for outcome in self.outcomes[: MOST_ROWS if left_out > 1 else None]:
             failed = outcome.status == "failed"
             cells = ["" if failed else column.text(outcome.facts) for column in self._columns]
             mark = f" {_UNLIKE}" if _outside(outcome) else ""

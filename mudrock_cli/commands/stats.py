@@ -157,6 +157,7 @@ def _measure_masks(
 
     measured: dict[str, Measured] = {}
     for item, name in zip(inputs, names, strict=True):
+        start = time.monotonic()
         try:
             with narrator.image(name) as advance:
                 found = _measure_mask(item, name, settings, narrator, advance)
@@ -165,7 +166,7 @@ def _measure_masks(
             continue
         writer.add_instances(found.instances)
         writer.add_summary(found.row)
-        narrator.add(found.row)
+        narrator.add(found.row, time.monotonic() - start)
         for kind, message in found.warnings.items():
             narrator.warn(kind, f"{name}: {message}")
         measured[name] = Measured(found.sample, found.figures)

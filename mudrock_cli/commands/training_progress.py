@@ -9,6 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from mudrock_cli.commands.log import note
+
 if TYPE_CHECKING:
     from mudrock_cli.deeplab.checkpoint import Row
     from mudrock_cli.deeplab.loop import Trained
@@ -51,6 +53,7 @@ class TrainingNarrator:
 
     def warn(self, text: str) -> None:
         """Print a remark."""
+        note("warning", message=text)
         self._stderr.print(Text(f"warning: {text}"))
 
     def tell_split(self, campaign: "Campaign") -> None:
@@ -72,6 +75,7 @@ class TrainingNarrator:
 
     def on_stage(self, title: str) -> None:
         """Print what begins."""
+        note("stage", title=title)
         self._stderr.print(Text(title), style="bold")
         self._bars.update(self._bar, visible=False)
 
@@ -88,6 +92,7 @@ class TrainingNarrator:
 
     def on_epoch(self, row: "Row") -> None:
         """Print the figures of an epoch."""
+        note("epoch", **row)
         line = f"epoch {row['epoch']:.0f}: {_tell_figures(row)}"
         if "validation_loss" in row:
             prefix = "validation_"

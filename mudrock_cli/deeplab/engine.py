@@ -1,5 +1,6 @@
 """What runs the network on a batch of tiles: OpenVINO on a CPU, Keras where a GPU is usable."""
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -17,6 +18,7 @@ Grey = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.float32]
 EngineName = Literal["auto", "openvino", "keras"]
 
+_logger = logging.getLogger("mudrock")
 _MOST_STREAMS = 4  # tiles at once: bounds memory on machines with many cores
 
 
@@ -99,6 +101,14 @@ class OpenVinoEngine:
             reason = str(error).strip().splitlines()[-1]
             raise MudrockError(f"{model.compiled}: OpenVINO cannot run it: {reason}") from error
         self._queue = openvino.AsyncInferQueue(compiled)
+        facts = {
+            "engine": self.name,
+            "device": openvino.Core().get_property("CPU", "FULL_DEVICE_NAME"),
+            "precision": compiled.get_property("INFERENCE_PRECISION_HINT").to_string(),
+            "threads": compiled.get_property("INFERENCE_NUM_THREADS"),
+            "streams": len(self._queue),
+        }
+        _logger.info("engine", extra={"facts": facts})
         self._queue.set_callback(self._collect)
         self.batch = 4 * len(self._queue)
         self._results: Probabilities = np.empty((0, self.tile, self.tile, 3), np.float32)
@@ -130,6 +140,10 @@ class KerasEngine:
         network = build_network(model.recipe.network, self.tile, self.tile)
         load_weights(network, model.weights)
         self._model = with_probabilities(network, model.temperature)
+        import keras
+
+        facts = {"engine": self.name, "backend": keras.backend.backend(), "gpu": has_gpu()}
+        _logger.info("engine", extra={"facts": facts | {"batch": self.batch}})
 
     def predict(self, tiles: Grey) -> Probabilities:
         """Return the phase probabilities of tiles; see :class:`Engine`."""
