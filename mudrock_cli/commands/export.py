@@ -22,6 +22,7 @@ _ENDINGS = {
     "imagej-roi": ".roi.zip",
     "csv": ".objects.csv",
     "labels": ".labels.tif",
+    "ome-zarr": ".instances.zarr",
 }
 _COCO = "objects.coco.json"
 
@@ -32,8 +33,11 @@ def export(
         typer.Argument(metavar="MASK", help="Masks, folders (with subfolders) or globs."),
     ],
     to: Annotated[
-        Literal["geojson", "coco", "imagej-roi", "csv", "labels"],
-        typer.Option(help="For QuPath, COCO tools, ImageJ's ROI Manager; a table; a label image."),
+        Literal["geojson", "coco", "imagej-roi", "csv", "labels", "ome-zarr"],
+        typer.Option(
+            help="For QuPath, COCO tools, ImageJ's ROI Manager; a table; label images as TIFF or "
+            "OME-Zarr, of any size."
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Mirrors the masks' folders.")] = Path(
         "export"
@@ -83,6 +87,10 @@ class _Batch:
     def write(self, item: "Input", place: Path, to: str) -> None:
         """Write the file of one mask."""
         mask, size = self._open(item)
+        if to == "ome-zarr":
+            _write_zarr(place, mask, size)
+            typer.echo(str(place))
+            return
         writers: dict[str, Callable[[Path], None]] = {
             "geojson": lambda part: _write_geojson(part, _label(mask, size, item)),
             "imagej-roi": lambda part: _write_rois(part, _label(mask, size, item)),
@@ -160,7 +168,17 @@ def _write_labels(part: Path, mask: "PhaseMask", size: "PixelSize | None") -> No
     from mudrock_cli.image.plane_writer import write_plane
     from mudrock_cli.measure.labelling import label_mask
 
-    write_plane(part, mask.shape, "uint32", label_mask(mask).paint(mask), size)
+    labelling = label_mask(mask)
+    write_plane(part, mask.shape, labelling.label_type, labelling.paint(mask), size)
+
+
+def _write_zarr(place: Path, mask: "PhaseMask", size: "PixelSize | None") -> None:
+    from mudrock_cli.image.ngff.writer import write_instances
+    from mudrock_cli.measure.labelling import label_mask
+
+    labelling = label_mask(mask)
+    bands = labelling.paint(mask)
+    write_instances(place, mask.shape, labelling.label_type, bands, size, mask.provenance)
 
 
 def _write_text(part: Path, text: str) -> None:

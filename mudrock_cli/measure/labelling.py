@@ -22,6 +22,9 @@ from mudrock_cli.measure.pieces import Band, Pieces, join_bands
 from mudrock_cli.measure.runs import Ints, Runs
 from mudrock_cli.spread import Spread, in_turn
 
+Label = type[np.uint32] | type[np.uint64]
+Labels = npt.NDArray[np.uint32] | npt.NDArray[np.uint64]
+
 _BAND_PIXELS = 1 << 22
 """Pixels of a band: larger ones need more memory and gain nothing."""
 
@@ -56,7 +59,12 @@ class Labelling:
     def __len__(self) -> int:
         return len(self.objects)
 
-    def paint(self, mask: PhaseMask) -> Iterator[npt.NDArray[np.uint32]]:
+    @property
+    def label_type(self) -> Label:
+        """Type of an image of labels: uint32, past its range uint64."""
+        return np.uint32 if len(self) <= np.iinfo(np.uint32).max else np.uint64
+
+    def paint(self, mask: PhaseMask) -> Iterator[Labels]:
         """Paint the labels, band by band from the top.
 
         Parameters
@@ -66,7 +74,7 @@ class Labelling:
 
         Yields
         ------
-        ndarray of uint32, shape (rows, W)
+        ndarray of `label_type`, shape (rows, W)
             Labels; 0 is neither silt nor pore.
         """
         tops = range(0, self.shape[0], self.band_rows)
@@ -79,7 +87,7 @@ class Labelling:
             # Runs do not overlap: each begins with a step up to its label and ends with one down.
             np.add.at(painted, left + runs.start, label)
             np.subtract.at(painted, left + runs.end, label)
-            flat = np.cumsum(painted[:-1]).astype(np.uint32)
+            flat = np.cumsum(painted[:-1]).astype(self.label_type)
             yield flat.reshape(rows, self.shape[1])
 
     def count_cells(
