@@ -57,6 +57,17 @@ def decode_text(raw: bytes) -> str:
         return raw.decode("cp1252", "replace")
 
 
+def whole_lines(text: str) -> list[str]:
+    """Return the lines of a text without the last one where nothing ends it.
+
+    The file may have been cut there, and half a number is another number.
+    """
+    lines = text.splitlines(keepends=True)
+    if lines and lines[-1] and lines[-1][-1] not in "\r\n\0":
+        lines.pop()
+    return [line.strip().strip("\0") for line in lines]
+
+
 def parse_entries(text: str) -> dict[str, str]:
     """Read ``[Section]`` and ``key=value`` lines.
 
@@ -67,8 +78,7 @@ def parse_entries(text: str) -> dict[str, str]:
     """
     entries: dict[str, str] = {}
     section = ""
-    for line in text.splitlines():
-        line = line.strip().strip("\0")
+    for line in whole_lines(text):
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1].strip()
         elif "=" in line:

@@ -19,6 +19,8 @@ _STREAM_EXCESS = 4
 _JPEG = {6, 7, 34892, 33007}
 LOSSY = _JPEG | {33003, 33005, 34712, 50001, 50002, 52546}
 """Compression codes that may not give back the exact values: JPEG, JPEG 2000, WebP, JPEG XL."""
+_IMAGES = LOSSY | {22610, 33004, 34887, 34933, 34934, 48124, 65000, 65001, 65002}
+"""Codes whose segments are whole images with a header; LERC, JPEG XR and PNG are without loss."""
 
 
 class SegmentReader:
@@ -127,16 +129,22 @@ class SegmentReader:
         """Return a decoded segment, shape (rows, columns, channels)."""
         file.seek(int(self._offsets[index]))
         encoded = file.read(int(self._counts[index]))
-        if self._page.compression in LOSSY:
+        if self._page.compression in _IMAGES:
             self._check_stream(encoded)
         data: npt.NDArray[Any] = self._page.decode(encoded, index, **self._tables)[0][0]
         return data
 
     def _check_stream(self, encoded: bytes) -> None:
-        """Refuse a JPEG stream whose own header promises more than its segment."""
-        if (count_stream_pixels(encoded) or 0) > _STREAM_EXCESS * math.prod(self._segment):
+        """Refuse an image inside whose own header promises more than its segment, or nothing."""
+        pixels = count_stream_pixels(encoded)
+        if pixels is None and self._page.compression not in _JPEG:  # JPEG may lack a header
             raise MudrockError(
-                f"{self.path}: a JPEG inside is larger than its place", "export the image again"
+                f"{self.path}: an image inside tells no size that can be read",
+                "export it uncompressed, or compressed as deflate",
+            )
+        if (pixels or 0) > _STREAM_EXCESS * math.prod(self._segment):
+            raise MudrockError(
+                f"{self.path}: an image inside is larger than its place", "export the image again"
             )
 
     def _check(self, size: int) -> None:

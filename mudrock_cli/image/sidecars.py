@@ -11,6 +11,7 @@ from mudrock_cli.image.facts import (
     parse_nm,
     parse_number,
     parse_size,
+    whole_lines,
 )
 from mudrock_cli.image.vendor_tags import tescan_facts
 
@@ -53,8 +54,8 @@ def parse_hitachi(text: str, source: str) -> Facts | None:
 def parse_jeol(text: str, source: str) -> Facts | None:
     """Read JEOL's ``$$SM_MICRON_MARKER`` (a length) over ``$$SM_MICRON_BAR`` (pixels)."""
     entries: dict[str, str] = {}
-    for line in text.splitlines():
-        key, _, value = line.strip().partition(" ")
+    for line in whole_lines(text):
+        key, _, value = line.partition(" ")
         if key.startswith("$"):
             entries.setdefault(key.lstrip("$"), value.strip())
     length = parse_nm(entries.get("SM_MICRON_MARKER"))

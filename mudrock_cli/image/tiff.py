@@ -167,7 +167,9 @@ def _fact_tags(tiff: TiffFile, page: TiffPage) -> dict[int, bytes]:
         size = tag.count * struct.calcsize(tifffile.TIFF.DATA_FORMATS[tag.dtype])
         if 0 < size <= _MAX_TAG_BYTES:
             tiff.filehandle.seek(tag.valueoffset)
-            facts[code] = tiff.filehandle.read(size)
+            raw = tiff.filehandle.read(size)
+            if len(raw) == size:  # else the file ends in it
+                facts[code] = raw
     return facts
 
 

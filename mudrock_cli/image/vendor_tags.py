@@ -18,6 +18,7 @@ from mudrock_cli.image.facts import (
 
 _NM_PER_M = 1e9
 _TESCAN_WIDTH = re.compile(rb"(?:^|[\r\n\0])PixelSizeX\s*=")
+_ZEISS_IMAGE = ("AP_IMAGE_PIXEL_SIZE", "Image Pixel Size")
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]+")
 
 
@@ -65,12 +66,13 @@ def parse_fei(raw: bytes, code: int = 34682) -> Facts | None:
 
 def parse_zeiss(raw: bytes) -> Facts | None:
     """Read Zeiss' tag 34118: ``Image Pixel Size`` before ``Pixel Size``, units in the text."""
-    entries = parse_entries(decode_text(raw))
-    for key in ("Image Pixel Size", "Pixel Size"):
-        width = parse_nm(entries.get(key))
-        if width is not None:
-            break
-    else:
+    text = decode_text(raw)
+    entries = parse_entries(text)
+    # "Pixel Size" is of the image as scanned: no stand-in where that of the stored one is damaged.
+    told = any(mark in text for mark in _ZEISS_IMAGE)
+    key = "Image Pixel Size" if told else "Pixel Size"
+    width = parse_nm(entries.get(key))
+    if width is None:
         return None
     return Facts(
         source=f"Zeiss tag 34118 {key}",
