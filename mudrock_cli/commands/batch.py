@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from mudrock_cli.image.inputs import Input
 
 
-def run_batch('); b=s.index('def _explain_collision(')
-s=s[:a]+'''def run_batch(
+def run_batch(
     inputs: Sequence["Input"],
     process: Process,
     options: BatchOptions,
@@ -55,25 +54,18 @@ s=s[:a]+'''def run_batch(
         If the masks cannot be written where they should (before any work), or `process` finds
         that no input can be processed.
     """
-    from mudrock_cli.image.inputs import find_collisions
-
     prepare_outputs(inputs, options.out, options.suffix)
     if cluster:
         cluster.check_paths([options.out, inputs[0].path])
-    collisions = find_collisions(inputs)
     start = time.monotonic()
     note("batch", images=len(inputs), out=options.out, **options.fingerprint)
     with Narrator(len(inputs), json_lines=options.json_lines, columns=columns) as narrator:
         try:
-            for item in inputs:
-                if other := collisions.get(item.path):
-                    error = _explain_collision(item.path, other)
-                    narrator.add(Outcome(item.path, "failed", error=error))
-            wanted = [item for item in inputs if item.path not in collisions]
-            for outcome in _run_all(wanted, process, options, narrator, cluster):
+            for outcome in _run_all(inputs, process, options, narrator, cluster):
                 narrator.add(outcome)
         finally:  # also after Ctrl-C: say what is finished
-            narrator.sort([item.path for item in inputs])
+            order = {item.path: number for number, item in enumerate(inputs)}
+            narrator.outcomes.sort(key=lambda outcome: order[outcome.input])
             narrator.close(options.out, time.monotonic() - start)
     failed = any(outcome.status == "failed" for outcome in narrator.outcomes)
     return ExitCode.SOME_FAILED if failed else ExitCode.DONE
@@ -87,17 +79,25 @@ def _run_all(
     cluster: Cluster | None,
 ) -> Iterator[Outcome]:
     """Yield what becomes of each input: on workers as they are done, here one after the other."""
+    from mudrock_cli.image.inputs import find_collisions
+
+    collisions = find_collisions(inputs)
 
     def is_task(item: "Input") -> bool:
-        return cluster is not None and fits_a_task(item, options.max_pixels)
+        alone = cluster is None or item.path in collisions
+        return not alone and fits_a_task(item, options.max_pixels)
 
     for as_tasks, items in groupby(inputs, is_task):
         if cluster and as_tasks:
             yield from _run_on_workers(items, process, options, narrator, cluster)
             continue
         for item in items:
+            if other := collisions.get(item.path):
+                yield Outcome(item.path, "failed", error=_explain_collision(item.path, other))
+                continue
             with narrator.image(item.path.name) as advance:
-                yield run_job(item, process, options, (advance, narrator.warn), cluster)
+                outcome = run_job(item, process, options, (advance, narrator.warn), cluster)
+            yield outcome
 
 
 def _run_on_workers(
@@ -107,8 +107,17 @@ def _run_on_workers(
     narrator: Narrator,
     cluster: Cluster,
 ) -> Iterator[Outcome]:
+    # Workers run in other folders.
     there = replace(options, out=options.out.absolute())
-    for item, done in cluster.as_completed(partial(_run_there, process, there), inputs):
+    known: dict[Path, Input] = {}
+
+    def travel() -> "Iterator[Input]":
+        for item in inputs:
+            known[item.path.absolute()] = item
+            yield replace(item, path=item.path.absolute())
+
+    for part, done in cluster.as_completed(partial(_run_there, process, there), travel()):
+        item = known.pop(part.path)
         if isinstance(done, MudrockError):
             error = MudrockError(f"{item.path}: {done.message}", done.hint)
             yield Outcome(item.path, "failed", error=error)

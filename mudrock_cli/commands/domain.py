@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mudrock_cli.commands.batch import Job
+    from mudrock_cli.commands.jobs import Job
     from mudrock_cli.deeplab.domain import Domain
     from mudrock_cli.deeplab.engine import Engine
     from mudrock_cli.deeplab.zoo import TrainedModel

@@ -1,8 +1,11 @@
 """What predicts for a model: a network's engine or a forest, and the workflow's opinion beside."""
 
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING, cast
 
-from mudrock_cli.errors import MudrockError
+from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.spread import Spread, in_turn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +67,62 @@ def open_engine(model: "TrainedModel", name: "EngineName" = "auto") -> "Engine":
     return ForestEngine(Forest.load(model.path), model.recipe.inference.tile)
 
 
+class _SharedEngine:
+    """An engine that the threads of a process take turns with."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self.name, self.tile, self.batch = engine.name, engine.tile, engine.batch
+        self._engine, self._turn = engine, Lock()
+
+    def predict(
+        self, tiles: "npt.NDArray[np.uint8] | npt.NDArray[np.float32]"
+    ) -> "npt.NDArray[np.float32]":
+        """Return the phase probabilities of tiles; see `deeplab.engine.Engine`."""
+        with self._turn:
+            return self._engine.predict(tiles)
+
+
+_starting = Lock()
+
+
+def share_engine(model: str, digest: str, name: str) -> "Engine":
+    """Return the engine of a model, which a process starts once.
+
+    Parameters
+    ----------
+    model : str
+        As `load_model` takes it: a name, since packages lie elsewhere on other machines, or the
+        absolute path of a folder.
+    digest : str
+        The hash that the model must have.
+    name : str
+        From `choose_engine`.
+
+    Raises
+    ------
+    UsageError
+        If there is no such model here, another one, or one that cannot run.
+    """
+    with _starting:
+        return _start_engine(model, digest, name)
+
+
+@lru_cache(maxsize=2)
+def _start_engine(reference: str, digest: str, name: str) -> "Engine":
+    from mudrock_cli.deeplab.zoo import load_model
+
+    try:
+        model = load_model(reference)
+        if model.digest != digest:
+            raise MudrockError(
+                f"{model.path}: another model than where the command runs",
+                "install the same mudrock everywhere, or give a folder that all machines share",
+            )
+        return _SharedEngine(open_engine(model, cast("EngineName", name)))
+    except MudrockError as error:
+        raise UsageError(error.message, error.hint) from error
+
+
 _WORKFLOW = "groundtruth"
 
 
@@ -77,7 +136,10 @@ def name_workflow(model: "TrainedModel") -> str | None:
 
 
 def ask_workflow(
-    recipe: "Recipe", micrograph: "Micrograph", temperature: float = 1.0
+    recipe: "Recipe",
+    micrograph: "Micrograph",
+    temperature: float = 1.0,
+    spread: Spread = in_turn,
 ) -> "Opinion | None":
     """Return what the classical workflow sees, if the recipe of a model gives it a say.
 
@@ -104,7 +166,8 @@ def ask_workflow(
     if min(micrograph.specimen.shape) * size.nm < 2 * steps.silt.min_ecd_nm:
         clay = silt = 0.0
     try:
-        workflow = Workflow(replace(micrograph, pixel_size=size), steps)
+        workflow = Workflow(replace(micrograph, pixel_size=size), steps, spread=spread)
     except MudrockError:
         return None
-    return Opinion(workflow.draft()[0].phases(size.nm), (clay, silt, pore))
+    (draft,) = workflow.draft(spread=spread)
+    return Opinion(draft.phases(size.nm, spread), (clay, silt, pore))

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mudrock_cli.commands.batch import BatchOptions, Job, run_batch
-from mudrock_cli.commands.options import parse_pixel_size, parse_save
+from mudrock_cli.commands.batch import run_batch
+from mudrock_cli.commands.jobs import BatchOptions, Job
+from mudrock_cli.commands.options import Scheduler, parse_pixel_size, parse_save
 from mudrock_cli.commands.outputs import choose_places
 from mudrock_cli.commands.progress import Column
+from mudrock_cli.commands.scheduler import open_cluster
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.limits import MAX_PIXELS
 
@@ -56,6 +59,7 @@ def groundtruth(
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Refuse images with more pixels than this.")
     ] = MAX_PIXELS,
+    scheduler: Scheduler = None,
 ) -> None:
     """Label silt, pore and clay without a network, by image processing.
 
@@ -87,9 +91,9 @@ def groundtruth(
         json_lines=as_json,
     )
     columns = _columns(band)
-    code = run_batch(
-        places.inputs, lambda job: _label_one(job, chosen, sides, band), options, columns
-    )
+    process = partial(_label_one, recipe=chosen, sides=sides, band=band)
+    with open_cluster(scheduler) as cluster:
+        code = run_batch(places.inputs, process, options, columns, cluster)
     raise typer.Exit(code)
 
 
@@ -107,12 +111,12 @@ def _label_one(
             "give --pixel-size, for example --pixel-size 10nm",
         )
     _warn_of_scale(job, recipe, micrograph.pixel_size.nm)
-    workflow = Workflow(micrograph, recipe)
+    workflow = Workflow(micrograph, recipe, spread=job.spread)
     sheet = _start_sheet(micrograph) if "steps" in sides else None
     varied = vary(recipe) if band else ()
     watch = sheet.watch if sheet else None
-    *others, draft = workflow.draft([*varied, recipe], job.advance, watch)
-    counts = [_count(other.phases(workflow.pixel_nm)) for other in others]
+    *others, draft = workflow.draft([*varied, recipe], job.advance, watch, job.spread)
+    counts = [_count(other.phases(workflow.pixel_nm, job.spread)) for other in others]
     results = _write(job, workflow, draft, counts)
     _save_sides(job, sides, sheet)
     return results
@@ -164,7 +168,7 @@ def _write(
     with create_mask(
         job.mask, micrograph.shape, micrograph.pixel_size, job.provenance, micrograph.read
     ) as writer:
-        for band in _frame(micrograph, draft.phases(workflow.pixel_nm)):
+        for band in _frame(micrograph, draft.phases(workflow.pixel_nm, job.spread)):
             writer.write_rows(band)
             counts += np.bincount(band.ravel(), minlength=256)
         results = _summarise(counts, others)

@@ -1,12 +1,21 @@
 """Options that several commands read alike."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from mudrock_cli.errors import MudrockError, UsageError
 
 if TYPE_CHECKING:
     from mudrock_cli.image.pixel_size import PixelSize
+
+
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Let the workers of this Dask scheduler do it.", metavar="tcp://HOST:PORT"),
+]
+"""``--scheduler``."""
 
 
 def parse_save(text: str, sides: Mapping[str, str]) -> dict[str, str]:

@@ -2,17 +2,18 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mudrock_cli.commands.batch import BatchOptions, Job, run_batch
-from mudrock_cli.commands.options import parse_pixel_size, parse_save
+from mudrock_cli.commands.batch import run_batch
+from mudrock_cli.commands.jobs import BatchOptions, Job
+from mudrock_cli.commands.options import Scheduler, parse_pixel_size, parse_save
 from mudrock_cli.commands.outputs import choose_places
 from mudrock_cli.commands.progress import Column
-from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.commands.scheduler import open_cluster
 from mudrock_cli.image.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from mudrock_cli.deeplab.domain import Domain
     from mudrock_cli.deeplab.engine import Engine
+    from mudrock_cli.deeplab.segmenter import SegmentedBand
     from mudrock_cli.deeplab.zoo import TrainedModel
 
 SIDES = {
@@ -62,6 +64,7 @@ def segment(
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Refuse images with more pixels than this.")
     ] = MAX_PIXELS,
+    scheduler: Scheduler = None,
 ) -> None:
     """Segment micrographs into silt, pore and clay.
 
@@ -71,9 +74,9 @@ def segment(
     NAME.zarr the mask is a label image of an OME-Zarr, which holds the micrograph too; several
     inputs become an OME-Zarr each in that folder.
     """
-    from mudrock_cli.commands.engines import choose_engine, name_workflow, open_engine
+    from mudrock_cli.commands.engines import choose_engine, name_workflow, share_engine
     from mudrock_cli.deeplab.domain import read_domain
-    from mudrock_cli.deeplab.zoo import DEFAULT_MODEL, load_model
+    from mudrock_cli.deeplab.zoo import DEFAULT_MODEL, list_models, load_model
     from mudrock_cli.image.inputs import find_inputs
 
     sides = parse_save(save, SIDES)
@@ -81,13 +84,6 @@ def segment(
     places = choose_places(out, find_inputs(inputs))
     trained = load_model(model or DEFAULT_MODEL)
     chosen, domain = choose_engine(trained, engine), read_domain(trained)
-
-    @cache
-    def start_engine() -> "Engine":  # not before an image needs it
-        try:
-            return open_engine(trained, engine)
-        except MudrockError as error:
-            raise UsageError(error.message, error.hint) from error
 
     options = BatchOptions(
         out=places.folder,
@@ -104,12 +100,13 @@ def segment(
         force=force,
         json_lines=as_json,
     )
-    code = run_batch(
-        places.inputs,
-        lambda job: _segment_one(job, trained, domain, start_engine, sides),
-        options,
-        _COLUMNS,
+    reference = trained.name if trained.name in list_models() else str(trained.path.absolute())
+    start_engine = partial(share_engine, reference, trained.digest, chosen)
+    process = partial(
+        _segment_one, model=trained, domain=domain, start_engine=start_engine, sides=sides
     )
+    with open_cluster(scheduler) as cluster:
+        code = run_batch(places.inputs, process, options, _COLUMNS, cluster)
     raise typer.Exit(code)
 
 
@@ -124,22 +121,14 @@ def _segment_one(
     import numpy as np
 
     from mudrock_cli.commands.domain import compare_with_domain
-    from mudrock_cli.commands.engines import ask_workflow
-    from mudrock_cli.deeplab.segmenter import resample_factor, segment_bands
+    from mudrock_cli.deeplab.segmenter import resample_factor
     from mudrock_cli.image.mask import create_mask
 
     micrograph = job.micrograph
     factor = resample_factor(micrograph, model.nm_per_pixel)
     _warn_of_scale(job, model, factor)
     counts, entropy = np.zeros(256, np.int64), 0.0
-    bands = segment_bands(
-        micrograph,
-        start_engine(),
-        model.recipe.inference,
-        model.nm_per_pixel,
-        job.advance,
-        ask_workflow(model.recipe, micrograph, model.temperature),
-    )
+    bands = _segment_bands(job, model, start_engine, confidence="confidence" in sides)
     job.mask.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=job.mask.parent) as spool:
         with create_mask(
@@ -156,6 +145,31 @@ def _segment_one(
             writer.provenance["results"] = results
         _save_sides(job, sides, spool)
     return results
+
+
+def _segment_bands(
+    job: Job, model: "TrainedModel", start_engine: Callable[[], "Engine"], *, confidence: bool
+) -> "Iterator[SegmentedBand]":
+    """Segment a micrograph here, or in parts on a cluster."""
+    from mudrock_cli.commands.engines import ask_workflow
+    from mudrock_cli.deeplab.segmenter import segment_bands
+    from mudrock_cli.deeplab.spreading import spread_bands
+
+    micrograph, inference, nm = job.micrograph, model.recipe.inference, model.nm_per_pixel
+    opinion = ask_workflow(model.recipe, micrograph, model.temperature, job.spread)
+    if job.cluster is None:
+        return segment_bands(micrograph, start_engine(), inference, nm, job.advance, opinion)
+    return spread_bands(
+        micrograph,
+        start_engine,
+        inference,
+        nm,
+        spread=job.spread,
+        tasks=job.cluster.tasks,
+        confidence=confidence,
+        advance=job.advance,
+        opinion=opinion,
+    )
 
 
 def _warn_of_scale(job: Job, model: "TrainedModel", factor: float) -> None:
@@ -206,8 +220,9 @@ def _save_sides(job: Job, sides: Mapping[str, str], spool: IO[bytes]) -> None:
         bands = _read_spool(spool, shape)
         write_plane(job.beside(sides["confidence"]), shape, "uint8", bands, size)
     if "instances" in sides:
-        labels = label_mask(mask).paint(mask)
-        write_plane(job.beside(sides["instances"]), shape, "uint32", labels, size)
+        found = label_mask(mask)
+        place = job.beside(sides["instances"])
+        write_plane(place, shape, found.label_type, found.paint(mask), size)
 
 
 def _read_spool(spool: IO[bytes], shape: tuple[int, int]) -> "Iterator[npt.NDArray[np.uint8]]":

@@ -2,22 +2,23 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mudrock_cli.commands.stats_inputs import name_inputs, open_input, parse_lengths, refer
+from mudrock_cli.commands.cluster import Cluster
+from mudrock_cli.commands.options import Scheduler
+from mudrock_cli.commands.scheduler import open_cluster
+from mudrock_cli.commands.stats_inputs import name_inputs, parse_lengths
 from mudrock_cli.commands.stats_narrator import StatsNarrator
+from mudrock_cli.commands.stats_tasks import Settings, measure_all
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 from mudrock_cli.image.placement import check_writable, remove_leftovers
 
 if TYPE_CHECKING:
     from mudrock_cli.image.inputs import Input
-    from mudrock_cli.image.pixel_size import PixelSize
-    from mudrock_cli.measure.image_report import MeasuredImage
     from mudrock_cli.measure.pooling import Measured
     from mudrock_cli.measure.tables import ReportWriter
 
@@ -50,6 +51,7 @@ def stats(
     as_json: Annotated[
         bool, typer.Option("--json", help="A JSON line per row of the summary on stdout.")
     ] = False,
+    scheduler: Scheduler = None,
 ) -> None:
     """Measure every silt grain and pore of masks.
 
@@ -70,10 +72,13 @@ def stats(
     options = {"min_silt_um": min_silt_um, "pixel_size": pixel_size, "group": group}
     settings = Settings(out, size, min_silt_um, micrographs, groups)
     with (
+        open_cluster(scheduler) as cluster,
         _open_report(out, options) as writer,
         StatsNarrator(len(inputs), json_lines=as_json) as narrator,
     ):
-        measured = _measure_masks(inputs, names, settings, writer, narrator)
+        if cluster:
+            cluster.check_paths([inputs[0].path, *([micrographs] if micrographs else [])])
+        measured = _measure_masks(inputs, names, settings, writer, narrator, cluster)
         if not measured:
             narrator.close([])
             raise typer.Exit(ExitCode.SOME_FAILED)  # an earlier report stays
@@ -82,31 +87,6 @@ def stats(
             narrator.add(row)
     narrator.close(_tell(measured, out, time.monotonic() - start))
     raise typer.Exit(ExitCode.SOME_FAILED if narrator.failures else ExitCode.DONE)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How masks are measured.
-
-    Parameters
-    ----------
-    out : Path
-        Instance table.
-    pixel_size : PixelSize or None
-        Overrides what the masks tell.
-    min_silt_um : float
-        Silt regions up to this ECD count as clay, µm.
-    micrographs : Path or None
-        Folder of the micrographs.
-    groups : dict of str to str
-        Group of each image; empty without groups.
-    """
-
-    out: Path
-    pixel_size: "PixelSize | None"
-    min_silt_um: float
-    micrographs: Path | None
-    groups: dict[str, str]
 
 
 def _check_places(out: Path, micrographs: Path | None) -> None:
@@ -151,49 +131,23 @@ def _measure_masks(
     settings: Settings,
     writer: "ReportWriter",
     narrator: StatsNarrator,
+    cluster: Cluster | None,
 ) -> "dict[str, Measured]":
     """Measure every mask; one that fails does not stop the others."""
     from mudrock_cli.measure.pooling import Measured
 
     measured: dict[str, Measured] = {}
-    for item, name in zip(inputs, names, strict=True):
-        start = time.monotonic()
-        try:
-            with narrator.image(name) as advance:
-                found = _measure_mask(item, name, settings, narrator, advance)
-        except (MudrockError, OSError, MemoryError) as error:
-            narrator.fail(str(item.path), _explain(error, item.path))
+    for item, name, found, seconds in measure_all(inputs, names, settings, narrator, cluster):
+        if isinstance(found, MudrockError):
+            narrator.fail(str(item.path), found)
             continue
         writer.add_instances(found.instances)
         writer.add_summary(found.row)
-        narrator.add(found.row, time.monotonic() - start)
+        narrator.add(found.row, seconds)
         for kind, message in found.warnings.items():
             narrator.warn(kind, f"{name}: {message}")
         measured[name] = Measured(found.sample, found.figures)
     return measured
-
-
-def _measure_mask(
-    item: "Input",
-    name: str,
-    settings: Settings,
-    narrator: StatsNarrator,
-    advance: Callable[[int, int], None],
-) -> "MeasuredImage":
-    from mudrock_cli.image.checksum import hash_file
-    from mudrock_cli.measure.image_report import measure_image
-
-    source = open_input(item, settings.pixel_size, settings.micrographs, narrator.warn)
-    found = measure_image(
-        name, source.mask, source.pixel_size, settings.min_silt_um, source.layers, advance
-    )
-    found.row.update(
-        group=settings.groups.get(name),
-        mask=refer(item.path, settings.out),
-        mask_sha256=hash_file(item.path),
-        micrograph=refer(source.micrograph, settings.out),
-    )
-    return found
 
 
 def _tell(measured: "Mapping[str, Measured]", out: Path, seconds: float) -> list[str]:
@@ -215,12 +169,3 @@ def _tell(measured: "Mapping[str, Measured]", out: Path, seconds: float) -> list
         f"{objects} grains and pores of {len(measured)} {noun} in {out}, "
         f"summary in {summary_path(out).name} ({seconds:.1f} s)",
     ]
-
-
-def _explain(error: Exception, path: Path) -> MudrockError:
-    if isinstance(error, MudrockError):
-        return error
-    if isinstance(error, MemoryError):
-        return MudrockError(f"{path}: not enough memory", "close other programs")
-    reason = getattr(error, "strerror", None) or error
-    return MudrockError(f"{path}: {reason}", "check the disk and its permissions")
