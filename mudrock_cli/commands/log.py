@@ -19,6 +19,7 @@ from mudrock_cli.errors import ExitCode, UsageError
 
 _logger = logging.getLogger("mudrock")
 _OTHERS = ("tifffile",)  # libraries that log; what they warn of by `warnings` is kept too
+_FRAMES = "frames"  # places in code, which hold nothing private
 _CODE_ROOTS = ("site-packages/", "dist-packages/", "mudrock_cli/")
 
 
@@ -39,7 +40,7 @@ def note_error(error: BaseException) -> None:
             {
                 "type": type(link).__name__,
                 "message": str(link),
-                "frames": [f"{_code_place(f.filename)}:{f.lineno} {f.name}" for f in frames],
+                _FRAMES: [f"{_code_place(f.filename)}:{f.lineno} {f.name}" for f in frames],
             }
         )
         link = link.__cause__ or link.__context__
@@ -128,7 +129,10 @@ class _LineHandler(logging.Handler):
         if isinstance(value, str | Path):
             return self._censor(str(value))
         if isinstance(value, Mapping):
-            return {self._censor(str(key)): self._clean(item) for key, item in value.items()}
+            return {
+                str(key): item if key == _FRAMES else self._clean(item)
+                for key, item in value.items()
+            }
         if isinstance(value, list | tuple | set | frozenset):
             return [self._clean(item) for item in value]
         if hasattr(value, "tolist"):  # NumPy's

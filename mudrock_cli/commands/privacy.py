@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 # A folder may have blanks in its name, so an absolute path goes on to its last separator before
@@ -14,6 +14,7 @@ from pathlib import Path
 _END = r"\n:\"'<>|*?"
 _ABSOLUTE = re.compile(rf"(?<![\w.~])(?:~\w*|[A-Za-z]:)?/(?:[^/{_END}]*/)*")
 _RELATIVE = re.compile(rf"(?:[^\s/{_END},;()\[\]{{}}=]+/)+")
+_FOLDER_OPTIONS = ("--out", "--figures")  # which may name what is not there yet
 _NOBODY = {"", "root", "localhost", "user", "host"}
 
 
@@ -27,9 +28,11 @@ class Censor:
     """
 
     def __init__(self, words: Sequence[str]) -> None:
-        self._folders = sorted(_known_folders(words), key=len, reverse=True)
-        names = dict.fromkeys((_user(), Path.home().name), "user")
+        folders = sorted(filter(None, map(_to_text, _known_folders(words))), key=len, reverse=True)
+        either = "|".join(map(re.escape, dict.fromkeys(folders)))
+        self._folder = re.compile(rf"(?<![A-Za-z0-9])(?:{either})(/|(?![A-Za-z0-9]))")
         node = platform.node()
+        names = dict.fromkeys((_user(), Path.home().name), "user")
         names |= {node: "host", node.partition(".")[0]: "host"}
         self._names = [
             (re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", re.I), instead)
@@ -41,8 +44,7 @@ class Censor:
         """Return a text without its private parts."""
         if os.sep == "\\":
             text = text.replace("\\", "/")
-        for folder in self._folders:
-            text = text.replace(folder, "")
+        text = self._folder.sub(lambda found: "" if found[1] else "FOLDER", text)
         text = _RELATIVE.sub("", _ABSOLUTE.sub("", text))
         for name, instead in self._names:
             text = name.sub(instead, text)
@@ -55,14 +57,21 @@ def _user() -> str:
     return ""
 
 
-def _known_folders(words: Iterable[str]) -> set[str]:
-    """Return folders that messages may name, each with the separator behind it."""
-    places = [Path.home(), Path.cwd(), Path(tempfile.gettempdir())]
-    for word in words:
+def _known_folders(words: Sequence[str]) -> Iterator[Path]:
+    """Yield folders that messages may name."""
+    yield from (Path.home(), Path.cwd(), Path(tempfile.gettempdir()))
+    pairs = list(zip(["", *words], words, strict=False))
+    command = next((w for o, w in pairs if not w.startswith("-") and o != "--log"), "")
+    for option, word in pairs:
+        if word == command:  # there may be a folder of its name
+            continue
         path = Path(word.partition("=")[2] if word.startswith("-") else word)
+        yield from (*path.parents, *path.absolute().parents)
         with contextlib.suppress(OSError, ValueError):
-            if path.is_dir():
-                places += [path, path.resolve()]
-        places += [*path.parents, *path.absolute().parents]
-    folders = {place.as_posix().rstrip("/") + "/" for place in places}
-    return folders - {"/", "./"}
+            if path.is_dir() or (option in _FOLDER_OPTIONS and not path.suffix):
+                yield from (path, path.absolute(), path.resolve())
+
+
+def _to_text(folder: Path) -> str:
+    text = folder.as_posix().rstrip("/")
+    return "" if text == "." else text
