@@ -2,8 +2,8 @@
 
 A long axis has no head or tail, so angles are doubled before they are averaged (Mardia and Jupp
 2000). Angles are in radians, as ``skimage.measure.regionprops`` gives them or any other way: what
-comes back is on the same scale, within half a turn. Round objects have no direction: give only
-objects with an aspect ratio above about 1.2.
+comes back is on the same scale, within half a turn. Round objects have no direction, and those of
+a few pixels lie along rows, columns and diagonals only: give those that `have_direction`.
 """
 
 import math
@@ -13,8 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.measure.frame import effective_number
+from mudrock_cli.measure.resolution import LEAST_PIXELS
 
 Floats = npt.NDArray[np.float64]
+
+ELONGATED = 1.2
+"""Least aspect ratio of an object that has a direction."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,29 @@ class AxialMean:
     strength: float
     number: float
     p: float
+
+
+def have_direction(
+    axis: npt.ArrayLike, aspect: npt.ArrayLike, pixels: npt.ArrayLike
+) -> npt.NDArray[np.bool_]:
+    """Tell which objects have a direction: the long ones that are resolved.
+
+    Parameters
+    ----------
+    axis : array_like, shape (N,)
+        Long axes; NaN for a circle.
+    aspect : array_like, shape (N,)
+        Aspect ratios; NaN for a line of pixels, which has no short axis but a direction.
+    pixels : array_like, shape (N,)
+        Areas in pixels.
+
+    Returns
+    -------
+    ndarray of bool, shape (N,)
+    """
+    round_ones = np.asarray(aspect, np.float64) < ELONGATED
+    resolved = np.asarray(pixels) >= LEAST_PIXELS
+    return ~np.isnan(np.asarray(axis, np.float64)) & ~round_ones & resolved
 
 
 def axial_mean(angles: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> AxialMean:

@@ -12,7 +12,7 @@ from mudrock_cli.image.window import Box
 from mudrock_cli.measure.arrow import view_numbers
 from mudrock_cli.measure.cells import CellCounter
 from mudrock_cli.measure.correlation import specific_boundary
-from mudrock_cli.measure.fabric import axial_mean
+from mudrock_cli.measure.fabric import axial_mean, have_direction
 from mudrock_cli.measure.field import Texture
 from mudrock_cli.measure.hull import Bools, Floats
 from mudrock_cli.measure.representativeness import vary_window
@@ -20,9 +20,6 @@ from mudrock_cli.measure.resolution import resolvable_diameter, share_near_limit
 from mudrock_cli.measure.spatial import clark_evans, ripley_l
 
 Row = dict[str, Any]
-
-ELONGATED = 1.2
-"""Least aspect ratio of an object that has a direction."""
 
 
 def describe_field(
@@ -77,10 +74,10 @@ def describe_field(
 
 def _describe_axes(instances: pa.Table, kept: Bools, word: str) -> Row:
     """Return the direction that long axes have in common."""
-    angle = view_numbers(instances["orientation_deg"])
-    # A line of pixels has no short axis, and so no ratio, but a direction.
-    round_ones = view_numbers(instances["aspect_ratio"]) < ELONGATED
-    found = axial_mean(np.radians(angle[kept & ~np.isnan(angle) & ~round_ones]))
+    angle, aspect, pixels = (
+        view_numbers(instances[name]) for name in ("orientation_deg", "aspect_ratio", "area_px")
+    )
+    found = axial_mean(np.radians(angle[kept & have_direction(angle, aspect, pixels)]))
     degrees = math.degrees(found.angle) % 180
     return {
         f"{word}_orientation_deg": 0.0 if degrees == 180 else degrees,

@@ -76,7 +76,8 @@ def _describe_objects(phase: str) -> list[Column]:
         Column(f"{phase}_correction_unstable", "bool", "", "the corrected figures hang on few "
                "objects", "effective number < 30, or one object has over 10 % of the weight"),
         Column(f"{phase}_orientation_deg", "float", "°", f"mean long axis of elongated {things}, "
-               "as orientation_deg", "axial mean of objects with aspect ratio >= 1.2", _MARDIA),
+               "as orientation_deg",
+               "axial mean of objects with aspect ratio >= 1.2 and 9 pixels or more", _MARDIA),
         Column(f"{phase}_orientation_strength", "float", "1",
                "0 no common direction, 1 all parallel", "mean resultant of doubled angles",
                _MARDIA),

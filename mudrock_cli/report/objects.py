@@ -9,15 +9,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mudrock_cli.measure.cells import cell_side, find_blocks, lay_blocks
-from mudrock_cli.measure.fabric import axial_mean, rose
+from mudrock_cli.measure.fabric import axial_mean, have_direction, rose
 from mudrock_cli.measure.intervals import bootstrap_shares
-from mudrock_cli.measure.resolution import LEAST_PIXELS, SizeHistogram, bin_sizes
+from mudrock_cli.measure.resolution import SizeHistogram, bin_sizes
 from mudrock_cli.report.figures import Curve
 from mudrock_cli.report.tables import Row, Tables
 
 Floats = npt.NDArray[np.float64]
 
-_ELONGATED = 1.2
 _POINTS = 64
 
 
@@ -27,10 +26,10 @@ class Objects:
 
     Parameters
     ----------
-    ecd, area, axis, aspect : ndarray of float64, shape (N,)
-        Equivalent-circle diameter (µm), area (µm²), long axis (radians), aspect ratio.
-    resolved : ndarray of bool, shape (N,)
-        Of nine pixels or more.
+    ecd, area, axis : ndarray of float64, shape (N,)
+        Equivalent-circle diameter (µm), area (µm²), long axis (radians).
+    directed : ndarray of bool, shape (N,)
+        Whether its long axis is a direction, see `have_direction`.
     block : ndarray of intp, shape (N,)
         Block in which each lies, counted over all images.
     image : ndarray of intp, shape (B,)
@@ -40,8 +39,7 @@ class Objects:
     ecd: Floats
     area: Floats
     axis: Floats
-    aspect: Floats
-    resolved: npt.NDArray[np.bool_]
+    directed: npt.NDArray[np.bool_]
     block: npt.NDArray[np.intp]
     image: npt.NDArray[np.intp]
 
@@ -63,13 +61,10 @@ class Objects:
         return number, area
 
     def orient(self) -> tuple[Floats, Floats, float, float]:
-        """Return the rose of long and resolved objects, their mean axis (0 to pi), its strength.
-
-        Objects of a few pixels lie along rows, columns and diagonals only: they are left out.
-        """
-        kept = (self.aspect >= _ELONGATED) & np.isfinite(self.axis) & self.resolved
-        edges, shares = rose(self.axis[kept] - np.pi / 2)
-        mean = axial_mean(self.axis[kept])
+        """Return the rose of objects with a direction, their mean axis (0 to pi), its strength."""
+        axes = self.axis[self.directed]
+        edges, shares = rose(axes - np.pi / 2)
+        mean = axial_mean(axes)
         return edges + np.pi / 2, shares, mean.angle % math.pi, mean.strength
 
 
@@ -87,9 +82,11 @@ def split_objects(tables: Tables) -> dict[tuple[str, str], Objects]:
                 ecd=columns["ecd_um"][kept],
                 area=columns["area_um2"][kept],
                 axis=np.radians(columns["orientation_deg"][kept]),
-                # A line of pixels has no ratio, but it is long.
-                aspect=np.nan_to_num(columns["aspect_ratio"][kept], nan=np.inf),
-                resolved=columns["area_px"][kept] >= LEAST_PIXELS,
+                directed=have_direction(
+                    columns["orientation_deg"][kept],
+                    columns["aspect_ratio"][kept],
+                    columns["area_px"][kept],
+                ),
                 block=find_blocks(
                     columns["centroid_row_px"][kept],
                     columns["centroid_column_px"][kept],
@@ -104,14 +101,13 @@ def split_objects(tables: Tables) -> dict[tuple[str, str], Objects]:
 def pool_objects(parts: Sequence[Objects]) -> Objects:
     """Return the objects of several images as one, blocks numbered on."""
     starts = np.cumsum([0, *(len(part.image) for part in parts[:-1])])
-    ecd, area, axis, aspect = (
+    ecd, area, axis, directed = (
         np.concatenate([getattr(part, name) for part in parts])
-        for name in ("ecd", "area", "axis", "aspect")
+        for name in ("ecd", "area", "axis", "directed")
     )
     block = [part.block + start for part, start in zip(parts, starts, strict=True)]
     image = np.repeat(np.arange(len(parts)), [len(part.image) for part in parts])
-    resolved = np.concatenate([part.resolved for part in parts])
-    return Objects(ecd, area, axis, aspect, resolved, np.concatenate(block), image)
+    return Objects(ecd, area, axis, directed, np.concatenate(block), image)
 
 
 def _to_arrays(table: pa.Table) -> dict[str, npt.NDArray[np.object_] | Floats]:

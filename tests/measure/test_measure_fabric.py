@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from mudrock_cli.measure.fabric import axial_mean, rayleigh_p, rose
+from mudrock_cli.measure.fabric import axial_mean, have_direction, rayleigh_p, rose
 
 
 def test_parallel_axes_have_their_own_direction() -> None:
@@ -67,3 +67,10 @@ def test_nothing() -> None:
     assert math.isnan(axial_mean([]).angle)
     assert rose([])[1].sum() == 0
     assert rayleigh_p(0.0, 10) == 1
+
+
+def test_round_and_unresolved_objects_have_no_direction() -> None:
+    axis = np.array([10.0, 10.0, np.nan, 10.0, 10.0])
+    aspect = np.array([1.2, 1.19, 2.0, 3.0, np.nan])  # the last is a line of pixels
+    pixels = np.array([9, 90, 90, 8, 9], np.int64)
+    assert have_direction(axis, aspect, pixels).tolist() == [True, False, False, False, True]

@@ -120,11 +120,17 @@ def test_warnings_are_words() -> None:
 
 def test_spacing_and_direction() -> None:
     phases = np.zeros((200, 300), np.uint8)
-    phases[5::20, 3::20] = phases[5::20, 4::20] = phases[5::20, 5::20] = Phase.PORE
+    for column in range(3, 14):
+        phases[5::20, column::20] = Phase.PORE
     row = measure(phases, 500).row
     assert row["pore_clark_evans"] > 1.8  # a square lattice: as regular as can be
     assert row["pore_orientation_deg"] == pytest.approx(0, abs=1e-9)
     assert row["pore_orientation_strength"] == pytest.approx(1)
+    short = np.zeros((200, 300), np.uint8)
+    short[5::20, 3::20] = short[5::20, 4::20] = Phase.PORE
+    assert math.isnan(
+        measure(short, 500).row["pore_orientation_deg"]
+    )  # of two pixels: no direction
     assert row["pore_two_point"][0] == pytest.approx(row["porosity"])
     assert row["two_point_distance_um"][1] == 0.5
     assert len(row["pore_ripley_l_um"]) == len(row["pore_ripley_radius_um"])
