@@ -59,14 +59,12 @@ def measure_texture(windows: Sequence[npt.NDArray[np.uint8]]) -> Texture:
     pairs: dict[Phase, PairSums] = {}
     contacts = ContactSums(0, 0, 0, 0)
     for window in windows:
-        # A line of pixels has no distances across it: it is given a margin without specimen.
-        phases = np.pad(window, (0, int(min(window.shape) < 2)), constant_values=Phase.VOID)
-        specimen = phases != Phase.VOID
+        specimen = window != Phase.VOID
         for phase in (Phase.SILT, Phase.PORE):
             with set_workers(os.cpu_count() or 1):
-                sums = sum_pairs(phases == phase, specimen, reach)
+                sums = sum_pairs(window == phase, specimen, reach)
             pairs[phase] = pairs[phase] + sums if phase in pairs else sums
-        contacts += sum_contacts(phases == Phase.SILT, specimen)
+        contacts += sum_contacts(window == Phase.SILT, specimen)
     return Texture(pairs, contacts)
 
 

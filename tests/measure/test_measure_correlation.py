@@ -62,3 +62,17 @@ def test_reach_is_cut_and_void_alone_is_undefined() -> None:
     phase = np.ones((5, 9), bool)
     assert len(sum_pairs(phase, phase, 50).correlate()) == 5
     assert np.isnan(sum_pairs(phase, ~phase, 3).correlate()).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 30), (30, 1), (1, 1), (2, 30)])
+@pytest.mark.parametrize("void", [False, True])
+def test_lines_of_pixels_reach_no_further_than_their_width(
+    shape: tuple[int, int], void: bool
+) -> None:
+    phase = np.random.default_rng(2).random(shape) < 0.4
+    specimen = np.ones_like(phase)
+    specimen.ravel()[1:2] = not void
+    ours = sum_pairs(phase, specimen, 9).correlate()
+    assert len(ours) == min(shape)
+    expected = _brute(phase, specimen, min(shape) - 1)
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.image.phase import Phase
 from mudrock_cli.measure.cells import CellCounter, count_band, count_cells
 from mudrock_cli.measure.field import lay_windows, measure_texture, read_windows
 
@@ -38,3 +39,12 @@ def test_texture_starts_at_the_fraction() -> None:
     for phase, pairs in texture.pairs.items():
         assert pairs.correlate()[0] == pytest.approx((phases == phase).mean(), rel=1e-5)
         assert len(pairs.correlate()) == 26  # a quarter of the field, and zero
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1)])
+def test_a_line_of_pixels_has_a_texture_without_distances(shape: tuple[int, int]) -> None:
+    phases = np.random.default_rng(3).choice([0, 1, 2], shape).astype(np.uint8)
+    texture = measure_texture([phases])
+    assert texture.pairs[Phase.PORE].correlate() == pytest.approx([np.mean(phases == Phase.PORE)])
+    silt = np.concatenate([[0], phases.ravel() == Phase.SILT])
+    assert texture.contacts.grains == np.count_nonzero(np.diff(silt) == 1)
