@@ -4,7 +4,6 @@ What the Trainable Weka Segmentation does, for a user with a few labelled patche
 forest is kept as a model folder: ``recipe.toml`` and ``weights.npz``, which holds numbers only.
 """
 
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,9 @@ from mudrock_cli.classical import forest_filters as filters
 from mudrock_cli.classical.forest_recipe import ForestRecipe
 from mudrock_cli.classical.forest_trees import Responses, Trees
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.named_arrays import read_named_arrays
 from mudrock_cli.image.placement import placing
+from mudrock_cli.image.texts import read_text
 from mudrock_cli.image.window import Reader
 
 Grey = npt.NDArray[np.uint8]
@@ -140,18 +141,16 @@ class Forest:
             If a file is missing or damaged, or the arrays do not belong to the recipe.
         """
         source = folder / RECIPE
-        try:
-            text = source.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise MudrockError(f"{source}: cannot be read ({error})") from error
-        recipe = ForestRecipe.from_toml(text, str(source))
+        recipe = ForestRecipe.from_toml(read_text(source), str(source))
         path = folder / WEIGHTS
         shapes = _describe_arrays(recipe)
         try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in shapes}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise MudrockError(f"{path}: no arrays of a forest ({error})", _AGAIN) from error
+            arrays = read_named_arrays(path)
+        except MudrockError as error:
+            raise MudrockError(error.message, _AGAIN) from error
+        missing = sorted(set(shapes) - set(arrays))
+        if missing:
+            raise MudrockError(f"{path}: no arrays of a forest ({missing[0]} is missing)", _AGAIN)
         for name, (shape, kind) in shapes.items():
             array = arrays[name]
             if array.shape != shape or array.dtype != kind:

@@ -1,13 +1,12 @@
 """What `evaluate` compares: folders of masks, and models that segment the images first."""
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.image.texts import read_rows
 
 if TYPE_CHECKING:
     from mudrock_cli.image.mask import PhaseMask
@@ -106,15 +105,13 @@ def read_split(path: Path) -> dict[str, str]:
         If the file cannot be read or is no such table.
     """
     expected = f"expected a CSV with the columns name,part; parts are {', '.join(SPLITS)}"
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MudrockError(f"{path}: cannot be read ({error})", expected) from error
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = read_rows(path, expected)
     found = {row.get("name") or "": row.get("part") or "" for row in rows}
     wrong = sorted(set(found.values()) - set(SPLITS))
     if not found or wrong or "" in found:
-        reason = f"the part {wrong[0]!r} is unknown" if any(wrong) else "names no part of an image"
+        reason = (
+            f"the part {wrong[0][:60]!r} is unknown" if any(wrong) else "names no part of an image"
+        )
         raise MudrockError(f"{path}: {reason}", expected)
     return {_strip_suffix(name): part for name, part in found.items()}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mudrock_cli.deeplab.compiled import read_graph
 from mudrock_cli.deeplab.zoo import TrainedModel
 from mudrock_cli.errors import MudrockError
 
@@ -94,8 +95,7 @@ class OpenVinoEngine:
         self.tile = model.recipe.inference.tile
         hints = {"PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": _MOST_STREAMS}
         try:
-            graph = openvino.Core().read_model(model.compiled)
-            graph.reshape([1, self.tile, self.tile, 1])  # a fixed batch runs faster
+            graph = read_graph(model.compiled, self.tile)
             compiled = openvino.Core().compile_model(graph, "CPU", hints)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
@@ -109,6 +109,7 @@ class OpenVinoEngine:
             "streams": len(self._queue),
         }
         _logger.info("engine", extra={"facts": facts})
+        self._path = model.compiled
         self._queue.set_callback(self._collect)
         self.batch = 4 * len(self._queue)
         self._results: Probabilities = np.empty((0, self.tile, self.tile, 3), np.float32)
@@ -123,7 +124,7 @@ class OpenVinoEngine:
             grey = np.ascontiguousarray(tile[None, :, :, None], np.float32)
             self._queue.start_async([grey], index)
         self._queue.wait_all()
-        return self._results
+        return _check_finite(self._results, self._path)
 
 
 class KerasEngine:
@@ -139,6 +140,7 @@ class KerasEngine:
         self.batch = 8 if has_gpu() else 1
         network = build_network(model.recipe.network, self.tile, self.tile)
         load_weights(network, model.weights)
+        self._path = model.weights
         self._model = with_probabilities(network, model.temperature)
         import keras
 
@@ -150,7 +152,14 @@ class KerasEngine:
         missing = -len(tiles) % self.batch  # one batch size is one compiled function
         grey = np.pad(tiles[..., None].astype(np.float32), ((0, missing), (0, 0), (0, 0), (0, 0)))
         found = self._model.predict(grey, batch_size=self.batch, verbose=0)
-        return np.asarray(found, np.float32)[: len(tiles)]
+        return _check_finite(np.asarray(found, np.float32)[: len(tiles)], self._path)
+
+
+def _check_finite(probabilities: Probabilities, path: Path) -> Probabilities:
+    """Refuse probabilities that are none, which weights beyond all measure give."""
+    if not np.isfinite(probabilities).all():
+        raise MudrockError(f"{path}: gives probabilities that are not finite", "train it again")
+    return probabilities
 
 
 def has_gpu() -> bool:

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.errors import UsageError
 from mudrock_cli.image.checksum import hash_file
 from mudrock_cli.image.inputs import find_inputs
 from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.mask_metadata import is_mudrock_mask
 from mudrock_cli.image.pairs import Pair, find_pairs
+from mudrock_cli.image.texts import read_text
 
 _LABEL_FOLDERS = ("labels", "SegmentationClassRaw", "SegmentationClass")
 
@@ -66,10 +67,7 @@ def read_image_sets(data: Path) -> dict[str, list[str]]:
     """
     found = {}
     for path in sorted((data / "ImageSets").glob("**/*.txt")):
-        try:
-            lines = path.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise MudrockError(f"{path}: cannot be read ({error})") from error
+        lines = read_text(path).splitlines()
         found[path.stem] = [line.split()[0] for line in lines if line.strip()]
     return found
 
@@ -95,8 +93,9 @@ def _pair_by_provenance(data: Path) -> Pairing:
     by_hash = {hash_file(path): path for path in images}
     pairs = []
     for path in masks:
-        made_from = open_mask(path).provenance.get("input", {})
-        image = by_hash.get(made_from.get("sha256", ""))
+        made_from = open_mask(path).provenance.get("input")
+        told = made_from.get("sha256") if isinstance(made_from, dict) else None
+        image = by_hash.get(str(told))
         name = path.relative_to(data).with_suffix("").as_posix()
         pairs.append(Pair(name, path, image))
     pairs.sort(key=lambda pair: pair.name)

@@ -9,6 +9,7 @@ from mudrock_cli.deeplab.dataset import Sample
 from mudrock_cli.deeplab.files import write_text
 from mudrock_cli.deeplab.split import PARTS, Split, find_parents
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.texts import read_rows
 
 _COLUMNS = ("name", "part", "parent", "image_sha256", "label_sha256")
 
@@ -29,15 +30,13 @@ def read_split(path: Path, samples: Sequence[Sample]) -> Split:
     MudrockError
         If it is no such table, leaves a sample out, or a file has changed since.
     """
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MudrockError(f"{path}: cannot be read ({error})", "a CSV: name,part") from error
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = read_rows(path, "a CSV: name,part")
     told = {row.get("name") or "": row for row in rows}
     wrong = sorted({row.get("part") or "" for row in rows} - set(PARTS))
     if not rows or wrong or "" in told:
-        reason = f"part {wrong[0]!r} is unknown" if rows and wrong else "no rows with name,part"
+        reason = (
+            f"part {wrong[0][:60]!r} is unknown" if rows and wrong else "no rows with name,part"
+        )
         raise MudrockError(f"{path}: {reason}", f"parts are {', '.join(PARTS)}")
     parent = find_parents(samples)
     part = {}

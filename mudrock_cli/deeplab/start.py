@@ -1,12 +1,11 @@
 """The first weights of a network: ImageNet's, a file's, a model's, or chance."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
+from mudrock_cli.deeplab.hdf5 import check_hdf5, read_hdf5
 from mudrock_cli.deeplab.recipe import NetworkRecipe
 from mudrock_cli.deeplab.weights import Arrays, read_arrays, read_variables
 from mudrock_cli.errors import MudrockError, UsageError
@@ -61,7 +60,7 @@ def give_start(network: keras.Model, start: str, recipe: NetworkRecipe) -> str:
     if path.name.endswith(".weights.h5"):
         return _load_keras_file(network, path)
     if path.suffix in (".h5", ".hdf5"):
-        return f"{path.name} ({_take(network, _read_applications_file(path), start)})"
+        return f"{path.name} ({_take(network, read_hdf5(path), start)})"
     raise UsageError(f"--init {start}: unknown kind of file", "a .npz, .weights.h5 or .h5")
 
 
@@ -111,6 +110,7 @@ def _plain_name(name: str) -> str:
 
 
 def _load_keras_file(network: keras.Model, path: Path) -> str:
+    check_hdf5(path)
     try:
         network.load_weights(path)
     except Exception as error:  # HDF5 and Keras raise many kinds
@@ -120,21 +120,3 @@ def _load_keras_file(network: keras.Model, path: Path) -> str:
             "give the recipe that it was saved with",
         ) from error
     return path.name
-
-
-def _read_applications_file(path: Path) -> Arrays:
-    """Read the layout in which ``keras.applications`` publishes: a group per layer."""
-    import h5py
-
-    def walk(group: Any) -> Iterator[tuple[str, Any]]:
-        for item in group.values():
-            if isinstance(item, h5py.Dataset):
-                yield item.name.lstrip("/"), np.asarray(item)
-            elif isinstance(item, h5py.Group):
-                yield from walk(item)
-
-    try:
-        with h5py.File(path, "r") as file:
-            return dict(walk(file))
-    except OSError as error:
-        raise MudrockError(f"{path}: cannot be read as HDF5 ({error})") from error

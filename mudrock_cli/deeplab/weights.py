@@ -1,7 +1,5 @@
 """The numbers of a network: to and from a file of named arrays, by the names of its variables."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.named_arrays import read_named_arrays
 from mudrock_cli.image.placement import placing
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 Arrays = dict[str, npt.NDArray[Any]]
 
 _HALF_LIMIT = 60_000.0  # float16 ends at 65504
-_DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError)
 
 
 def save_weights(network: "keras.Model", path: Path) -> None:
@@ -103,15 +101,7 @@ def read_arrays(path: Path) -> Arrays:
     MudrockError
         If it is no whole ``.npz`` of numbers.
     """
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise MudrockError(f"{path}: a single array, not a file of named arrays")
-            return {name: file[name] for name in file.files}
-    except OSError as error:
-        raise MudrockError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except _DAMAGED as error:
-        raise MudrockError(f"{path}: no whole file of named arrays ({error})") from error
+    return read_named_arrays(path)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]], *, compressed: bool) -> None:

@@ -20,6 +20,7 @@ _LETTERING = (0.003, 0.45)
 """Share of a bar's pixels that are lettering."""
 _FILLED_COLUMNS = 0.1
 _CHUNK = 64
+_READ_PIXELS = 1 << 22
 _SAMPLED_COLUMNS = 2048
 _LOSSY_LEVELS = 4
 _LOSSY_ROWS = 24
@@ -70,8 +71,12 @@ class _Rows:
 
     def read(self, top: int, bottom: int) -> npt.NDArray[np.float64]:
         """Return some columns of rows `top` to `bottom`."""
-        window = self._levels(slice(top, bottom), slice(None))[:, :: self._step]
-        return np.asarray(window, np.float64)
+        height = max(1, _READ_PIXELS // self._shape[1])  # few rows of an image that is mostly wide
+        parts = [
+            self._levels(slice(first, min(first + height, bottom)), slice(None))[:, :: self._step]
+            for first in range(top, bottom, height)
+        ]
+        return np.asarray(np.concatenate(parts), np.float64)
 
     def is_background(
         self, rows: npt.NDArray[np.float64], grey: npt.NDArray[np.float64]

@@ -1,5 +1,7 @@
 """Small text files that somebody else may have written: recipes, cards, tables of names."""
 
+import csv
+import io
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,29 @@ def read_text(path: Path, hint: str = "", encoding: str = "utf-8") -> str:
         raise MudrockError(f"{path}: cannot be read (no text in {encoding})", hint) from error
     except OSError as error:
         raise MudrockError(f"{path}: cannot be read ({describe(error)})", hint) from error
+
+
+def read_rows(path: Path, hint: str) -> list[dict[str, str]]:
+    """Read a CSV with a header as a dictionary a row; a cell that is missing is empty.
+
+    Parameters
+    ----------
+    path : Path
+        File, in UTF-8 with or without its mark.
+    hint : str
+        What such a file should be.
+
+    Raises
+    ------
+    MudrockError
+        If it is no text, or no CSV.
+    """
+    text = io.StringIO(read_text(path, hint, "utf-8-sig"))
+    try:
+        rows = list(csv.DictReader(text, restval=""))
+    except csv.Error as error:
+        raise MudrockError(f"{path}: cannot be read ({error})", hint) from error
+    return [{key: value for key, value in row.items() if key is not None} for row in rows]
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:

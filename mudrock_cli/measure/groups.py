@@ -10,6 +10,7 @@ for each pair of groups.
 """
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.texts import read_text
 from mudrock_cli.measure.intervals import bootstrap_difference
 from mudrock_cli.measure.resampling import Interval
 
@@ -170,9 +172,9 @@ _SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 def _read_table(path: Path) -> Grouping:
     """Read a CSV file of names and what they belong to."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        stream = io.StringIO(read_text(path, _TABLE_HINT, "utf-8-sig"))
+        rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if any(row)]
+    except csv.Error as error:
         raise MudrockError(f"{path}: cannot be read ({error})", _TABLE_HINT) from error
     if len(rows) < 2 or len(rows[0]) < 2:
         raise MudrockError(f"{path}: no groups in it", _TABLE_HINT)
@@ -184,6 +186,6 @@ def _read_table(path: Path) -> Grouping:
             )
         name = _stem(row[0])
         if name in table:
-            raise MudrockError(f"{path}: line {line} names {name} again", _TABLE_HINT)
+            raise MudrockError(f"{path}: line {line} names {name[:60]} again", _TABLE_HINT)
         table[name] = tuple(row[1:])
     return Grouping(tuple(rows[0][1:]), str(path), None, table)

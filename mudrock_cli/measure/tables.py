@@ -24,6 +24,11 @@ from mudrock_cli.measure.summary_columns import SUMMARY
 _GROUP_ROWS = 1 << 17
 """Rows of a row group: few images together, a large one in several."""
 
+_HINT = "make it anew with mudrock stats"
+_VALUE_BYTES = 8
+_SUSPICIOUS_BYTES = 1 << 28
+_SUSPICIOUS_RATIO = 100  # of what mudrock writes: about 2
+
 _COLUMNS: dict[str, tuple[Column, ...]] = {"instances": INSTANCES, "summary": SUMMARY}
 
 
@@ -111,7 +116,12 @@ class ReportWriter:
             self._writer.write_table(joined, row_group_size=_GROUP_ROWS)
 
     def _open(self, kind: str) -> pq.ParquetWriter:
-        return pq.ParquetWriter(self._parts[kind], self._schemas[kind], compression="zstd")
+        return pq.ParquetWriter(
+            self._parts[kind],
+            self._schemas[kind],
+            compression="zstd",
+            write_page_checksum=True,  # a flipped bit is another porosity otherwise
+        )
 
     def _refuse(self, error: OSError) -> MudrockError:
         return MudrockError(
@@ -154,10 +164,28 @@ def read_table(path: Path, kind: str) -> tuple[pa.Table, dict[str, Any]]:
         If it cannot be read, is another table, or another version of the schema.
     """
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            _check_size(path, file.metadata)
+            facts = check_schema(file.schema_arrow, _COLUMNS[kind], kind, str(path))
+            table = file.read()
+        table.validate(full=True)
+    except MudrockError:
+        raise
+    except Exception as error:  # damaged files raise many kinds
+        raise MudrockError(f"{path}: no Parquet table ({describe(error)})", _HINT) from error
+    return table, facts
+
+
+def _check_size(path: Path, metadata: pq.FileMetaData) -> None:
+    """Refuse a file that unfolds beyond reason: runs of one value take next to no bytes."""
+    values = sum(
+        metadata.row_group(group).column(column).num_values
+        for group in range(metadata.num_row_groups)
+        for column in range(metadata.num_columns)
+    )
+    promised = _VALUE_BYTES * max(values, metadata.num_rows * metadata.num_columns)
+    stored = path.stat().st_size
+    if promised > _SUSPICIOUS_BYTES and promised > _SUSPICIOUS_RATIO * stored:
         raise MudrockError(
-            f"{path}: no Parquet table ({reason})", "make it anew with mudrock stats"
-        ) from error
-    return table, check_schema(table.schema, _COLUMNS[kind], kind, str(path))
+            f"{path}: {stored / 1e6:.1f} MB promise {promised / 1e6:.0f} MB of a table", _HINT
+        )

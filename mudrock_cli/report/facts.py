@@ -1,12 +1,11 @@
 """The figures of a summary row as lines of a table, in words a reader knows."""
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mudrock_cli.measure.grading import name_sorting
-from mudrock_cli.report.tables import Row
+from mudrock_cli.report.tables import Row, read_provenance
 from mudrock_cli.report.words import (
     MISSING,
     describe_window,
@@ -70,12 +69,12 @@ def list_facts(row: Row) -> list[Fact]:
 
 def describe_making(row: Row) -> str:
     """Say how a mask was made, from its provenance."""
-    told = json.loads(row["provenance"] or "{}")
+    told = read_provenance(row)
     parts = []
     for key in ("method", "model", "recipe"):
         value = told.get(key)
         if isinstance(value, dict):
-            name, digest = value.get("name", ""), value.get("sha256", "")
+            name, digest = value.get("name", ""), str(value.get("sha256", ""))
             value = f"{name} ({digest[:12]})" if digest else name
         if value:
             parts.append(f"{key} {value}" if key != "method" else str(value))

@@ -1,6 +1,5 @@
 """The masks and micrographs behind a table, found again for the viewers."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from mudrock_cli.image.inputs import walk_images
 from mudrock_cli.image.mask import PhaseMask, open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.ngff.folder import is_image
-from mudrock_cli.report.tables import Row, Tables
+from mudrock_cli.report.tables import Row, Tables, read_provenance
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ def find_source(tables: Tables, row: Row, micrographs: Path | None) -> Source:
 
 def _candidates(tables: Tables, row: Row, micrographs: Path | None, mask: Path) -> list[Path]:
     """Return where the micrograph may be, the likeliest first."""
-    told = json.loads(row["provenance"] or "{}").get("input") or {}
-    name = Path(str(told.get("name", ""))).name
+    told = read_provenance(row).get("input")
+    name = Path(str(told.get("name", "")) if isinstance(told, dict) else "").name
     places = []
     if micrographs is not None:
         stem = Path(row["image"]).name

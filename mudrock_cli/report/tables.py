@@ -1,5 +1,6 @@
 """Everything that ``mudrock stats`` wrote, sorted by what it is about."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,15 @@ class Tables:
     def locate(self, path: str) -> Path:
         """Return where a path of the summary leads, from the folder of the tables."""
         return self.path.parent / path
+
+
+def read_provenance(row: Row) -> dict[str, Any]:
+    """Return how the mask of a summary row was made; nothing where that cannot be read."""
+    try:
+        told = json.loads(row["provenance"] or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def read_tables(path: Path) -> Tables:

@@ -153,7 +153,7 @@ def damage(folder: Path, **changes: np.ndarray | None) -> None:
         ({"value": np.zeros((12, 32, 3), np.float16)}, "the recipe makes it float16"),
         ({"threshold": np.zeros((12, 64), np.int64)}, "the recipe makes it uint8"),
         ({"high": None}, "no arrays of a forest"),
-        ({"high": np.array([{}], object)}, "no arrays of a forest"),
+        ({"high": np.array([{}], object)}, "holds object, no numbers"),
     ],
 )
 def test_a_damaged_file_is_refused(

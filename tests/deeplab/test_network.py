@@ -189,7 +189,7 @@ class TestStart:
         assert give_start(network, "scratch", UNET) == "random weights"
         for start, message in [
             (str(tmp_path / "w.npz"), "holds no weight of this network"),
-            (str(tmp_path / "broken.h5"), "cannot be read as HDF5"),
+            (str(tmp_path / "broken.h5"), "cannot be read"),
             (str(tmp_path / "w.txt"), "unknown kind of file"),
             (str(tmp_path / "none.npz"), "no such file"),
             ("imagenet", "there are no ImageNet weights for unet"),
