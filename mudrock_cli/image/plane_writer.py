@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import imagecodecs
 import numpy as np
@@ -45,7 +46,9 @@ def write_plane(
         If the file cannot be written.
     """
     kind = np.dtype(dtype)
-    metadata: dict[str, Any] = {"axes": "YX"}
+    # Not tifffile's UUID of time and network card: same map, same bytes, and nothing private.
+    name = uuid5(NAMESPACE_URL, f"mudrock {kind} {shape} {pixel_size}")
+    metadata: dict[str, Any] = {"axes": "YX", "UUID": f"urn:uuid:{name}"}
     if pixel_size is not None:
         for axis in "XY":
             metadata[f"PhysicalSize{axis}"] = pixel_size.um

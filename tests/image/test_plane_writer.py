@@ -43,3 +43,9 @@ def test_nothing_is_left_of_a_failure(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     with pytest.raises(MudrockError, match="cannot be written"):
         write_plane(tmp_path / "no" / "x.tif", (1, 1), "uint8", [np.zeros((1, 1))], None)
+
+
+def test_the_same_map_has_the_same_bytes(tmp_path: Path) -> None:
+    for name in "ab":
+        write_plane(tmp_path / name, (3, 4), "uint8", [np.ones((3, 4), np.uint8)], None)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
