@@ -82,7 +82,8 @@ def segment(
     sides = parse_save(save, SIDES)
     size = parse_pixel_size(pixel_size)
     places = choose_places(out, find_inputs(inputs))
-    trained = load_model(model or DEFAULT_MODEL)
+    model = model or DEFAULT_MODEL
+    trained = load_model(model)
     chosen, domain = choose_engine(trained, engine), read_domain(trained)
 
     options = BatchOptions(
@@ -100,7 +101,8 @@ def segment(
         force=force,
         json_lines=as_json,
     )
-    reference = trained.name if trained.name in list_models() else str(trained.path.absolute())
+    # A model that ships lies elsewhere on other machines.
+    reference = model if model in list_models() else str(trained.path.absolute())
     start_engine = partial(share_engine, reference, trained.digest, chosen)
     process = partial(
         _segment_one, model=trained, domain=domain, start_engine=start_engine, sides=sides
