@@ -140,12 +140,12 @@ class Cluster:
             self._client.cancel(unfinished, force=True)
 
 
-def fits_a_task(item: "Input", max_pixels: int) -> bool:
+def fits_a_task(item: "Input", max_pixels: int, *, masks: bool = False) -> bool:
     """Tell whether an image is done by one worker; one that cannot be opened is done here."""
     from mudrock_cli.image.micrograph import open_samples
 
     try:
-        rows, columns = open_samples(item.path, max_pixels, bombs=True).shape
+        rows, columns = open_samples(item.path, max_pixels, bombs=masks).shape
     except MudrockError:
         return False
     return rows * columns <= WHOLE_PIXELS

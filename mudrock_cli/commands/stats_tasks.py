@@ -12,7 +12,7 @@ from mudrock_cli.commands.cluster import Cluster, fits_a_task
 from mudrock_cli.commands.stats_inputs import open_input, refer
 from mudrock_cli.commands.stats_narrator import StatsNarrator
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.image.limits import MAX_PIXELS
+from mudrock_cli.image.limits import MAX_MASK_PIXELS
 from mudrock_cli.spread import Spread, in_turn
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def measure_all(
     """
 
     def is_task(part: Named) -> bool:
-        return cluster is not None and fits_a_task(part[0], MAX_PIXELS)
+        return cluster is not None and fits_a_task(part[0], MAX_MASK_PIXELS, masks=True)
 
     for as_tasks, group in groupby(zip(inputs, names, strict=True), is_task):
         if cluster and as_tasks:

@@ -257,6 +257,21 @@ def test_workers_take_the_model_that_was_asked_for_or_none(
             list(there.spread(start("nowhere", "0" * 64), [0]))
 
 
+def test_few_parts_are_under_way_at_a_time(workers: LocalCluster) -> None:
+    given_out: list[int] = []
+
+    def parts() -> Iterator[int]:
+        for number in range(60):
+            given_out.append(number)
+            yield number
+
+    with open_cluster(workers.scheduler_address) as there:
+        assert there is not None
+        for taken, square in enumerate(there.spread(lambda number: number**2, parts())):
+            assert square == taken**2
+            assert len(given_out) <= taken + 16
+
+
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:{}", "nonsense", "http://127.0.0.1:{}"])
 def test_no_scheduler_is_said_at_once(images: Path, tmp_path: Path, address: str) -> None:
     with socket.socket() as free:
