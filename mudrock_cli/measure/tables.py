@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from mudrock_cli import __version__
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bad_input import describe
+from mudrock_cli.image.checksum import hash_file
 from mudrock_cli.image.placement import part_path, settle
 from mudrock_cli.measure.arrow import pack_values
 from mudrock_cli.measure.columns import Column, check_schema, make_schema
@@ -24,6 +25,7 @@ from mudrock_cli.measure.summary_columns import SUMMARY
 _GROUP_ROWS = 1 << 17
 """Rows of a row group: few images together, a large one in several."""
 
+_PARTNER = "instances_sha256"
 _HINT = "make it anew with mudrock stats"
 _VALUE_BYTES = 8
 _SUSPICIOUS_BYTES = 1 << 28
@@ -54,9 +56,9 @@ class ReportWriter:
     """
 
     def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
-        facts = {"software": "mudrock", "version": __version__, "options": dict(options)}
+        self._facts = {"software": "mudrock", "version": __version__, "options": dict(options)}
         self._schemas = {
-            kind: make_schema(columns, kind, facts) for kind, columns in _COLUMNS.items()
+            kind: make_schema(columns, kind, self._facts) for kind, columns in _COLUMNS.items()
         }
         self._places = {"instances": path, "summary": summary_path(path)}
         self._parts = {kind: part_path(place) for kind, place in self._places.items()}
@@ -93,7 +95,8 @@ class ReportWriter:
         except OSError as trouble:
             raise self._refuse(trouble) from trouble
         finally:
-            self._writer.close()
+            with contextlib.suppress(OSError):
+                self._writer.close()
             for part in self._parts.values():
                 with contextlib.suppress(OSError):
                     part.unlink(missing_ok=True)
@@ -101,6 +104,8 @@ class ReportWriter:
     def _finish(self) -> None:
         self._flush()
         self._writer.close()
+        facts = self._facts | {_PARTNER: hash_file(self._parts["instances"])}
+        self._schemas["summary"] = make_schema(SUMMARY, "summary", facts)
         with self._open("summary") as writer:
             writer.write_table(tabulate(self._rows, SUMMARY, self._schemas["summary"]))
         for part in self._parts.values():
@@ -111,9 +116,13 @@ class ReportWriter:
     def _flush(self) -> None:
         tables = [table.replace_schema_metadata(None) for table in self._pending]
         self._pending = []
-        if tables:
-            joined = pa.concat_tables(tables).cast(self._schemas["instances"])
+        if not tables:
+            return
+        joined = pa.concat_tables(tables).cast(self._schemas["instances"])
+        try:
             self._writer.write_table(joined, row_group_size=_GROUP_ROWS)
+        except OSError as error:
+            raise self._refuse(error) from error
 
     def _open(self, kind: str) -> pq.ParquetWriter:
         return pq.ParquetWriter(
@@ -127,6 +136,24 @@ class ReportWriter:
         return MudrockError(
             f"{self._places['instances']}: cannot be written ({describe(error)})",
             "choose another --out, or make room",
+        )
+
+
+def check_pair(instances: Path, summary_facts: Mapping[str, Any]) -> None:
+    """Check that an instance table is the one that its summary was written with.
+
+    Two files cannot be replaced at one moment: a run that was killed between them, or two runs
+    into one place, would leave tables of different masks side by side.
+
+    Raises
+    ------
+    MudrockError
+        If it is another one.
+    """
+    expected = summary_facts.get(_PARTNER)
+    if expected is not None and hash_file(instances) != expected:
+        raise MudrockError(
+            f"{instances}: the summary beside it is of another run", "run mudrock stats again"
         )
 
 

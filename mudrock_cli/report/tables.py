@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.measure.tables import read_table, summary_path
+from mudrock_cli.measure.tables import check_pair, read_table, summary_path
 
 Row = Mapping[str, Any]
 
@@ -78,7 +78,8 @@ def read_tables(path: Path) -> Tables:
                 "give the report.parquet of mudrock stats, with report.summary.parquet beside it",
             )
     instances, facts = read_table(path, "instances")
-    summary, _ = read_table(beside, "summary")
+    summary, beside_facts = read_table(beside, "summary")
+    check_pair(path, beside_facts)
     rows: dict[str, list[Row]] = {}
     for row in summary.to_pylist():
         rows.setdefault(row["scope"], []).append(row)

@@ -41,8 +41,9 @@ def test_nothing_is_left_of_a_failure(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_plane(tmp_path / "x.tif", (100, 10), "uint8", broken(), None)
     assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
     with pytest.raises(MudrockError, match="cannot be written"):
-        write_plane(tmp_path / "no" / "x.tif", (1, 1), "uint8", [np.zeros((1, 1))], None)
+        write_plane(tmp_path / "file" / "x.tif", (1, 1), "uint8", [np.zeros((1, 1))], None)
 
 
 def test_the_same_map_has_the_same_bytes(tmp_path: Path) -> None:

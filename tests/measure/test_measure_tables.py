@@ -16,7 +16,7 @@ from mudrock_cli.measure.columns import VERSION
 from mudrock_cli.measure.image_report import MeasuredImage, measure_image
 from mudrock_cli.measure.instance_columns import INSTANCES
 from mudrock_cli.measure.summary_columns import SUMMARY
-from mudrock_cli.measure.tables import ReportWriter, read_table, summary_path
+from mudrock_cli.measure.tables import ReportWriter, check_pair, read_table, summary_path
 
 GOLDEN = Path(__file__).with_name("golden_schema.json")
 UNIT_ENDINGS = {"µm": "_um", "µm²": "_um2", "px": "_px", "nm": "_nm", "°": "_deg", "phi": "_phi"}
@@ -129,6 +129,16 @@ def test_a_full_disk_is_one_line(
     with pytest.raises(MudrockError, match="No space left on device"):
         write(tmp_path / "r.parquet", image)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_of_two_runs_are_not_taken_for_one(image: MeasuredImage, tmp_path: Path) -> None:
+    for name, count in (("one", 1), ("two", 2)):
+        write(tmp_path / name / "r.parquet", *[image] * count)
+        _, facts = read_table(tmp_path / name / "r.summary.parquet", "summary")
+        check_pair(tmp_path / name / "r.parquet", facts)
+    check_pair(tmp_path / "one" / "r.parquet", {})  # a summary that does not tell
+    with pytest.raises(MudrockError, match="the summary beside it is of another run"):
+        check_pair(tmp_path / "one" / "r.parquet", facts)
 
 
 def refuse_table(path: Path, match: str, kind: str = "instances") -> None:

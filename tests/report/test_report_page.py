@@ -210,5 +210,5 @@ def test_an_output_that_cannot_be_written(field: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     out = tmp_path / "file" / "page.html"
     result = CliRunner().invoke(app, ["report", str(field.table), "--out", str(out)])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "cannot be written" in result.stderr
