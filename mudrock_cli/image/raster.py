@@ -12,6 +12,7 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bad_input import refusing
 from mudrock_cli.image.limits import check_expansion, check_header, check_segment
 from mudrock_cli.image.samples import Colours, Samples
+from mudrock_cli.image.window import Box
 
 _PLUGINS: dict[bytes, type[ImageFile.ImageFile]] = {
     b"\x89PNG": PngImagePlugin.PngImageFile,
@@ -29,6 +30,10 @@ _MODES = {
     "RGB": (3, 1, 8, Colours.RGB),
     "RGBA": (4, 1, 8, Colours.RGB),
 }
+_COLOUR_BYTES = 4
+"""Of a pixel of several channels in memory, however many they are."""
+_COEFFICIENTS = 3
+"""A progressive JPEG holds the coefficients of all its pixels beside them."""
 _TYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype(np.uint8),
     2: np.dtype(np.uint16),
@@ -73,7 +78,9 @@ def open_raster(path: Path, head: bytes, max_pixels: int, *, bombs: bool = False
         channels, size, bits, colours = _MODES[mode]
         palette = image.getpalette("RGB") if mode == "P" else None
     promised, stored = height * width * channels * size, path.stat().st_size
-    check_segment(path, promised=promised, stored=stored)
+    lossy = plugin is JpegImagePlugin.JpegImageFile
+    held = height * width * (size if channels == 1 else _COLOUR_BYTES)
+    check_segment(path, promised=held * (_COEFFICIENTS if lossy else 1), stored=stored)
     if not bombs:
         check_expansion(path, (height, width), max_pixels, promised=promised, stored=stored)
     return Samples(
@@ -84,7 +91,7 @@ def open_raster(path: Path, head: bytes, max_pixels: int, *, bombs: bool = False
         bits=bits,
         colours=colours,
         read=_DecodedOnce(path, plugin),
-        lossy=plugin is JpegImagePlugin.JpegImageFile,
+        lossy=lossy,
         palette=np.array(palette, np.uint8).reshape(-1, 3) if palette is not None else None,
     )
 
@@ -94,16 +101,20 @@ class _DecodedOnce:
 
     def __init__(self, path: Path, plugin: type[ImageFile.ImageFile]) -> None:
         self._path, self._plugin = path, plugin
-        self._pixels: npt.NDArray[Any] | None = None
+        self._image: Image.Image | None = None
         self._lock = threading.Lock()
 
     def __call__(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
         with self._lock:
-            if self._pixels is None:
+            if self._image is None:
                 with refusing(self._path), self._plugin(self._path) as image:
-                    self._pixels = _to_array(image)
-                    self._pixels.setflags(write=False)  # windows are views of it
-            return self._pixels[rows, columns]
+                    image.load()
+                    mapped = getattr(image, "map", None) is not None  # the file may change
+                    self._image = image.copy() if mapped else image
+            width, height = self._image.size
+            box = Box.from_slices(rows, columns, (height, width))
+            # As an array the whole image would be in memory three times.
+            return _to_array(self._image.crop((box.left, box.top, box.right, box.bottom)))
 
 
 def _to_array(image: Image.Image) -> npt.NDArray[Any]:
