@@ -22,7 +22,7 @@ from mudrock_cli.commands.stats import stats
 from mudrock_cli.commands.train import train
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 class _ErrorBoundary(TyperGroup):
