@@ -9,12 +9,15 @@ from typer.testing import CliRunner, Result
 
 from mudrock_cli.cli import app
 from mudrock_cli.commands.domain import measure_domain
+from mudrock_cli.deeplab.domain import find_outside, read_domain
 from mudrock_cli.deeplab.zoo import TrainedModel, load_model
 from mudrock_cli.errors import ExitCode
+from mudrock_cli.image.appearance import describe_appearance
 from mudrock_cli.image.mask import open_mask
-from mudrock_cli.image.micrograph import Micrograph
+from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.pixel_size import PixelSize
 
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FIGURES = {"doubt", "fine_texture", "coarse_texture", "grey_skew"}
 
 
@@ -143,3 +146,21 @@ def test_of_a_forest_only_the_looks_count(tmp_path: Path) -> None:
 def test_two_micrographs_span_nothing(tiny_model: TrainedModel) -> None:
     known = [Micrograph.from_array("a", make_grey(seed)) for seed in range(2)]
     assert measure_domain(tiny_model, known) is tiny_model
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="no shared data")
+def test_the_model_that_ships_knows_its_parents_and_no_other_rock() -> None:
+    shipped = load_model()
+    domain = read_domain(shipped)
+    assert set(domain) == FIGURES
+
+    def outside(path: Path) -> list[str]:
+        figures = describe_appearance(open_micrograph(path), shipped.nm_per_pixel)
+        return find_outside(domain, figures | {"doubt": 0.0})
+
+    for path in (DATA / "kumano" / "images").glob("*.tif"):
+        assert outside(path) == []
+    for path in (DATA / "duvernay" / "images").glob("*.png"):
+        assert "fine_texture" in outside(path)
+    for path in (DATA / "vendor").glob("*.tif"):
+        assert "grey_skew" in outside(path)
