@@ -97,9 +97,9 @@ def _autocorrelate(indicator: npt.NDArray[np.bool_], reach: int) -> Floats:
     padded = tuple(next_fast_len(side + reach, real=True) for side in indicator.shape)
     spectrum = rfft2(indicator.astype(np.float32), padded, workers=-1)
     power = spectrum.real**2 + spectrum.imag**2
-    pairs = irfft2(power, padded, workers=-1)
+    pairs: Floats = irfft2(power, padded, workers=-1).astype(np.float64)
     shifts = np.arange(-reach, reach + 1)  # those to the left stand at the end
-    return pairs[: reach + 1, shifts].astype(np.float64)
+    return pairs[: reach + 1, shifts]
 
 
 def _sum_rings(pairs: Floats) -> Floats:
