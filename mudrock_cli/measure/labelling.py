@@ -7,6 +7,7 @@ those who want an image of labels, scans again and paints. Neither holds more th
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +23,8 @@ from mudrock_cli.measure.pieces import Band, Pieces, join_bands
 from mudrock_cli.measure.runs import Ints, Runs
 from mudrock_cli.spread import Spread, in_turn
 
-Label = type[np.uint32] | type[np.uint64]
-Labels = npt.NDArray[np.uint32] | npt.NDArray[np.uint64]
+Label = np.unsignedinteger[Any]
+Labels = npt.NDArray[Label]
 
 _BAND_PIXELS = 1 << 22
 """Pixels of a band: larger ones need more memory and gain nothing."""
@@ -60,9 +61,9 @@ class Labelling:
         return len(self.objects)
 
     @property
-    def label_type(self) -> Label:
+    def label_type(self) -> np.dtype[Label]:
         """Type of an image of labels: uint32, past its range uint64."""
-        return np.uint32 if len(self) <= np.iinfo(np.uint32).max else np.uint64
+        return np.dtype(np.uint32 if len(self) <= np.iinfo(np.uint32).max else np.uint64)
 
     def paint(self, mask: PhaseMask) -> Iterator[Labels]:
         """Paint the labels, band by band from the top.

@@ -6,8 +6,9 @@ snapshot.
 """
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.window import Level
 from mudrock_cli.measure.labelling import label_mask
 
 _STEPS = (
@@ -25,6 +27,8 @@ _STEPS = (
 )
 """Longest side and quality of the micrograph, from the best that a page takes downwards."""
 _BAND_PIXELS = 1 << 22
+_WHOLE_PIXELS = 1 << 26
+"""Of larger images a smaller level is looked at, where the file holds one."""
 _TINTS = {
     Phase.CLAY: (138, 138, 138, 0),
     Phase.SILT: (213, 94, 0, 255),
@@ -101,19 +105,30 @@ def _sample_mask(
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
     """Return phases and labels at the middle of each pixel of a picture."""
     labelling = label_mask(mask)
-    height, width = _fit(mask.shape, side)
-    rows, columns = _pick(mask.shape[0], height), _pick(mask.shape[1], width)
-    labels = _sample_bands(labelling.paint(mask), rows, columns)
+    size = _fit(mask.shape, side)
+    level = _pick_level(Level(mask.shape, mask.read), mask.reduced, size)
+    rows, columns = (_pick(*sides) for sides in zip(level.shape, size, strict=True))
     phases = np.concatenate(
-        [mask.read(slice(row, row + 1), slice(None))[:, columns] for row in rows]
-        if mask.shape[0] * mask.shape[1] > _BAND_PIXELS * 16
-        else [mask.phases()[np.ix_(rows, columns)]]
+        [level.read(slice(row, row + 1), slice(None))[:, columns] for row in rows]
     )
+    # A level of a mask keeps the first of so many pixels: look at the labels of the same ones.
+    factor = round(mask.shape[0] / level.shape[0])
+    labels = _sample_bands(labelling.paint(mask), rows * factor, columns * factor)
     return phases, labels
 
 
+def _pick_level(whole: Level, reduced: Sequence[Level], size: tuple[int, int]) -> Level:
+    """Return the smallest level of a large image that holds a picture of `size`."""
+    if whole.shape[0] * whole.shape[1] <= _WHOLE_PIXELS:
+        return whole
+    fitting = [
+        level for level in reduced if level.shape[0] >= size[0] and level.shape[1] >= size[1]
+    ]
+    return fitting[-1] if fitting else whole
+
+
 def _sample_bands(
-    bands: Iterable[npt.NDArray[np.uint32]],
+    bands: Iterable[npt.NDArray[Any]],
     rows: npt.NDArray[np.intp],
     columns: npt.NDArray[np.intp],
 ) -> npt.NDArray[np.uint32]:
@@ -128,12 +143,14 @@ def _sample_bands(
 
 def _reduce_grey(micrograph: Micrograph, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     """Average a micrograph to about the size of a picture."""
-    height, width = micrograph.shape
+    size = shape[0], shape[1]
+    level = _pick_level(Level(micrograph.shape, micrograph.read), micrograph.reduced, size)
+    height, width = level.shape
     factor = max(1, min(height // shape[0], width // shape[1]))
     step = max(1, _BAND_PIXELS // width // factor) * factor
     bands = []
     for top in range(0, height, step):
-        band = micrograph.read(slice(top, min(top + step, height)), slice(0, width))
+        band = level.read(slice(top, min(top + step, height)), slice(0, width))
         size = (max(1, width // factor), max(1, len(band) // factor))
         bands.append(cv2.resize(band, size, interpolation=cv2.INTER_AREA))
     return np.concatenate(bands)
@@ -165,7 +182,8 @@ def _encode_phases(phases: npt.NDArray[np.uint8], *, alone: bool) -> bytes:
 
 
 def _encode_labels(labels: npt.NDArray[np.uint32]) -> bytes:
-    colours = np.stack([labels >> shift & 255 for shift in (0, 8, 16)], axis=-1)
+    known = np.where(labels < 1 << 24, labels, 0)  # larger ones have no colour
+    colours = np.stack([known >> shift & 255 for shift in (0, 8, 16)], axis=-1)
     return _to_webp(Image.fromarray(colours.astype(np.uint8)), lossless=True, method=3)
 
 
