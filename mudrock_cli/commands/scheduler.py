@@ -37,8 +37,7 @@ def open_cluster(address: str | None) -> Iterator[Cluster | None]:
     except ImportError as error:
         hint = "pip install 'mudrock[cluster]'"
         raise UsageError("--scheduler: Dask is not installed", hint) from error
-    # What Dask logs at length on a lost connection is said in a line below.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    _hush()
     try:
         client = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError, RuntimeError) as error:
@@ -49,6 +48,13 @@ def open_cluster(address: str | None) -> Iterator[Cluster | None]:
         yield Cluster(client)
     finally:
         client.close(timeout=_PATIENCE)
+
+
+def _hush() -> None:
+    """Keep Dask from logging at length, with tracebacks, what is said in a line here."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _check_versions(client: "Client", address: str) -> None:

@@ -284,3 +284,48 @@ def test_no_scheduler_is_said_at_once(images: Path, tmp_path: Path, address: str
     assert "cannot be reached" in result.stderr
     assert "hint: start one: dask scheduler" in result.stderr
     assert time.monotonic() - start < 20
+
+
+def test_without_dask_it_says_what_to_install(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    result = run("stats", images, "--out", tmp_path / "r.parquet", "--scheduler", "tcp://x:1")
+    assert result.exit_code == ExitCode.USAGE
+    assert "hint: pip install 'mudrock[cluster]'" in result.stderr
+
+
+def test_a_lost_scheduler_ends_the_command_in_a_line(tmp_path: Path) -> None:
+    images, out = tmp_path / "images", tmp_path / "masks"
+    images.mkdir()
+    for number in range(40):
+        Image.fromarray(make_grey((500, 500), number)).save(images / f"{number:02}.png")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    address = f"tcp://127.0.0.1:{port}"
+    worker = ["worker", address, "--no-nanny", "--nthreads", "1"]
+    started = [start_dask("scheduler", "--port", port), start_dask(*worker)]
+    words = [sys.executable, "-m", "mudrock_cli", "groundtruth", images, "--out", out]
+    words += ["--pixel-size", "50nm", "--scheduler", address]
+    try:
+        time.sleep(2)  # until the scheduler listens
+        with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
+            deadline = time.monotonic() + 120
+            while not list(out.glob("*.tif")) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            started[0].kill()
+            _, stderr = running.communicate(timeout=120)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    assert running.returncode == ExitCode.USAGE, stderr
+    assert "mudrock: error: the scheduler is lost" in stderr
+    assert "Traceback" not in stderr
+
+
+def start_dask(kind: str, *options: str) -> "subprocess.Popen[bytes]":
+    words = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *options, "--no-dashboard"]
+    none = subprocess.DEVNULL
+    return subprocess.Popen(words, cwd=ROOT, stdout=none, stderr=none)
