@@ -55,8 +55,8 @@ def check_expansion(
 ) -> None:
     """Refuse a file that expands beyond reason: a decompression bomb.
 
-    A file that grows more than 200-fold may hold a twentieth of `max_pixels`, so that raising
-    ``--max-pixels`` still allows it.
+    A file that grows more than 200-fold may hold as many bytes as a twentieth of `max_pixels`, so
+    that raising ``--max-pixels`` still allows it.
 
     Parameters
     ----------
@@ -75,10 +75,10 @@ def check_expansion(
         If the file expands too much.
     """
     pixels = math.prod(shape)
-    if promised > _SUSPICIOUS_RATIO * stored and pixels > max_pixels // _SUSPICIOUS_SHARE:
+    if promised > _SUSPICIOUS_RATIO * stored and promised > max_pixels // _SUSPICIOUS_SHARE:
         raise MudrockError(
             f"{path}: {stored / 1e6:.1f} MB promise {pixels:.3g} pixels; this looks like a bomb",
-            f"if the file is right, allow it with --max-pixels {pixels * _SUSPICIOUS_SHARE}",
+            f"if the file is right, allow it with --max-pixels {promised * _SUSPICIOUS_SHARE}",
         )
 
 

@@ -94,7 +94,9 @@ def _count_jpeg_xl(data: bytes) -> int | None:
         start = data.find(b"\xff\x0a", box, box + 12) if box > 4 else -1
         if start < 0:
             return None
-    bits = int.from_bytes(data[start + 2 : start + 14].ljust(12, b"\0"), "little")
+    if len(data) < start + 14:
+        return None
+    bits = int.from_bytes(data[start + 2 : start + 14], "little")
 
     def take(count: int) -> int:
         nonlocal bits

@@ -72,7 +72,8 @@ def parse_zeiss(raw: bytes) -> Facts | None:
     told = any(mark in text for mark in _ZEISS_IMAGE)
     key = "Image Pixel Size" if told else "Pixel Size"
     width = parse_nm(entries.get(key))
-    if width is None:
+    cut = text[-1:] not in ("\n", "\r", "\0")
+    if width is None or (cut and not told):
         return None
     return Facts(
         source=f"Zeiss tag 34118 {key}",

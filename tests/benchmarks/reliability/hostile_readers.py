@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _BAND_PIXELS = 1 << 20
+_MOST_WINDOWS = 20
 
 
 def read(kind: str, path: Path) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def _bands(shape: tuple[int, int]) -> list[tuple[slice, slice]]:
         (slice(top, top + rows), slice(left, left + width))
         for top in range(0, shape[0], rows)
         for left in range(0, shape[1], width)
-    ][:100]
+    ][:_MOST_WINDOWS]
 
 
 def _read_micrograph(path: Path) -> dict[str, Any]:
