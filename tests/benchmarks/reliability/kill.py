@@ -10,7 +10,7 @@ an undisturbed run takes. Then
   file of before): so it is whole; a model must load or have no card;
 - the command runs again, to the end, and the folder must be, byte for byte, that of the
   undisturbed run, with no stray file. Of a training the weights are compared number by number,
-  and the log but for its seconds.
+  and the log but for its times.
 
 A mismatch is printed and makes the exit code 1. `train` learns with run_eagerly and without the
 network compiled for CPUs, which would cost a start of TensorFlow for every kill.
@@ -171,7 +171,7 @@ def read_training(out: Path) -> Content:
     if card["training"]["ended"] == "interrupted":
         return {}
     told = {name: card.get(name) for name in ("iou", "temperature", "pixel_accuracy")}
-    steps = [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+    steps = [{k: v for k, v in row.items() if k not in ("seconds", "waited")} for row in rows]
     numbers = {name: value.tobytes() for name, value in arrays.items()}
     return {"weights": numbers, "log": steps, "card": told}
 
