@@ -95,7 +95,7 @@ def parse_provenance(description: bytes, shape: tuple[int, int]) -> dict[str, An
 def stored_pixel_size(provenance: Mapping[str, Any]) -> PixelSize | None:
     """Return the pixel size that a provenance holds, or None."""
     size, source = provenance.get("pixel_size_nm"), provenance.get("pixel_size_source")
-    if type(size) not in (int, float) or not isinstance(source, str):
+    if isinstance(size, bool) or not isinstance(size, (int, float)) or not isinstance(source, str):
         return None
     try:
         return PixelSize(float(size), source)

@@ -88,6 +88,17 @@ def test_masks_of_mudrock_find_their_micrograph_by_content(tmp_path: Path) -> No
     assert np.array_equal(sample.labels, phases)
 
 
+@pytest.mark.parametrize("told", [["x"], "x", None, {"sha256": ["x"]}, {"sha256": None}, 7])
+def test_a_mask_that_tells_its_input_wrongly_has_none(tmp_path: Path, told: object) -> None:
+    write_pair(tmp_path / "elsewhere", "a")
+    (tmp_path / "data").mkdir()
+    phases = np.zeros((40, 60), np.uint8)
+    mask = PhaseMask.from_array("a", phases, TEN, {"input": told})
+    write_mask(tmp_path / "data" / "a.tif", mask)
+    with pytest.raises(MudrockError, match=r"a\.tif: no image of this name or content"):
+        load_samples(tmp_path / "data", RECIPE)
+
+
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     write_pair(tmp_path, "good")
     write_pair(tmp_path, "unscaled", nm=None)
