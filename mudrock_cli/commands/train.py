@@ -1,5 +1,6 @@
 """``mudrock train``: labelled micrographs to a model folder."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +67,7 @@ def train(
     start_backend()
     from mudrock_cli.deeplab.order import Order, recall_order, record_order, refuse_taken
     from mudrock_cli.deeplab.plan import WORK
-    from mudrock_cli.image.placement import remove_leftovers
+    from mudrock_cli.image.placement import claiming, remove_leftovers
 
     if resume:
         if recipe or init or split or folds or pixel_size:
@@ -78,10 +79,11 @@ def train(
     else:
         order = Order.place(recipe or "fast", settings or [], init, split, folds, pixel_size)
         refuse_taken(out)
-    for folder in (out, out / WORK, *(out / WORK).glob("fold-*")):
-        remove_leftovers(folder)
-    with TrainingNarrator() as narrator:
+    with TrainingNarrator() as narrator, contextlib.ExitStack() as claim:
         campaign = _plan(data, out, order, narrator)
+        claim.enter_context(claiming(out / WORK))
+        for folder in (out, *(out / WORK).glob("fold-*")):
+            remove_leftovers(folder)
         record_order(out, order)
         if order.recipe.network.architecture == "forest":
             from mudrock_cli.commands.forest_campaign import run_forest_campaign

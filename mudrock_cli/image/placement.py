@@ -81,6 +81,30 @@ def check_writable(folder: Path) -> None:
         raise UsageError(message, "choose another --out") from error
 
 
+@contextlib.contextmanager
+def claiming(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder while one works in it whose files belong together.
+
+    Raises
+    ------
+    UsageError
+        If another run works in it, or it cannot be written.
+    """
+    check_writable(folder)
+    mark = part_path(folder / "run")
+    try:
+        mark.touch()
+        remove_leftovers(folder)
+        if any(path != mark for path in folder.glob(".run.*.part")):
+            raise UsageError(
+                f"{folder}: another run works in it", "wait for its end, or choose another --out"
+            )
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            mark.unlink(missing_ok=True)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the unfinished files of runs that were killed; those of living runs stay."""
     if not folder.is_dir():

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.image.placement import check_writable, part_path, placing, remove_leftovers
+from mudrock_cli.image.placement import (
+    check_writable,
+    claiming,
+    part_path,
+    placing,
+    remove_leftovers,
+)
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -63,3 +69,19 @@ def test_a_folder_that_cannot_be_written_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"file: cannot be written \(File exists\)"):
         check_writable(tmp_path / "file")
     assert not list((tmp_path / "new" / "deep").iterdir())
+
+
+def test_a_folder_is_claimed_by_one_living_run(tmp_path: Path) -> None:
+    folder = tmp_path / "training"
+    with claiming(folder):
+        mine = next(folder.iterdir())
+    assert not list(folder.iterdir())
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        mark = folder / mine.name.replace(f"-{os.getpid()}.", f"-{other.pid}.")
+        mark.touch()
+        with pytest.raises(UsageError, match="another run works in it"), claiming(folder):
+            pytest.fail("the folder is taken")
+        assert list(folder.iterdir()) == [mark]
+        other.communicate(b"\n")
+    with claiming(folder):  # whoever left the mark is gone
+        assert not mark.exists()
