@@ -52,7 +52,10 @@ def compile_for_cpu(folder: Path, temperature: float) -> None:
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last_line = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise MudrockError(f"{folder}: the network cannot be compiled for CPUs: {last_line}")
+        raise MudrockError(
+            f"the network cannot be compiled for CPUs: {last_line}",
+            "if the disk is full, make room; then --resume",
+        )
 
 
 def _convert(folder: Path, temperature: float) -> None:

@@ -84,55 +84,73 @@ def find_difference(found: Probabilities, expected: Probabilities) -> Probabilit
     return np.abs(found - expected).max(axis=-1)
 
 
-@ships
-@pytest.mark.network
-def test_openvino_is_four_times_keras_predict_and_agrees_with_it() -> None:
-    """In 32 bit the engines agree to 0.01; in 16 bit (a CPU with bfloat16) to 0.02 on average.
-
-    A phase can only differ where the two most probable ones are closer than twice the largest
-    difference of a probability, so agreement is asked for beyond that margin, and there wholly.
-    """
+@pytest.fixture(scope="module")
+def model() -> TrainedModel:
+    """The model that ships, beside TensorFlow."""
     import keras
 
+    if not list_models():
+        pytest.skip("no model ships yet")
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the comparison is with TensorFlow")
-    from mudrock_cli.deeplab.export import with_probabilities
-    from mudrock_cli.deeplab.network import build_network, load_weights
+    return load_model()
+
+
+def cut_tiles(model: TrainedModel) -> npt.NDArray[np.uint8]:
+    """Return a tile of each example."""
     from mudrock_cli.image.micrograph import open_micrograph
 
-    model = load_model()
     tile = model.recipe.inference.tile
     paths = sorted((ROOT / "examples").glob("*.tif"))
     grey = [open_micrograph(path).grey()[:tile, :tile] for path in paths[:3]]
-    tiles = np.stack([np.pad(g, [(0, tile - n) for n in g.shape], "reflect") for g in grey])
+    return np.stack([np.pad(g, [(0, tile - n) for n in g.shape], "reflect") for g in grey])
+
+
+@pytest.mark.network
+def test_engines_agree_within_the_tolerance_of_their_precision(model: TrainedModel) -> None:
+    """In 32 bit within 0.01 of a probability; in bfloat16 0.02 on average and 0.25 at most.
+
+    So phases agree wherever the two most probable ones are further apart than twice that.
+    """
+    tiles = cut_tiles(model)
+    expected = open_engine(model, "keras").predict(tiles)
+    batch = tiles[..., None].astype(np.float32)
+    for precision, average, most, least_same in (
+        ("f32", 0.001, 0.01, 0.999),
+        ("bf16", 0.02, 0.25, 0.98),
+    ):
+        found = run_openvino(model, batch, precision)
+        difference = find_difference(found, expected)
+        same = np.mean(found.argmax(axis=-1) == expected.argmax(axis=-1))
+        print(
+            f"OpenVINO in {precision}: {difference.mean():.4f} on average, "
+            f"{difference.max():.3f} at most, {100 * same:.2f} % of pixels the same"
+        )
+        assert difference.mean() < average
+        assert difference.max() < most
+        assert same >= least_same
+        assert np.array_equal(found, run_openvino(model, batch, precision))
+
+
+@pytest.mark.network
+def test_openvino_is_four_times_keras_predict(model: TrainedModel) -> None:
+    from mudrock_cli.deeplab.network import build_network, load_weights
+
+    tiles, tile = cut_tiles(model), model.recipe.inference.tile
     network = build_network(model.recipe.network, tile, tile)
     load_weights(network, model.weights)
     engine = open_engine(model, "openvino")
     batch = tiles[..., None].astype(np.float32)
-    expected = with_probabilities(network, model.temperature).predict(batch, batch_size=1)
-    assert find_difference(run_openvino(model, batch, "f32"), expected).max() < 0.01
-    fast = run_openvino(model, batch, "bf16")
-    difference = find_difference(fast, expected)
-    print(f"16 bit: {difference.mean():.4f} on average, {difference.max():.3f} at most")
-    assert difference.mean() < 0.02
-    assert difference.max() < 0.25
-    assert np.array_equal(fast, run_openvino(model, batch, "bf16"))
     seconds: dict[str, list[float]] = {"keras": [], "openvino": []}
     for _ in range(4):  # the first round warms both up
         start = time.perf_counter()
         network.predict(batch, batch_size=1, verbose=0)
         middle = time.perf_counter()
-        found = engine.predict(tiles)
+        engine.predict(tiles)
         seconds["keras"].append(middle - start)
         seconds["openvino"].append(time.perf_counter() - middle)
     ratio = np.median(seconds["keras"][1:]) / np.median(seconds["openvino"][1:])
-    same = found.argmax(axis=-1) == expected.argmax(axis=-1)
-    print(f"OpenVINO is {ratio:.1f} times as fast; {100 * same.mean():.2f} % of pixels agree")
-    ranked = np.sort(expected, axis=-1)
-    margin = ranked[..., -1] - ranked[..., -2]
-    worst = find_difference(found, expected).max()
-    assert same[margin > 2 * worst].all()
-    assert same.mean() >= 0.98
+    print(f"OpenVINO is {ratio:.1f} times as fast")
     assert ratio >= 4
 
 

@@ -144,7 +144,7 @@ def write_rock(folder: Path) -> None:
         '[network]\narchitecture = "unet"\nencoder = "plain"\nunet_channels = 2\nunet_levels = 1\n'
         "batch_norm_decay = 0.9\n[data]\nnm_per_pixel = 100.0\ncrop = [32, 32]\ntile = [0, 0]\n"
         '[optimizer]\nname = "adamw"\nrate = 1e-2\ndecay_steps = 0\n'
-        "[training]\nbatch = 2\nepochs = 6\nsteps_per_epoch = 2\n"
+        "[training]\nbatch = 2\nepochs = 4\nsteps_per_epoch = 1\n"
         "[inference]\ntile = 32\noverlap = 8\n",
         "utf-8",
     )
@@ -390,6 +390,8 @@ def kill_command(name: str, kills: int, seed: int) -> dict[str, Tally]:
         tally.moments.append(moment)
         tally.midway += counts["midway"]
         tally.finished += counts["finished"]
+        told = "killed" if counts["midway"] else "through"
+        print(f"{name} {stop.name} {told} at {moment:.3f} s", file=sys.stderr, flush=True)
         tally.finals += counts["finals"]
         tally.strays += counts["strays"]
         tally.faults += [f"{name} {stop.name} at {moment:.3f} s: {fault}" for fault in faults]
