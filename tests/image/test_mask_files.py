@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image import mask_writer
 from mudrock_cli.image.mask import MaskWriter, PhaseMask, open_mask, write_mask
 from mudrock_cli.image.mask_metadata import is_mudrock_mask
 from mudrock_cli.image.micrograph import open_micrograph
@@ -168,3 +169,19 @@ def test_provenance_of_a_rescaled_mask_is_not_believed(tmp_path: Path, phases: P
     half = open_mask(tmp_path / "b.tif")
     assert half.pixel_size is None
     assert not half.provenance
+
+
+def test_past_four_gigabytes_a_mask_is_a_bigtiff(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mask_writer, "_BIG_BYTES", 1000)
+    path = tmp_path / "a.tif"
+    values = np.random.default_rng(0).choice(np.array([0, 1, 2, 255], np.uint8), (600, 4500))
+    write_mask(path, PhaseMask.from_array("a", values, SIZE, {"method": "segment"}))
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.is_bigtiff
+        assert tiff.pages[0].is_tiled
+    mask = open_mask(path)
+    np.testing.assert_array_equal(mask.phases(), values)
+    assert mask.pixel_size == SIZE
+    assert is_mudrock_mask(path)
