@@ -22,7 +22,8 @@ from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.spread import Spread, in_turn
 
-BAND_PIXELS = 1 << 24
+_BAND_PIXELS = 1 << 24
+_BAND_HALOS = 3  # rows of a band over those read above it: wide mosaics read no more than 1.7 times
 
 
 class Workflow:
@@ -34,8 +35,8 @@ class Workflow:
         Its pixel size turns the recipe's lengths into pixels.
     recipe : WorkflowRecipe
         What to look for.
-    band_pixels : int
-        Pixels of a band, roughly.
+    band_pixels : int, optional
+        Pixels of a band, roughly; it changes no result.
     spread : Spread
         Who takes a first look at the bands.
 
@@ -51,7 +52,7 @@ class Workflow:
         self,
         micrograph: Micrograph,
         recipe: WorkflowRecipe,
-        band_pixels: int = BAND_PIXELS,
+        band_pixels: int | None = None,
         spread: Spread = in_turn,
     ) -> None:
         if micrograph.pixel_size is None:
@@ -63,7 +64,9 @@ class Workflow:
         align = max(scale.factor for scale in [*scales, level])
         halo = max((scale.reach for scale in scales), default=0) + align
         halo += max(opening_reach(recipe.silt.thickness_nm / nm), edge)
-        self.bands = plan_bands(micrograph.specimen.shape, halo, align, band_pixels)
+        shape = micrograph.specimen.shape
+        pixels = band_pixels or max(_BAND_PIXELS, _BAND_HALOS * halo * shape[1])
+        self.bands = plan_bands(shape, halo, align, pixels)
         alone = len(self.bands) == 1
         self._steps = Steps(micrograph, recipe, nm, scales, level, edge, alone)
         source = str(micrograph.path or micrograph.name)
