@@ -10,6 +10,7 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bad_input import describe
 
 _MOST_BYTES = 1 << 22
+_MOST_TOML = 1 << 15  # its reader takes minutes for a key of a hundred thousand dots
 
 
 def read_text(path: Path, hint: str = "", encoding: str = "utf-8") -> str:
@@ -80,8 +81,10 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     Raises
     ------
     MudrockError
-        If it is none, nests too deep or holds a number of thousands of digits.
+        If it is none, is endless, nests too deep or holds a number of thousands of digits.
     """
+    if len(text) > _MOST_TOML:
+        raise MudrockError(f"{source} is not valid TOML: {len(text)} letters are too many")
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:

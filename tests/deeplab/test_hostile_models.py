@@ -165,7 +165,9 @@ def test_a_recipe_of_absurd_sizes(text: str, told: str) -> None:
     assert len(caught.value.message) < 300
 
 
-@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "{b=" * 100_000, "9" * 9000])
+@pytest.mark.parametrize(
+    "text", ["a = " + "[" * 100_000, "a = " + "{b=" * 100_000, "9" * 9000, ".".join("a" * 90_000)]
+)
 def test_a_recipe_that_nests_without_end(text: str) -> None:
     with pytest.raises(MudrockError, match="not valid TOML"):
         Recipe.from_toml(text, "recipe.toml")
