@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mudrock_cli import __version__, cli
 from mudrock_cli.commands import privacy
 from mudrock_cli.commands.privacy import Censor
+from mudrock_cli.deeplab.zoo import TrainedModel
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.pixel_size import PixelSize
@@ -145,3 +147,17 @@ def test_no_folder_of_an_absolute_path_is_told(folders: list[str]) -> None:
     marked = [f"§{name}§" for name in folders]
     text = f"cannot read /{'/'.join(marked)}/last.tif: gone"
     assert "§" not in Censor([])(text)
+
+
+def test_segment_logs_its_engine_and_every_image(tmp_path: Path, tiny_model: TrainedModel) -> None:
+    Image.fromarray(np.full((40, 50), 120, np.uint8)).save(tmp_path / "a.png")
+    words = ("segment", tmp_path / "a.png", "--out", tmp_path / "m", "--model", tiny_model.path)
+    assert mudrock("--log", tmp_path / "l", *words).exit_code == ExitCode.DONE
+    events = {event["event"]: event for event in read(tmp_path / "l")}
+    assert events["batch"]["model"] == {"name": "tiny", "sha256": tiny_model.digest}
+    assert events["engine"]["precision"] in ("f32", "bf16", "f16")
+    assert events["engine"]["threads"] >= 1
+    assert events["image"]["input"] == "a.png"
+    assert events["image"]["mask"] == "a.tif"
+    assert events["image"]["seconds"] > 0
+    assert str(tmp_path) not in (tmp_path / "l").read_text("utf-8")
