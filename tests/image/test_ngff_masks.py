@@ -100,7 +100,12 @@ def test_metadata_are_these(tmp_path: Path, phases: Phases) -> None:
     shown = {"name": "a", "axes": axes, "datasets": levels, "type": "mean"}
     assert root.attrs.asdict() == {
         "ome": {"version": "0.5", "multiscales": [shown]},
-        "mudrock": {"software": "mudrock", "input": {"name": "a"}},
+        "mudrock": {
+            "software": "mudrock",
+            "input": {"name": "a"},
+            "pixel_size_nm": 12.5,
+            "pixel_size_source": SIZE.source,
+        },
     }
     assert root["labels"].attrs.asdict() == {"ome": {"version": "0.5", "labels": ["phases"]}}
     label = root["labels/phases"].attrs.asdict()
@@ -160,6 +165,25 @@ def test_without_a_pixel_size_axes_have_no_unit(tmp_path: Path, phases: Phases) 
     assert open_mask(tmp_path / "a.zarr").pixel_size is None
     entry = zarr.open_group(tmp_path / "a.zarr", mode="r").attrs["ome"]["multiscales"][0]
     assert all("unit" not in axis for axis in entry["axes"])
+
+
+def test_provenance_that_speaks_of_other_pixels_is_not_believed(
+    tmp_path: Path, phases: Phases
+) -> None:
+    path = tmp_path / "a.zarr"
+    write_mask(path, PhaseMask.from_array("a", phases, SIZE, {"method": "segment"}))
+    attributes = zarr.open_group(path / "labels" / "phases", mode="a").attrs
+    ome = attributes.asdict()["ome"]
+    entry = ome["multiscales"][0]
+    entry["datasets"][0]["coordinateTransformations"][0]["scale"] = [0.025, 0.025]
+    attributes["ome"] = ome
+    assert open_mask(path).pixel_size is None
+    assert not open_mask(path).provenance
+    attributes["mudrock"] = {"method": "segment"}  # somebody calibrated it
+    size = open_mask(path).pixel_size
+    assert size is not None
+    assert (size.nm, size.source) == (pytest.approx(25), "OME-Zarr scale")
+    np.testing.assert_array_equal(open_mask(path).phases(), phases)
 
 
 def test_same_mask_same_bytes(tmp_path: Path, phases: Phases) -> None:

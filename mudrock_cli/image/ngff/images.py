@@ -5,10 +5,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bad_input import refusing
+from mudrock_cli.image.facts import Facts
 from mudrock_cli.image.limits import check_expansion, check_header
+from mudrock_cli.image.mask_metadata import stored_pixel_size
 from mudrock_cli.image.ngff.folder import count_bytes
 from mudrock_cli.image.ngff.header import ArrayHeader, read_header
 from mudrock_cli.image.ngff.metadata import (
@@ -21,6 +24,9 @@ from mudrock_cli.image.ngff.metadata import (
 )
 from mudrock_cli.image.ngff.reader import ChunkReader
 from mudrock_cli.image.samples import Colours, Samples, is_reduced
+
+_SAME = 1e-6
+"""Two copies of one pixel size differ by less than this share."""
 
 
 def open_image(path: Path, max_pixels: int) -> Samples:
@@ -121,10 +127,9 @@ def _read_level(found: Multiscale, level: str) -> ArrayHeader:
 
 
 def _to_samples(path: Path, found: Multiscale, header: ArrayHeader) -> Samples:
-    provenance = found.group.attributes.get(PROVENANCE)
-    own = isinstance(provenance, dict)
+    provenance, facts = _believe(found)
     channel = found.axes.index("c") if "c" in found.axes else None
-    reader = ChunkReader(found.group.root, header, channel, complete=own)
+    reader = ChunkReader(found.group.root, header, channel, complete=provenance is not None)
     return Samples(
         path=path,
         shape=reader.shape,
@@ -133,6 +138,24 @@ def _to_samples(path: Path, found: Multiscale, header: ArrayHeader) -> Samples:
         bits=1 if header.dtype == bool else reader.dtype.itemsize * 8,
         colours=Colours.RGB if reader.channels == 3 else Colours.GREY,
         read=reader,
-        facts=() if found.facts is None else (found.facts,),
-        provenance=provenance if own else None,
+        facts=() if facts is None else (facts,),
+        provenance=provenance,
     )
+
+
+def _believe(found: Multiscale) -> tuple[dict[str, Any] | None, Facts | None]:
+    """Return mudrock's provenance and the scale, as far as the two tell the same pixel size.
+
+    Where another program resampled the pixels and kept the provenance, neither is believed; a
+    scale that was added is.
+    """
+    provenance, facts = found.group.attributes.get(PROVENANCE), found.facts
+    if not isinstance(provenance, dict):
+        return None, facts
+    stored = stored_pixel_size(provenance)
+    if stored is None:
+        return (provenance, None) if facts is None else (None, facts)
+    if facts is None or facts.pixel is None:
+        return None, None
+    agreed = all(abs(side / stored.nm - 1) < _SAME for side in facts.pixel)
+    return (provenance, facts) if agreed else (None, None)

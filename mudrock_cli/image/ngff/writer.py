@@ -19,6 +19,7 @@ from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.window import Reader
 
 INSTANCES = "instances"
+_IN_ROOT = ("software", "version", "input", "pixel_size_nm", "pixel_size_source")
 _HINT = "choose another --out, or make room"
 
 
@@ -112,9 +113,7 @@ class ZarrMaskWriter:
 
     def _write_metadata(self) -> None:
         size = self.pixel_size
-        told = dict(self.provenance)
-        if size is not None:
-            told |= {"pixel_size_nm": size.nm, "pixel_size_source": size.source}
+        told = _add_size(self.provenance, size)
         self._labels.write_metadata(size, told, _describe_phases())
         name = self.path.stem
         shown = (
@@ -122,7 +121,7 @@ class ZarrMaskWriter:
             if self._image is None
             else self._image.describe(name, size)
         )
-        write_root(self._part, shown, [PHASES], self.provenance)
+        write_root(self._part, shown, [PHASES], told)
 
 
 class Labels:
@@ -150,7 +149,7 @@ def write_root(
     root: Path, shown: Mapping[str, Any], labels: list[str], provenance: Mapping[str, Any]
 ) -> None:
     """Write the metadata of the image, and the list of its labels."""
-    known = {key: provenance[key] for key in ("software", "version", "input") if key in provenance}
+    known = {key: provenance[key] for key in _IN_ROOT if key in provenance}
     write_group(root, "labels", {"ome": {"version": VERSION, "labels": labels}})
     ome = {"version": VERSION, "multiscales": [dict(shown)]}
     write_group(root, "", {"ome": ome, PROVENANCE: _plain({"software": "mudrock"} | known)})
@@ -190,9 +189,16 @@ def write_instances(
         labels = Labels(part, INSTANCES, shape, dtype)
         for band in bands:
             labels.write_rows(band)
-        labels.write_metadata(pixel_size, provenance, {})
+        told = _add_size(provenance, pixel_size)
+        labels.write_metadata(pixel_size, told, {})
         shown = labels.pyramid.describe(path.stem, pixel_size, f"labels/{INSTANCES}/")
-        write_root(part, shown, [INSTANCES], provenance)
+        write_root(part, shown, [INSTANCES], told)
+
+
+def _add_size(provenance: Mapping[str, Any], size: PixelSize | None) -> dict[str, Any]:
+    """Return a provenance with the pixel size, which is read back with where it came from."""
+    told = {"pixel_size_nm": size.nm, "pixel_size_source": size.source} if size else {}
+    return {**provenance, **told}
 
 
 def _describe_phases() -> dict[str, Any]:
