@@ -69,6 +69,8 @@ def kill_once(
             faults.append(f"goes on for {PATIENCE} s after {stop.name}")
         elif code not in (0, -stop, 130):
             faults.append(f"ends with {code} after {stop.name}: {LOG.read_text()[-500:]}")
+    elif code != 0:
+        faults.append(f"ends by itself with {code}: {LOG.read_text()[-500:]}")
     counts["finished"] += code == 0
     counts["strays"] += count_strays(out)
     try:
@@ -135,7 +137,7 @@ def kill_command(name: str, kills: int, seed: int) -> dict[str, Tally]:
         tally.moments.append(moment)
         tally.midway += counts["midway"]
         tally.finished += counts["finished"]
-        told = "killed" if counts["midway"] else "through"
+        told = "killed" if counts["midway"] else "through (0)" if counts["finished"] else "ended"
         print(f"{name} {stop.name} {told} at {moment:.3f} s", file=sys.stderr, flush=True)
         tally.finals += counts["finals"]
         tally.strays += counts["strays"]
