@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from hostile_bombs import make_bombs
 from hostile_breaks import Case, break_seed
-from hostile_seeds import make_seeds, read_vendor_files
+from hostile_records import make_record_seeds
+from hostile_seeds import Seed, make_seeds, read_vendor_files
 from hostile_zarr import make_zarr_bombs, make_zarr_seeds
 
 READERS = Path(__file__).with_name("hostile_readers.py")
@@ -31,9 +32,14 @@ BYTES = 500e6
 _OUTCOMES = ("read", "refused", "warned", "failures")
 
 
+def make_all_seeds() -> list[Seed]:
+    """Return a valid file of every reader."""
+    return [*make_seeds(), *make_record_seeds(), *make_zarr_seeds()]
+
+
 def make_cases(count: int, seed: int, *, real: bool = True, bombs: bool = True) -> list[Case]:
     """Return `count` random breaks, spread evenly over all seeds, and every bomb."""
-    seeds = [*make_seeds(), *make_zarr_seeds(), *(read_vendor_files() if real else [])]
+    seeds = [*make_all_seeds(), *(read_vendor_files() if real else [])]
     cases = [Case(one, "whole", (one.nm,)) for one in seeds]
     for number in range(count):
         rng = np.random.default_rng([seed, number])
@@ -70,7 +76,7 @@ class Reader:
             [sys.executable, str(READERS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         with tempfile.TemporaryDirectory() as folder:  # whatever is imported once is baseline
-            for seed in (*make_seeds(), *make_zarr_seeds()):
+            for seed in make_all_seeds():
                 self.read(seed.kind, write_case(Path(folder), Case(seed, "", ())))
         self.read("warm", Path())
         return self._process

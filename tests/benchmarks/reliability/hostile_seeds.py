@@ -1,7 +1,6 @@
-"""Valid files of every reader, small and made here, for `hostile_breaks` to break."""
+"""Valid images of every format, small and made here, for `hostile_breaks` to break."""
 
 import io
-import json
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -85,8 +84,8 @@ class Seed:
 
 
 def make_seeds() -> list[Seed]:
-    """Return a seed of every format."""
-    return [*_vendors(), *_sidecars(), *_images(), *_codecs(), *_masks(), *_tables(), *_texts()]
+    """Return micrographs and masks of every format."""
+    return [*_vendors(), *_sidecars(), *_images(), *_codecs(), *_masks()]
 
 
 def read_vendor_files(folder: Path = VENDOR_FILES) -> list[Seed]:
@@ -111,7 +110,8 @@ def _grey() -> npt.NDArray[np.uint8]:
     return noise.clip(0, 255).astype(np.uint8)
 
 
-def _phases() -> npt.NDArray[np.uint8]:
+def make_phases() -> npt.NDArray[np.uint8]:
+    """Return phases of all four values without structure."""
     return np.random.default_rng(2).choice(np.uint8([0, 1, 2, 255]), (ROWS, COLUMNS))
 
 
@@ -216,7 +216,7 @@ def _masks() -> Iterator[Seed]:
     from mudrock_cli.image.phase import COLOURS, Phase
     from mudrock_cli.image.pixel_size import PixelSize
 
-    phases = _phases()
+    phases = make_phases()
     mask = PhaseMask.from_array("m", phases, PixelSize(7.25, "test"), {"method": "segment"})
     with tempfile.TemporaryDirectory() as folder:
         write_mask(Path(folder, "m.tif"), mask)
@@ -229,71 +229,3 @@ def _masks() -> Iterator[Seed]:
         table[phase] = COLOURS[phase]
     yield Seed("mask in colours", "mask", {"m.png": _pillow(table[phases], "PNG")})
     yield Seed("mask in colours", "mask", {"m.tif": _tiff(table[phases], photometric="rgb")})
-
-
-def _tables() -> Iterator[Seed]:
-    from typer.testing import CliRunner
-
-    from mudrock_cli.cli import app
-    from mudrock_cli.image.mask import PhaseMask, write_mask
-    from mudrock_cli.image.pixel_size import PixelSize
-
-    with tempfile.TemporaryDirectory() as folder:
-        phases = np.repeat(np.repeat(_phases() % 3, 4, 0), 4, 1)
-        mask = PhaseMask.from_array("m", phases, PixelSize(500, "test"), {"method": "segment"})
-        write_mask(Path(folder, "m.tif"), mask)
-        out = Path(folder, "report.parquet")
-        done = CliRunner().invoke(app, ["stats", folder, "--out", str(out)])
-        if done.exit_code:
-            raise RuntimeError(done.output)
-        instances = out.read_bytes()
-        summary = out.with_name("report.summary.parquet").read_bytes()
-    first = {"report.parquet": instances, "report.summary.parquet": summary}
-    yield Seed("instance table", "tables", first)
-    yield Seed("summary table", "summary", dict(reversed(first.items())))
-
-
-def _texts() -> Iterator[Seed]:
-    from mudrock_cli.classical.recipe import WorkflowRecipe
-    from mudrock_cli.deeplab.recipe import Recipe
-
-    recipe = Recipe().to_toml().encode()
-    yield Seed("recipe of a network", "recipe", {"recipe.toml": recipe})
-    workflow = WorkflowRecipe().to_toml().encode()
-    yield Seed("recipe of the workflow", "workflow", {"recipe.toml": workflow})
-    yield Seed("random forest", "forest", _forest())
-    yield Seed(
-        "split as CSV", "split", {"split.csv": b"name,part\na,train\nb,validation\nc,test\n"}
-    )
-    groups = b"name,sample,depth\na,one,10\nb,two,20\n"
-    yield Seed("groups as CSV", "groups", {"groups.csv": groups})
-    arrays = io.BytesIO()
-    np.savez_compressed(arrays, **{"a/kernel": np.ones((3, 3)), "a/bias": np.zeros(3, np.float32)})
-    yield Seed("weights", "weights", {"weights.npz": arrays.getvalue()})
-    yield _model(recipe, arrays.getvalue())
-
-
-def _forest() -> dict[str, bytes]:
-    from mudrock_cli.classical.forest import Forest
-    from mudrock_cli.classical.forest_filters import name_responses
-    from mudrock_cli.classical.forest_recipe import ForestRecipe
-    from mudrock_cli.classical.forest_trees import Trees
-
-    recipe = ForestRecipe(trees=2, depth=2, scales=(1.0,))
-    count = len(name_responses(recipe.scales))
-    high, nothing = np.ones(count, np.float32), np.zeros((2, 4), np.uint8)
-    trees = Trees(nothing, nothing, np.full((2, 4, 3), 1 / 3, np.float16))
-    forest = Forest(recipe, -high, high, trees, np.full(3, 1 / 3, np.float32))
-    with tempfile.TemporaryDirectory() as folder:
-        forest.save(Path(folder))
-        names = ("recipe.toml", "weights.npz")
-        return {name: Path(folder, name).read_bytes() for name in names}
-
-
-def _model(recipe: bytes, weights: bytes) -> Seed:
-    import hashlib
-
-    files = {"recipe.toml": recipe, "weights.npz": weights}
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    card = json.dumps({"temperature": 1.25, "iou": {"clay": 0.5}, "sha256": hashes}, indent=1)
-    return Seed("model folder", "model", {"card.json": card.encode(), **files})
