@@ -139,9 +139,17 @@ def _await_workers(address: str, count: int) -> None:
 
 def _warm_up() -> None:
     """Import what a worker of a long campaign has imported long ago."""
+    import imagecodecs
+    import scipy.sparse.csgraph  # noqa: F401
+
     import mudrock_cli.classical.workflow
+    import mudrock_cli.commands.cluster
     import mudrock_cli.deeplab.spreading
+    import mudrock_cli.image.mask
     import mudrock_cli.measure.image_report  # noqa: F401
+
+    for codec in (imagecodecs.zstd_encode, imagecodecs.zlib_encode, imagecodecs.zlib_decode):
+        codec.__name__  # noqa: B018  imported at the first look
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

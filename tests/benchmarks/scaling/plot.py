@@ -82,7 +82,7 @@ def draw_workers(panel: Any, rows: list[Row]) -> None:
     panel.set_xlabel("workers")
     panel.set_ylabel("computing in all, over one process")
     panel.set_xticks([1, 2, 4])
-    panel.set_ylim(0.8, 1.6)
+    panel.set_ylim(bottom=0.8)
 
 
 if __name__ == "__main__":
