@@ -27,9 +27,7 @@ def conv_bn_relu(
         use_bias=False,
         name=f"{name}_conv",
     )(x)
-    x = BatchNorm(
-        momentum=recipe.batch_norm_decay, epsilon=1e-5, name=f"{name}_bn"
-    )(x)
+    x = BatchNorm(momentum=recipe.batch_norm_decay, epsilon=1e-5, name=f"{name}_bn")(x)
     return layers.Activation("relu", name=f"{name}_relu")(x)
 
 

@@ -1,0 +1,66 @@
+"""The fold table of the shipped model, again, from the stored masks of micrographs held out.
+
+Run from the checkout: python tests/benchmarks/accuracy/fold_table.py
+It reads `../shared/data/kumano`, a folder beside the checkout, and the masks in `held-out/`, each
+made by a network that was not trained on that micrograph. It trains nothing, prints ours beside
+the predictions that the authors published, and fails where the model's card says something else.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT))
+
+from mudrock_cli.deeplab.cookbook import load_recipe  # noqa: E402
+from mudrock_cli.deeplab.dataset import Sample, load_samples  # noqa: E402
+from mudrock_cli.deeplab.phase_scores import count_pixels, score_counts  # noqa: E402
+from mudrock_cli.image.mask import open_mask  # noqa: E402
+
+KUMANO = ROOT / ".." / "shared" / "data" / "kumano"
+MASKS = Path(__file__).parent / "held-out"
+CARD = ROOT / "models" / "kumano" / "card.json"
+FIGURES = ("pixel_accuracy", "iou_clay", "iou_silt", "iou_pore")
+Counts = npt.NDArray[np.int64]
+
+
+def count(folder: Path, suffix: str, sample: Sample) -> Counts:
+    """Count pixels of a stored mask by the registered label (row) and phase (column)."""
+    return count_pixels(sample.labels, open_mask(folder / f"{sample.name}{suffix}").phases())
+
+
+def show(name: str, ours: Counts, authors: Counts) -> None:
+    scores = [score_counts(counts) for counts in (ours, authors)]
+    print(
+        f"{name:12s}", *(" ".join(f"{s[figure]:.3f}" for figure in FIGURES) + "  " for s in scores)
+    )
+
+
+def main() -> int:
+    samples = load_samples(KUMANO, load_recipe("fast", []).data).samples
+    card = json.loads(CARD.read_text("utf-8"))
+    told = {row["name"]: row for row in card["judged"]["images"]}
+    print(f"{'':12s} ours: accuracy, clay, silt, pore; the authors' the same")
+    all_ours, all_authors = np.zeros((3, 3), np.int64), np.zeros((3, 3), np.int64)
+    wrong = []
+    for sample in samples:
+        ours = count(MASKS, ".tif", sample)
+        authors = count(KUMANO / "authors", ".png", sample)
+        show(sample.name, ours, authors)
+        all_ours += ours
+        all_authors += authors
+        scores = score_counts(ours)
+        if any(abs((scores[f] or 0) - told[sample.name][f]) > 5e-4 for f in FIGURES):
+            wrong.append(sample.name)
+    show("pooled", all_ours, all_authors)
+    if wrong:
+        print(f"models/kumano/card.json says otherwise of {', '.join(wrong)}", file=sys.stderr)
+    return len(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
