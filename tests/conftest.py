@@ -1,10 +1,14 @@
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.zoo import TrainedModel, seal_model
+
+hypothesis.settings.register_profile("shared", deadline=None)  # machines are busy with others' work
+hypothesis.settings.load_profile("shared")
 
 TINY_RECIPE = """
 [network]

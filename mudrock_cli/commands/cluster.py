@@ -174,6 +174,7 @@ def _take(future: "Future") -> Any:
     from concurrent.futures import CancelledError
 
     from distributed import KilledWorker
+    from distributed.comm import CommClosedError
 
     try:
         return future.result()
@@ -182,7 +183,7 @@ def _take(future: "Future") -> Any:
             "several workers died of this task, probably for want of memory",
             "give workers more memory or fewer threads, and look at their logs",
         ) from error
-    except CancelledError as error:
+    except (CancelledError, CommClosedError) as error:
         raise UsageError(
             "the scheduler is lost", "start it again and repeat the command, which goes on"
         ) from error

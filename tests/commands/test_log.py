@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mudrock_cli import __version__, cli
-from mudrock_cli.commands import privacy
+from mudrock_cli.commands import engines, privacy
 from mudrock_cli.commands.privacy import Censor
 from mudrock_cli.deeplab.zoo import TrainedModel
 from mudrock_cli.errors import ExitCode
@@ -150,6 +150,7 @@ def test_no_folder_of_an_absolute_path_is_told(folders: list[str]) -> None:
 
 
 def test_segment_logs_its_engine_and_every_image(tmp_path: Path, tiny_model: TrainedModel) -> None:
+    engines._start_engine.cache_clear()  # a process logs an engine when it starts it
     Image.fromarray(np.full((40, 50), 120, np.uint8)).save(tmp_path / "a.png")
     words = ("segment", tmp_path / "a.png", "--out", tmp_path / "m", "--model", tiny_model.path)
     assert mudrock("--log", tmp_path / "l", *words).exit_code == ExitCode.DONE

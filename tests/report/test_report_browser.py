@@ -1,5 +1,6 @@
 """The page in headless Chromium: it works as a person would use it, and says nothing wrong."""
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mudrock_cli.cli import app
+from mudrock_cli.image.checksum import hash_file
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM = shutil.which("chromium")
@@ -231,7 +233,11 @@ def test_a_hundred_thousand_objects_stay_usable(
     sizes = rng.lognormal(0, 0.5, CARRY_ROWS)
     many = many.set_column(many.schema.get_field_index("ecd_um"), table.field("ecd_um"), [sizes])
     pq.write_table(many, tmp_path / "report.parquet")
-    shutil.copy(field.folder / "report.summary.parquet", tmp_path)
+    summary = pq.read_table(field.folder / "report.summary.parquet")
+    facts = json.loads(summary.schema.metadata[b"mudrock"])
+    facts["instances_sha256"] = hash_file(tmp_path / "report.parquet")
+    summary = summary.replace_schema_metadata({"mudrock": json.dumps(facts)})
+    pq.write_table(summary, tmp_path / "report.summary.parquet")
     result = CliRunner().invoke(app, ["report", str(tmp_path / "report.parquet")])
     assert result.exit_code == 0, result.output
     browser = open_browser()

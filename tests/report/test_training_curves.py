@@ -29,5 +29,6 @@ def test_curves_are_drawn_for_any_history(tmp_path: Path, epochs: int, validated
 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "none").write_text("a file")
     with pytest.raises(MudrockError, match=r"curves\.png: cannot be written"):
         draw_curves(tmp_path / "none" / "curves.png", [row(1, True)])
