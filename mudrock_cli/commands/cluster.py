@@ -8,6 +8,7 @@ process puts together what comes back. Dask gives the tasks of a lost worker to 
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,7 +52,8 @@ class Cluster:
     def threads(self) -> int:
         """Tasks that the workers can do at once, now."""
         if time.monotonic() - self._seen > _REFRESH:
-            self._threads = sum(self._client.nthreads().values())
+            with _noticing_loss():
+                self._threads = sum(self._client.nthreads().values())
             self._seen = time.monotonic()
         return self._threads
 
@@ -129,7 +131,8 @@ class Cluster:
             self._cancel(waiting)
 
     def _submit(self, work: Callable[[Part], Result], part: Part) -> "Future":
-        return self._client.submit(_perform, __version__, work, part, pure=False)
+        with _noticing_loss():
+            return self._client.submit(_perform, __version__, work, part, pure=False)
 
     def _ahead(self) -> int:
         return max(_FEWEST_AHEAD, 3 * self.threads)
@@ -171,19 +174,29 @@ def _exists(path: Path) -> bool:
 
 def _take(future: "Future") -> Any:
     """Return the result of a task, or raise what it raised."""
-    from concurrent.futures import CancelledError
-
     from distributed import KilledWorker
-    from distributed.comm import CommClosedError
 
     try:
-        return future.result()
+        with _noticing_loss():
+            return future.result()
     except KilledWorker as error:
         raise MudrockError(
             "several workers died of this task, probably for want of memory",
             "give workers more memory or fewer threads, and look at their logs",
         ) from error
-    except (CancelledError, CommClosedError) as error:
+
+
+@contextmanager
+def _noticing_loss() -> Iterator[None]:
+    """Say in a line that the connection to the scheduler broke."""
+    from concurrent.futures import CancelledError
+
+    from distributed.client import ClosedClientError
+    from distributed.comm import CommClosedError
+
+    try:
+        yield
+    except (CancelledError, CommClosedError, ClosedClientError) as error:
         raise UsageError(
             "the scheduler is lost", "start it again and repeat the command, which goes on"
         ) from error

@@ -126,7 +126,7 @@ def run_job(
     except UsageError:  # concerns the whole command, not this input
         raise
     except (MudrockError, OSError, MemoryError) as error:
-        known = error if isinstance(error, MudrockError) else _explain(error, item.path)
+        known = error if isinstance(error, MudrockError) else explain(error, item.path)
         return Outcome(item.path, "failed", error=known, seconds=time.monotonic() - start)
     return Outcome(item.path, status, mask, facts, time.monotonic() - start)
 
@@ -165,7 +165,8 @@ def _make_mask(
     return "done", size | dict(made) | ({"warnings": warnings} if warnings else {})
 
 
-def _explain(error: OSError | MemoryError, path: Path) -> MudrockError:
+def explain(error: OSError | MemoryError, path: Path) -> MudrockError:
+    """Return what to say of a file that the machine has no room for, or cannot read."""
     if isinstance(error, MemoryError):
         known = MudrockError(f"{path}: not enough memory", "close other programs")
     else:

@@ -73,7 +73,7 @@ def keeping_log(path: Path | None, words: Sequence[str], *, with_paths: bool) ->
     from mudrock_cli.commands.privacy import Censor
 
     try:
-        handler = _LineHandler(path, (lambda text: text) if with_paths else Censor(words))
+        handler = _LineHandler(path, str if with_paths else Censor(words))
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(f"--log {path}: cannot be written ({reason})", "another file") from error
@@ -95,7 +95,7 @@ def keeping_log(path: Path | None, words: Sequence[str], *, with_paths: bool) ->
 class _LineHandler(logging.Handler):
     """Writes each record as one line of JSON, at once; a full disk ends the log, not the run."""
 
-    def __init__(self, path: Path, censor: Callable[[str], str]) -> None:
+    def __init__(self, path: Path, censor: Callable[[str | Path], str]) -> None:
         super().__init__(logging.INFO)
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
         self._censor = censor
@@ -127,7 +127,7 @@ class _LineHandler(logging.Handler):
     def _clean(self, value: Any) -> Any:
         """Return a value as JSON takes it, texts censored."""
         if isinstance(value, str | Path):
-            return self._censor(str(value))
+            return self._censor(value)
         if isinstance(value, Mapping):
             return {
                 str(key): item if key == _FRAMES else self._clean(item)

@@ -185,19 +185,23 @@ def finished_results(
         If the mask there is somebody's work: another program's, or corrected by hand.
     """
     from mudrock_cli.image.mask import open_mask
+    from mudrock_cli.image.ngff.writer import is_untouched
 
     if not mask.exists():
         return None
+    edited = f"{mask}: was not written by mudrock, or was edited by hand since"
+    hint = "--force to replace it, or another --out"
     try:
         found = open_mask(mask)
         if found.provenance.get("software") != provenance["software"]:
-            edited = f"{mask}: was not written by mudrock, or was edited by hand since"
-            raise _ForeignMaskError(edited, "--force to replace it, or another --out")
+            raise _ForeignMaskError(edited, hint)
         if found.shape != micrograph.shape:
             return None
         rows = max(1, _BAND_PIXELS // max(1, found.shape[1]))
         for top in range(0, found.shape[0], rows):  # a damaged or edited file raises here
             found.read(slice(top, min(top + rows, found.shape[0])), slice(None))
+        if mask.is_dir() and not is_untouched(mask):
+            raise _ForeignMaskError(edited, hint)
     except _ForeignMaskError:
         raise
     except MudrockError:

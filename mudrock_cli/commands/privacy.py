@@ -30,9 +30,10 @@ class Censor:
     def __init__(self, words: Sequence[str]) -> None:
         folders = sorted(filter(None, map(_to_text, _known_folders(words))), key=len, reverse=True)
         either = "|".join(map(re.escape, dict.fromkeys(folders)))
-        self._folder = re.compile(rf"(?<![A-Za-z0-9])(?:{either})(/|(?![A-Za-z0-9]))")
+        below = rf"/(?:[^/{_END}]*/)*"
+        self._folder = re.compile(rf"(?<![A-Za-z0-9])(?:{either})({below}|(?![A-Za-z0-9]))")
         node = platform.node()
-        names = dict.fromkeys((_user(), Path.home().name), "user")
+        names = dict.fromkeys((_user(), *(home.name for home in _homes())), "user")
         names |= {node: "host", node.partition(".")[0]: "host"}
         self._names = [
             (re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", re.I), instead)
@@ -40,12 +41,16 @@ class Censor:
             if name.lower() not in _NOBODY
         ]
 
-    def __call__(self, text: str) -> str:
+    def __call__(self, told: str | Path) -> str:
         """Return a text without its private parts."""
+        text = str(told)
         if os.sep == "\\":
             text = text.replace("\\", "/")
         text = self._folder.sub(lambda found: "" if found[1] else "FOLDER", text)
-        text = _RELATIVE.sub("", _ABSOLUTE.sub("", text))
+        if isinstance(told, Path):
+            text = text.rpartition("/")[2]
+        else:
+            text = _RELATIVE.sub("", _ABSOLUTE.sub("", text))
         for name, instead in self._names:
             text = name.sub(instead, text)
         return text
@@ -57,9 +62,17 @@ def _user() -> str:
     return ""
 
 
+def _homes() -> list[Path]:
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        return [Path.home()]
+    return []
+
+
 def _known_folders(words: Sequence[str]) -> Iterator[Path]:
     """Yield folders that messages may name."""
-    yield from (Path.home(), Path.cwd(), Path(tempfile.gettempdir()))
+    yield from (*_homes(), Path(tempfile.gettempdir()))
+    with contextlib.suppress(OSError):  # a folder that was deleted
+        yield Path.cwd()
     pairs = list(zip(["", *words], words, strict=False))
     command = next((w for o, w in pairs if not w.startswith("-") and o != "--log"), "")
     for option, word in pairs:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mudrock_cli.commands.cluster import Cluster, fits_a_task
+from mudrock_cli.commands.jobs import explain
 from mudrock_cli.commands.stats_inputs import open_input, refer
 from mudrock_cli.commands.stats_narrator import StatsNarrator
 from mudrock_cli.errors import MudrockError, UsageError
@@ -140,7 +141,7 @@ def _try(
     except UsageError:  # concerns the whole command, not this mask
         raise
     except (MudrockError, OSError, MemoryError) as error:
-        found = _explain(error, item.path)
+        found = error if isinstance(error, MudrockError) else explain(error, item.path)
     return found, time.monotonic() - start
 
 
@@ -165,12 +166,3 @@ def _measure_mask(
         micrograph=refer(source.micrograph, settings.out),
     )
     return found
-
-
-def _explain(error: Exception, path: Path) -> MudrockError:
-    if isinstance(error, MudrockError):
-        return error
-    if isinstance(error, MemoryError):
-        return MudrockError(f"{path}: not enough memory", "close other programs")
-    reason = getattr(error, "strerror", None) or error
-    return MudrockError(f"{path}: {reason}", "check the disk and its permissions")

@@ -8,7 +8,7 @@ from pathlib import Path
 from mudrock_cli.deeplab.zoo import CARD, COMPILED
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bad_input import describe
-from mudrock_cli.image.placement import part_path, placing
+from mudrock_cli.image.placement import part_path, placing, settle
 
 
 def write_text(path: Path, text: str) -> None:
@@ -50,6 +50,7 @@ def assembling(folder: Path) -> Iterator[Path]:
         for name in (CARD, *COMPILED):
             (folder / name).unlink(missing_ok=True)
         for name in names:
+            settle(scratch / name)
             (scratch / name).replace(folder / name)
     except OSError as error:
         raise MudrockError(

@@ -58,7 +58,8 @@ def plan_parts(
     for cut, stop, top, bottom in zip(cuts[:-1], cuts[1:], edges[:-1], edges[1:], strict=True):
         needed = first_needed(grid[0], shape[0], top) if cut else 0
         lead = next(number for number in range(cut + 1) if plan.tops[number] + tile > needed)
-        parts.append(Part(range(lead, stop), slice(top, bottom)))
+        if top < bottom:
+            parts.append(Part(range(lead, stop), slice(top, bottom)))
     return parts
 
 

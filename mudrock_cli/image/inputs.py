@@ -49,8 +49,8 @@ def find_inputs(
     A folder is searched with its subfolders, which `relative` mirrors; so does a quoted glob from
     its first wildcard on. The folder of an OME-Zarr is one image, as if it were a file. In folders
     and globs other suffixes, hidden files, overlays and masks written by mudrock are left out; a
-    file named by itself is always taken. An argument that
-    leads to nothing stays in the list beside others, so that opening it tells why.
+    file named by itself is always taken. An argument that leads to nothing stays in the list beside
+    others, so that opening it tells why.
 
     Parameters
     ----------

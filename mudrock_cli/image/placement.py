@@ -15,7 +15,8 @@ from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.image.bad_input import describe
 
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
-_LEFTOVER = re.compile(r"\..+\.(?:([0-9a-f]{6})-)?(\d+)\.part", re.DOTALL)
+_LEFTOVER = re.compile(r"\.(.+)\.([0-9a-f]{6})-(\d+)\.part", re.DOTALL)
+_REPLACED = re.compile(r"(.+)\.old", re.DOTALL)  # see `ngff.placement`
 _STALE_SECONDS = 7 * 86_400  # of another machine, whose processes cannot be asked
 
 
@@ -60,7 +61,7 @@ def placing(path: Path, hint: str = "choose another place, or make room") -> Ite
 
 def settle(part: Path) -> None:
     """Bring a file to the disk before it takes its name: a power cut must not leave it empty."""
-    with part.open("rb") as file:
+    with part.open("r+b") as file:  # Windows syncs no file that is open for reading
         os.fsync(file.fileno())
 
 
@@ -97,7 +98,8 @@ def claiming(folder: Path) -> Iterator[None]:
         remove_leftovers(folder)
         if any(path != mark for path in folder.glob(".run.*.part")):
             raise UsageError(
-                f"{folder}: another run works in it", "wait for its end, or choose another --out"
+                f"{folder}: another run works in it",
+                "wait for its end, or choose another --out; of a dead run delete .run.*.part there",
             )
         yield
     finally:
@@ -111,16 +113,19 @@ def remove_leftovers(folder: Path) -> None:
         return
     for path in list(folder.iterdir()):
         match = _LEFTOVER.fullmatch(path.name)
-        if match and not _may_be_written(path, match[1], int(match[2])):
-            if path.is_dir() and not path.is_symlink():
+        if match and not _may_be_written(path, match[2], int(match[3])):
+            before = _REPLACED.fullmatch(match[1])
+            if before and not (folder / before[1]).exists():  # killed between two renames
+                path.rename(folder / before[1])
+            elif path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
 
 
-def _may_be_written(path: Path, host: str | None, process: int) -> bool:
-    if host is None or host == _HOST:
+def _may_be_written(path: Path, host: str, process: int) -> bool:
+    if host == _HOST:
         return _is_running(process)
     with contextlib.suppress(OSError):
         return time.time() - path.stat().st_mtime < _STALE_SECONDS

@@ -73,11 +73,6 @@ class Samples:
     provenance: Mapping[str, Any] | None = None
     reduced: "tuple[Samples, ...]" = ()
 
-    @property
-    def has_alpha(self) -> bool:
-        """Whether the last channel is opacity."""
-        return self.channels in (2, 4)
-
 
 def is_reduced(shape: tuple[int, int], whole: tuple[int, int]) -> bool:
     """Return whether an image of `shape` may be the one of `whole` in fewer pixels.

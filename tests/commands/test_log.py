@@ -162,3 +162,12 @@ def test_segment_logs_its_engine_and_every_image(tmp_path: Path, tiny_model: Tra
     assert events["image"]["mask"] == "a.tif"
     assert events["image"]["seconds"] > 0
     assert str(tmp_path) not in (tmp_path / "l").read_text("utf-8")
+
+
+def test_folders_with_blanks_below_a_known_one_are_not_told(tmp_path: Path) -> None:
+    given_folder = tmp_path / "images"
+    given_folder.mkdir()
+    censor = Censor(["segment", str(given_folder)])
+    told = censor(f"{given_folder}/Secret Client/x.tif: not found")
+    assert told == "x.tif: not found"
+    assert censor(Path("images") / "Secret Client" / "x.tif") == "x.tif"

@@ -78,6 +78,31 @@ def test_a_finished_zarr_is_kept_and_a_changed_one_made_again(images: Path, tmp_
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_zarr_that_was_corrected_is_not_replaced(images: Path, tmp_path: Path) -> None:
+    words = ("groundtruth", images / "a.zarr", "--out", tmp_path / "x.zarr")
+    assert run(*words).exit_code == ExitCode.DONE
+    phases = zarr.open_array(tmp_path / "x.zarr" / "labels" / "phases" / "0", mode="r+")
+    phases[:20, :20] = 1  # as an editor does it: the attributes stay
+    for more in ((), ("--recipe", "threshold")):
+        again = run(*words, *more)
+        assert again.exit_code == ExitCode.SOME_FAILED, again.output
+        assert "edited by hand since" in again.stderr
+    assert (open_mask(tmp_path / "x.zarr").phases()[:20, :20] == 1).all()
+    assert run(*words, "--force").exit_code == ExitCode.DONE
+    assert not (open_mask(tmp_path / "x.zarr").phases()[:20, :20] == 1).all()
+
+
+def test_a_collection_of_subfolders_is_read_back(images: Path, tmp_path: Path) -> None:
+    shutil.rmtree(images / "a.zarr")
+    shutil.copytree(images / "deep" / "b.zarr", images / "deep" / "c.zarr")
+    out = tmp_path / "all.zarr"
+    assert run("groundtruth", images, "--out", out).exit_code == ExitCode.DONE
+    stats = run("stats", out, "--out", tmp_path / "report.parquet")
+    assert stats.exit_code == ExitCode.DONE, stats.output
+    again = run("groundtruth", images, "--out", out, "--json")
+    assert [json.loads(line)["status"] for line in again.stdout.splitlines()] == ["skipped"] * 2
+
+
 def test_several_images_become_a_zarr_each(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "all.zarr"
     result = run("groundtruth", images, "--out", out)

@@ -87,7 +87,7 @@ def test_pickles_among_the_arrays(folder: Path, payload: Payload) -> None:
     refused(lambda: read_arrays(weights), "data.pkl is no array", weights)
 
 
-@pytest.mark.parametrize("name", ["../../marker", "/tmp/marker", "..\\marker"])
+@pytest.mark.parametrize("name", ["../../marker", "/marker", "..\\marker"])
 def test_names_that_lead_elsewhere_stay_names(tmp_path: Path, name: str, payload: Payload) -> None:
     weights = tmp_path / "a" / "b" / "weights.npz"
     weights.parent.mkdir(parents=True)

@@ -51,15 +51,17 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -
         ended.wait()
     mine = part_path(tmp_path / "mine.tif")
     dead = tmp_path / mine.name.replace(f"-{os.getpid()}.", f"-{ended.pid}.")
-    folder = tmp_path / f".model.{ended.pid}.part"
+    folder = tmp_path / dead.name.replace("mine.tif", "model")
     (folder / "deep").mkdir(parents=True)
+    moved = tmp_path / dead.name.replace("mine.tif", "x.zarr.old")  # killed while it was replaced
+    moved.mkdir()
     elsewhere, long_gone = (tmp_path / f".{name}.ffffff-{ended.pid}.part" for name in "ab")
     for path in (mine, dead, elsewhere, long_gone, tmp_path / ".hidden", tmp_path / "a.1.part"):
         path.touch()
     os.utime(long_gone, (0, 0))
     remove_leftovers(tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {mine.name, elsewhere.name, ".hidden", "a.1.part"}
+    assert left == {mine.name, elsewhere.name, ".hidden", "a.1.part", "x.zarr"}
     remove_leftovers(tmp_path / "nowhere")
 
 

@@ -1,5 +1,6 @@
 """Which folders are OME-Zarr images, and files inside them that may be trusted to be files."""
 
+import contextlib
 import json
 import os
 import stat
@@ -16,6 +17,7 @@ METADATA = ("zarr.json", ".zarray", ".zattrs")
 
 _MARKS = ("zarr.json", ".zgroup", ".zarray")
 _METADATA_BYTES = 16 << 20
+_COLLECTION = "mudrock_collection"
 
 
 def is_zarr(path: Path) -> bool:
@@ -30,10 +32,23 @@ def is_collection(path: Path) -> bool:
 
     `segment` and `groundtruth` make such a folder of several micrographs.
     """
-    return is_zarr(path) and any(
-        child.name.lower().endswith(SUFFIX) and not child.name.startswith(".") and child.is_dir()
-        for child in _scan(path)
+    return is_zarr(path) and (
+        _is_marked(path)
+        or any(
+            child.name.lower().endswith(SUFFIX)
+            and not child.name.startswith(".")
+            and child.is_dir()
+            for child in _scan(path)
+        )
     )
+
+
+def _is_marked(path: Path) -> bool:
+    """Tell whether `start_collection` made this folder: its images may lie in subfolders."""
+    with contextlib.suppress(MudrockError):
+        found = read_json(path, path, "zarr.json") or {}
+        return isinstance(found.get("attributes"), dict) and _COLLECTION in found["attributes"]
+    return False
 
 
 def start_collection(path: Path) -> None:
@@ -47,7 +62,8 @@ def start_collection(path: Path) -> None:
     place = path / "zarr.json"
     if not place.exists():
         with placing(place) as part:
-            part.write_text('{"zarr_format": 3, "node_type": "group", "attributes": {}}\n', "utf-8")
+            marked = {"zarr_format": 3, "node_type": "group", "attributes": {_COLLECTION: True}}
+            part.write_text(json.dumps(marked) + "\n", "utf-8")
 
 
 def is_image(path: Path) -> bool:

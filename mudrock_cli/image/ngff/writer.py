@@ -10,7 +10,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from mudrock_cli.image.checksum import hash_file
 from mudrock_cli.image.mask_writer import check_band
+from mudrock_cli.image.ngff.folder import read_json
 from mudrock_cli.image.ngff.metadata import PHASES, PROVENANCE
 from mudrock_cli.image.ngff.placement import placing_store
 from mudrock_cli.image.ngff.pyramid import VERSION, PyramidWriter, write_group
@@ -19,6 +21,7 @@ from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.window import Reader
 
 INSTANCES = "instances"
+_PIXELS = "mudrock_pixels"  # their hash: editors change them and leave what stands beside them
 _IN_ROOT = ("software", "version", "input", "pixel_size_nm", "pixel_size_source")
 _HINT = "choose another --out, or make room"
 
@@ -141,8 +144,10 @@ class Labels:
             "multiscales": [self.pyramid.describe(self.name, size)],
             "image-label": {**looks, "source": {"image": "../../"}},
         }
-        attributes = {"ome": ome, PROVENANCE: _plain(provenance)}
-        write_group(self._root, f"labels/{self.name}", attributes)
+        place = f"labels/{self.name}"
+        pixels = hash_file(self._root / place / "0")
+        attributes = {"ome": ome, PROVENANCE: _plain(provenance), _PIXELS: pixels}
+        write_group(self._root, place, attributes)
 
 
 def write_root(
@@ -193,6 +198,18 @@ def write_instances(
         labels.write_metadata(pixel_size, told, {})
         shown = labels.pyramid.describe(path.stem, pixel_size, f"labels/{INSTANCES}/")
         write_root(part, shown, [INSTANCES], told)
+
+
+def is_untouched(path: Path) -> bool:
+    """Tell whether a store of `ZarrMaskWriter` holds the labels that it wrote, and no others."""
+    place = path / "labels" / PHASES
+    labels = {entry.name for entry in place.parent.iterdir() if entry.is_dir()}
+    told = (read_json(path, place, "zarr.json") or {}).get("attributes")
+    return (
+        labels == {PHASES}
+        and isinstance(told, dict)
+        and told.get(_PIXELS) == hash_file(place / "0")
+    )
 
 
 def _add_size(provenance: Mapping[str, Any], size: PixelSize | None) -> dict[str, Any]:
