@@ -79,7 +79,9 @@ def run(*words: object) -> Result:
 
 
 def read_all(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Return all files but the unfinished one of a killed worker, which the next run removes."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".part"]
+    return {path.name: path.read_bytes() for path in files}
 
 
 def run_both(out: Path, address: str, *words: object) -> tuple[Result, Result]:

@@ -18,6 +18,7 @@ from mudrock_cli.deeplab.zoo import TrainedModel
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.placement import part_path
 
 ROOT = Path(__file__).resolve().parents[2]
 Grey = npt.NDArray[np.uint8]
@@ -286,7 +287,8 @@ def test_leftovers_of_killed_runs_are_removed_and_those_of_living_ones_kept(
     out.mkdir()
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
-    dead, alive = out / f".a.tif.{ended.pid}.part", out / f".b.tif.{os.getpid()}.part"
+    alive = part_path(out / "b.tif")
+    dead = alive.with_name(alive.name.replace(f"-{os.getpid()}.", f"-{ended.pid}."))
     dead.touch()
     alive.touch()
     segment(tiny_model, folder / "a.tif", "--out", out)

@@ -43,9 +43,9 @@ def test_any_bytes_are_facts_or_nothing(raw: bytes) -> None:
 @pytest.mark.parametrize("unit", [b" ", b"\n", b"=", b"1", b"[", b"<a>", b"$", b"a = 1\n", b"\0"])
 @pytest.mark.parametrize("start", [b"", b"[Scan]\nPixelWidth=", b"PixelSizeX=", b"$A "])
 def test_no_text_keeps_a_parser_busy(start: bytes, unit: bytes) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     parse_everything(start + unit * (200_000 // len(unit)))
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
