@@ -5,7 +5,7 @@ python tests/benchmarks/scaling/plot.py results.json scaling.svg
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -65,19 +65,29 @@ def draw_linear(panel: Any, rows: list[Row]) -> None:
         panel.plot(*ends, ":", color=COLOURS[command], label=f"{command}, linear")
 
 
+def _shades(mosaics: Iterable[tuple[str, float]]) -> list[float]:
+    """Return an opacity for each mosaic: the largest of a command is full."""
+    most: dict[str, float] = {}
+    for command, pixels in mosaics:
+        most[command] = max(pixels, most.get(command, 0))
+    return [1.0 if pixels == most[command] else 0.4 for command, pixels in mosaics]
+
+
 def draw_workers(panel: Any, rows: list[Row]) -> None:
-    """Draw all computing on a cluster over that in one process, for the largest mosaic of each."""
-    for command in dict.fromkeys(row["command"] for row in rows):
-        largest = max(r["pixels"] for r in rows if r["command"] == command and r["workers"])
-        found = {r["workers"]: r for r in rows if (r["command"], r["pixels"]) == (command, largest)}
+    """Draw all computing on a cluster over that in one process, for each mosaic."""
+    mosaics = dict.fromkeys((row["command"], row["pixels"]) for row in rows if row["workers"])
+    for shade, (command, pixels) in zip(_shades(mosaics), mosaics, strict=True):
+        found = {r["workers"]: r for r in rows if (r["command"], r["pixels"]) == (command, pixels)}
         alone = found[0]["cpu_here"]
         points = [
             (count, (row["cpu_here"] + row["cpu_workers"]) / alone)
             for count, row in sorted(found.items())
             if count
         ]
-        name = f"{command}, {largest:.1g} pixels"
-        panel.plot(*zip(*points, strict=True), "o-", color=COLOURS[command], label=name)
+        name = f"{command}, {pixels:.1g} pixels"
+        panel.plot(
+            *zip(*points, strict=True), "o-", color=COLOURS[command], alpha=shade, label=name
+        )
     panel.axhline(1.1, color="grey", ls=":", label="10 % more")
     panel.set_xlabel("workers")
     panel.set_ylabel("computing in all, over one process")
