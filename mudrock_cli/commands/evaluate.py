@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from mudrock_cli.commands.evaluate_methods import open_methods
-from mudrock_cli.commands.evaluate_scoring import (
+from mudrock_cli.commands.comparison.methods import open_methods
+from mudrock_cli.commands.comparison.scoring import (
     ScoreOptions,
     parse_length,
     parse_tolerance,
@@ -61,7 +61,7 @@ def evaluate(
     image has in neither truth nor prediction is left out of the mean, and that is said.
     """
     from mudrock_cli.image.pairs import find_pairs
-    from mudrock_cli.measure.score_table import tabulate_scores
+    from mudrock_cli.measure.scoring.score_table import tabulate_scores
 
     size = parse_length(pixel_size, "--pixel-size")
     parse_tolerance(tolerance, None)
@@ -120,7 +120,7 @@ def _say_tables(rows: Sequence[Mapping[str, Any]], first: str) -> None:
 
 
 def _write(out: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
-    from mudrock_cli.measure.score_table import write_scores
+    from mudrock_cli.measure.scoring.score_table import write_scores
     from mudrock_cli.report.evaluation import draw_evaluation
     from mudrock_cli.report.style import save_figures
 

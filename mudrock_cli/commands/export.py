@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mudrock_cli.commands.options import parse_pixel_size
-from mudrock_cli.commands.outputs import prepare_folders
+from mudrock_cli.commands.batch.options import parse_pixel_size
+from mudrock_cli.commands.batch.outputs import prepare_folders
 from mudrock_cli.errors import ExitCode, MudrockError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _label(mask: "PhaseMask", size: "PixelSize | None", item: "Input") -> "Label
     """Find the objects of a mask, numbered as ``mudrock stats`` numbers them."""
     import numpy as np
 
-    from mudrock_cli.measure.labelling import label_mask
+    from mudrock_cli.measure.objects.labelling import label_mask
     from mudrock_cli.report.interchange import Labelled
 
     labelling = label_mask(mask)
@@ -153,8 +153,8 @@ def _write_rois(part: Path, image: "Labelled") -> None:
 def _write_table(part: Path, mask: "PhaseMask", size: "PixelSize | None", name: str) -> None:
     from pyarrow import csv
 
-    from mudrock_cli.measure.instances import measure_instances
-    from mudrock_cli.measure.labelling import label_mask
+    from mudrock_cli.measure.objects.labelling import label_mask
+    from mudrock_cli.measure.summaries.instances import measure_instances
 
     if size is None:
         raise MudrockError(
@@ -166,7 +166,7 @@ def _write_table(part: Path, mask: "PhaseMask", size: "PixelSize | None", name: 
 
 def _write_labels(part: Path, mask: "PhaseMask", size: "PixelSize | None") -> None:
     from mudrock_cli.image.plane_writer import write_plane
-    from mudrock_cli.measure.labelling import label_mask
+    from mudrock_cli.measure.objects.labelling import label_mask
 
     labelling = label_mask(mask)
     write_plane(part, mask.shape, labelling.label_type, labelling.paint(mask), size)
@@ -174,7 +174,7 @@ def _write_labels(part: Path, mask: "PhaseMask", size: "PixelSize | None") -> No
 
 def _write_zarr(place: Path, mask: "PhaseMask", size: "PixelSize | None") -> None:
     from mudrock_cli.image.ngff.writer import write_instances
-    from mudrock_cli.measure.labelling import label_mask
+    from mudrock_cli.measure.objects.labelling import label_mask
 
     labelling = label_mask(mask)
     bands = labelling.paint(mask)

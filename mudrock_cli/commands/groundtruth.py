@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mudrock_cli.commands.batch import run_batch
-from mudrock_cli.commands.jobs import BatchOptions, Job
-from mudrock_cli.commands.options import Scheduler, parse_pixel_size, parse_save
-from mudrock_cli.commands.outputs import choose_places
-from mudrock_cli.commands.progress import Column
-from mudrock_cli.commands.scheduler import open_cluster
+from mudrock_cli.commands.batch.jobs import BatchOptions, Job
+from mudrock_cli.commands.batch.loop import run_batch
+from mudrock_cli.commands.batch.options import Scheduler, parse_pixel_size, parse_save
+from mudrock_cli.commands.batch.outputs import choose_places
+from mudrock_cli.commands.batch.progress import Column
+from mudrock_cli.commands.cluster.scheduler import open_cluster
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.limits import MAX_PIXELS
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mudrock_cli.classical.draft import Draft
     from mudrock_cli.classical.recipe import WorkflowRecipe
     from mudrock_cli.classical.workflow import Workflow
-    from mudrock_cli.commands.groundtruth_steps import StepSheet
     from mudrock_cli.image.micrograph import Micrograph
+    from mudrock_cli.report.step_sheet import StepSheet
 
     Counts = npt.NDArray[np.int64]
 
@@ -123,7 +123,7 @@ def _label_one(
 
 
 def _start_sheet(micrograph: "Micrograph") -> "StepSheet":
-    from mudrock_cli.commands.groundtruth_steps import StepSheet
+    from mudrock_cli.report.step_sheet import StepSheet
 
     return StepSheet(micrograph)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mudrock_cli.errors import UsageError
-from mudrock_cli.image.placement import check_writable, remove_leftovers
+from mudrock_cli.image.claims import remove_leftovers
+from mudrock_cli.image.placement import check_writable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,7 +127,10 @@ def _tell_provenance(tables: "Tables", arguments: Sequence[str]) -> "list[Fact]"
     from mudrock_cli.report.facts import Fact
 
     options = tables.facts.get("options") or {}
-    given = [f"{key} {value}" for key, value in options.items() if value is not None]
+    told = dict(options)
+    if "min_silt_um" in told:
+        told["min_silt"] = f"{told.pop('min_silt_um'):g}um"
+    given = [f"--{key.replace('_', '-')} {value}" for key, value in told.items() if value]
     return [
         Fact("tables", tables.path.name, f"mudrock stats {tables.facts.get('version', '')}"),
         Fact("options of stats", ", ".join(given) or "none"),

@@ -8,22 +8,22 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mudrock_cli.commands.batch import run_batch
-from mudrock_cli.commands.jobs import BatchOptions, Job
-from mudrock_cli.commands.options import Scheduler, parse_pixel_size, parse_save
-from mudrock_cli.commands.outputs import choose_places
-from mudrock_cli.commands.progress import Column
-from mudrock_cli.commands.scheduler import open_cluster
+from mudrock_cli.commands.batch.jobs import BatchOptions, Job
+from mudrock_cli.commands.batch.loop import run_batch
+from mudrock_cli.commands.batch.options import Scheduler, parse_pixel_size, parse_save
+from mudrock_cli.commands.batch.outputs import choose_places
+from mudrock_cli.commands.batch.progress import Column
+from mudrock_cli.commands.cluster.scheduler import open_cluster
 from mudrock_cli.image.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from mudrock_cli.deeplab.domain import Domain
-    from mudrock_cli.deeplab.engine import Engine
-    from mudrock_cli.deeplab.segmenter import SegmentedBand
-    from mudrock_cli.deeplab.zoo import TrainedModel
+    from mudrock_cli.deeplab.inference.engine import Engine
+    from mudrock_cli.deeplab.inference.segmenter import SegmentedBand
+    from mudrock_cli.deeplab.model.domain import Domain
+    from mudrock_cli.deeplab.model.zoo import TrainedModel
 
 SIDES = {
     "overlay": ".overlay.png",
@@ -74,9 +74,9 @@ def segment(
     NAME.zarr the mask is a label image of an OME-Zarr, which holds the micrograph too; several
     inputs become an OME-Zarr each in that folder.
     """
-    from mudrock_cli.commands.engines import choose_engine, name_workflow, share_engine
-    from mudrock_cli.deeplab.domain import read_domain
-    from mudrock_cli.deeplab.zoo import DEFAULT_MODEL, list_models, load_model
+    from mudrock_cli.commands.prediction.engines import choose_engine, name_workflow, share_engine
+    from mudrock_cli.deeplab.model.domain import read_domain
+    from mudrock_cli.deeplab.model.zoo import DEFAULT_MODEL, list_models, load_model
     from mudrock_cli.image.inputs import find_inputs
 
     sides = parse_save(save, SIDES)
@@ -101,14 +101,16 @@ def segment(
         force=force,
         json_lines=as_json,
     )
-    # A model that ships lies elsewhere on other machines.
-    reference = model if model in list_models() else str(trained.path.absolute())
+    # A model that ships lies elsewhere on other machines; of any other they see the folder.
+    ships = model in list_models()
+    reference = model if ships else str(trained.path.absolute())
     start_engine = partial(share_engine, reference, trained.digest, chosen)
     process = partial(
         _segment_one, model=trained, domain=domain, start_engine=start_engine, sides=sides
     )
     with open_cluster(scheduler) as cluster:
-        code = run_batch(places.inputs, process, options, _COLUMNS, cluster)
+        needed = [] if ships else [trained.path]
+        code = run_batch(places.inputs, process, options, _COLUMNS, cluster, needed)
     raise typer.Exit(code)
 
 
@@ -122,8 +124,8 @@ def _segment_one(
     """Write the mask of one micrograph, and what is wanted beside it."""
     import numpy as np
 
-    from mudrock_cli.commands.domain import compare_with_domain
-    from mudrock_cli.deeplab.segmenter import resample_factor
+    from mudrock_cli.commands.prediction.domain import compare_with_domain
+    from mudrock_cli.deeplab.inference.views import resample_factor
     from mudrock_cli.image.mask import create_mask
 
     micrograph = job.micrograph
@@ -153,19 +155,18 @@ def _segment_bands(
     job: Job, model: "TrainedModel", start_engine: Callable[[], "Engine"], *, confidence: bool
 ) -> "Iterator[SegmentedBand]":
     """Segment a micrograph here, or in parts on a cluster."""
-    from mudrock_cli.commands.engines import ask_workflow
-    from mudrock_cli.deeplab.segmenter import segment_bands
-    from mudrock_cli.deeplab.spreading import spread_bands
+    from mudrock_cli.commands.prediction.engines import ask_workflow
+    from mudrock_cli.deeplab.inference.segmenter import segment_bands
+    from mudrock_cli.deeplab.inference.spreading import spread_bands
 
-    micrograph, inference, nm = job.micrograph, model.recipe.inference, model.nm_per_pixel
-    opinion = ask_workflow(model.recipe, micrograph, model.temperature, job.spread)
+    micrograph, recipe = job.micrograph, model.recipe
+    opinion = ask_workflow(recipe, micrograph, model.temperature, job.spread)
     if job.cluster is None:
-        return segment_bands(micrograph, start_engine(), inference, nm, job.advance, opinion)
+        return segment_bands(micrograph, start_engine(), recipe, job.advance, opinion)
     return spread_bands(
         micrograph,
         start_engine,
-        inference,
-        nm,
+        recipe,
         spread=job.spread,
         tasks=job.cluster.tasks,
         confidence=confidence,
@@ -208,7 +209,7 @@ def _save_sides(job: Job, sides: Mapping[str, str], spool: IO[bytes]) -> None:
     """Write the files beside a mask that is finished."""
     from mudrock_cli.image.mask import open_mask
     from mudrock_cli.image.plane_writer import write_plane
-    from mudrock_cli.measure.labelling import label_mask
+    from mudrock_cli.measure.objects.labelling import label_mask
     from mudrock_cli.report.overlay import draw_overlay_by_bands, save_overlay
 
     if not sides:

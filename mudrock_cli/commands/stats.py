@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mudrock_cli.commands.cluster import Cluster
-from mudrock_cli.commands.options import Scheduler
-from mudrock_cli.commands.scheduler import open_cluster
-from mudrock_cli.commands.stats_inputs import name_inputs, parse_lengths
-from mudrock_cli.commands.stats_narrator import StatsNarrator
-from mudrock_cli.commands.stats_tasks import Settings, measure_all
+from mudrock_cli.commands.batch.options import Scheduler
+from mudrock_cli.commands.cluster.scheduler import open_cluster
+from mudrock_cli.commands.cluster.visibility import check_paths
+from mudrock_cli.commands.cluster.workers import Cluster
+from mudrock_cli.commands.measuring.inputs import name_inputs, parse_lengths
+from mudrock_cli.commands.measuring.narrator import StatsNarrator
+from mudrock_cli.commands.measuring.tasks import Settings, measure_all
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
-from mudrock_cli.image.placement import check_writable, remove_leftovers
+from mudrock_cli.image.claims import remove_leftovers
+from mudrock_cli.image.placement import check_writable
 
 if TYPE_CHECKING:
     from mudrock_cli.image.inputs import Input
-    from mudrock_cli.measure.pooling import Measured
-    from mudrock_cli.measure.tables import ReportWriter
+    from mudrock_cli.measure.summaries.pooling import Measured
+    from mudrock_cli.measure.tables.tables import ReportWriter
 
 
 def stats(
@@ -61,7 +63,7 @@ def stats(
     formula in its metadata. Images of different pixel sizes are each measured in their own.
     """
     from mudrock_cli.image.inputs import MASK_SUFFIXES, find_inputs
-    from mudrock_cli.measure.pooling import pool_images
+    from mudrock_cli.measure.summaries.pooling import pool_images
 
     start = time.monotonic()
     size, min_silt_um = parse_lengths(pixel_size, min_silt)
@@ -77,7 +79,8 @@ def stats(
         StatsNarrator(len(inputs), json_lines=as_json) as narrator,
     ):
         if cluster:
-            cluster.check_paths([inputs[0].path, *([micrographs] if micrographs else [])])
+            folders = [micrographs] if micrographs else []
+            check_paths(cluster, [item.path for item in inputs], folders)
         measured = _measure_masks(inputs, names, settings, writer, narrator, cluster)
         if not measured:
             narrator.close([])
@@ -98,7 +101,7 @@ def _check_places(out: Path, micrographs: Path | None) -> None:
 
 def _assign_groups(group: str | None, names: Sequence[str]) -> dict[str, str]:
     """Return the group of each image, in words."""
-    from mudrock_cli.measure.groups import assign_groups, read_grouping
+    from mudrock_cli.measure.summaries.groups import assign_groups, read_grouping
 
     if group is None:
         return {}
@@ -115,7 +118,7 @@ def _assign_groups(group: str | None, names: Sequence[str]) -> dict[str, str]:
 
 
 def _open_report(out: Path, options: dict[str, Any]) -> "ReportWriter":
-    from mudrock_cli.measure.tables import ReportWriter
+    from mudrock_cli.measure.tables.tables import ReportWriter
 
     check_writable(out.parent)
     remove_leftovers(out.parent)
@@ -134,7 +137,7 @@ def _measure_masks(
     cluster: Cluster | None,
 ) -> "dict[str, Measured]":
     """Measure every mask; one that fails does not stop the others."""
-    from mudrock_cli.measure.pooling import Measured
+    from mudrock_cli.measure.summaries.pooling import Measured
 
     measured: dict[str, Measured] = {}
     for item, name, found, seconds in measure_all(inputs, names, settings, narrator, cluster):
@@ -152,7 +155,7 @@ def _measure_masks(
 
 def _tell(measured: "Mapping[str, Measured]", out: Path, seconds: float) -> list[str]:
     """Return the lines below the closing table."""
-    from mudrock_cli.measure.tables import summary_path
+    from mudrock_cli.measure.tables.tables import summary_path
 
     sizes = Counter(image.sample.pixel_size for image in measured.values())
     shown = "; ".join(

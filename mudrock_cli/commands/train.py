@@ -11,13 +11,13 @@ import typer
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 
 if TYPE_CHECKING:
-    from mudrock_cli.commands.training_progress import TrainingNarrator
-    from mudrock_cli.deeplab.campaign import Outcome
-    from mudrock_cli.deeplab.dataset import Sample
-    from mudrock_cli.deeplab.order import Order
-    from mudrock_cli.deeplab.plan import Campaign
-    from mudrock_cli.deeplab.recipe import Recipe
-    from mudrock_cli.deeplab.zoo import TrainedModel
+    from mudrock_cli.commands.training.progress import TrainingNarrator
+    from mudrock_cli.deeplab.campaign.order import Order
+    from mudrock_cli.deeplab.campaign.plan import Campaign
+    from mudrock_cli.deeplab.campaign.stages import Outcome
+    from mudrock_cli.deeplab.data.dataset import Sample
+    from mudrock_cli.deeplab.model.zoo import TrainedModel
+    from mudrock_cli.deeplab.recipes.recipe import Recipe
 
 
 def train(
@@ -61,13 +61,13 @@ def train(
     card hold for micrographs that it has not seen. Ctrl-C leaves a usable model; --resume goes on
     where it stopped. KERAS_BACKEND chooses tensorflow, jax or torch.
     """
-    from mudrock_cli.commands.training_progress import TrainingNarrator
-    from mudrock_cli.deeplab.backend import start_backend
+    from mudrock_cli.commands.training.progress import TrainingNarrator
+    from mudrock_cli.deeplab.network.backend import start_backend
 
     start_backend()
-    from mudrock_cli.deeplab.order import Order, recall_order, record_order, refuse_taken
-    from mudrock_cli.deeplab.plan import WORK
-    from mudrock_cli.image.placement import claiming, remove_leftovers
+    from mudrock_cli.deeplab.campaign.order import Order, recall_order, record_order, refuse_taken
+    from mudrock_cli.deeplab.campaign.plan import WORK
+    from mudrock_cli.image.claims import claiming, remove_leftovers
 
     if resume:
         if recipe or init or split or folds or pixel_size:
@@ -86,7 +86,7 @@ def train(
             remove_leftovers(folder)
         record_order(out, order)
         if order.recipe.network.architecture == "forest":
-            from mudrock_cli.commands.forest_campaign import run_forest_campaign
+            from mudrock_cli.commands.training.forest_campaign import run_forest_campaign
 
             forest = run_forest_campaign(campaign, narrator)
             narrator.close(_measure_domain(forest, campaign, narrator), None)
@@ -98,9 +98,9 @@ def train(
 
 def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingNarrator") -> "Campaign":
     """Read the data and divide it."""
-    from mudrock_cli.commands.engines import ask_workflow
-    from mudrock_cli.deeplab.dataset import load_samples
-    from mudrock_cli.deeplab.order import plan_campaign
+    from mudrock_cli.commands.prediction.engines import ask_workflow
+    from mudrock_cli.deeplab.campaign.order import plan_campaign
+    from mudrock_cli.deeplab.data.dataset import load_samples
 
     narrator.on_stage("reading the data")
     loaded = load_samples(data, order.recipe.data, order.size)
@@ -119,7 +119,7 @@ def _make_phantoms(recipe: "Recipe") -> Iterator["Sample"]:
     """Draw the synthetic fields of a recipe, four times a crop in area."""
     import numpy as np
 
-    from mudrock_cli.deeplab.dataset import Sample
+    from mudrock_cli.deeplab.data.dataset import Sample
     from mudrock_cli.phantom import make_patch
 
     rng = np.random.default_rng(recipe.training.seed)
@@ -130,7 +130,7 @@ def _make_phantoms(recipe: "Recipe") -> Iterator["Sample"]:
 
 
 def _run(campaign: "Campaign", narrator: "TrainingNarrator", resume: bool) -> "Outcome":
-    from mudrock_cli.deeplab.campaign import run_campaign
+    from mudrock_cli.deeplab.campaign.stages import run_campaign
     from mudrock_cli.report.training_curves import draw_curves
 
     outcome = run_campaign(campaign, narrator, resume=resume)
@@ -146,7 +146,7 @@ def _measure_domain(
     model: "TrainedModel", campaign: "Campaign", narrator: "TrainingNarrator"
 ) -> "TrainedModel":
     """Put on the model's card what its training micrographs span."""
-    from mudrock_cli.commands.domain import measure_domain
+    from mudrock_cli.commands.prediction.domain import measure_domain
     from mudrock_cli.image.micrograph import Micrograph
     from mudrock_cli.image.pixel_size import PixelSize
 

@@ -1,9 +1,10 @@
 """Phase masks: the noun, reading them from any tool, writing them."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +12,15 @@ import numpy.typing as npt
 from mudrock_cli.image.bad_input import refusing
 from mudrock_cli.image.limits import MAX_MASK_PIXELS
 from mudrock_cli.image.mask_metadata import parse_provenance, stored_pixel_size
+from mudrock_cli.image.mask_rows import MaskRows
 from mudrock_cli.image.mask_values import read_phases
-from mudrock_cli.image.mask_writer import MaskWriter
+from mudrock_cli.image.mask_writer import writing_tiff
 from mudrock_cli.image.micrograph import open_samples
 from mudrock_cli.image.ngff.folder import SUFFIX
 from mudrock_cli.image.phase import palette
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.vendors import calibrate
 from mudrock_cli.image.window import Level, Reader
-
-__all__ = ["MaskWriter", "PhaseMask", "create_mask", "open_mask", "write_mask"]
 
 _BAND_PIXELS = 1 << 24
 _DESCRIPTION = 270
@@ -123,27 +123,16 @@ def open_mask(path: Path, *, max_pixels: int = MAX_MASK_PIXELS) -> PhaseMask:
     )
 
 
-class WritesRows(Protocol):
-    """What writes a mask row by row in a ``with`` block; its provenance may be completed there."""
-
-    provenance: dict[str, Any]
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *exception: Any) -> None: ...
-
-    def write_rows(self, phases: npt.NDArray[np.uint8]) -> None:
-        """Append rows, uint8, as wide as the mask."""
-
-
 def create_mask(
     path: Path,
     shape: tuple[int, int],
     pixel_size: PixelSize | None,
     provenance: Mapping[str, Any],
     grey: Reader | None = None,
-) -> WritesRows:
-    """Return what writes a mask: an OME-Zarr where `path` ends in ``.zarr``, else a TIFF file.
+) -> contextlib.AbstractContextManager[MaskRows]:
+    """Return what takes the rows of a mask, for a ``with`` block; the mask is there at its end.
+
+    It becomes an OME-Zarr where `path` ends in ``.zarr``, else a TIFF file.
 
     Parameters
     ----------
@@ -159,10 +148,10 @@ def create_mask(
         ``read(rows, columns)`` of the micrograph, which an OME-Zarr holds too.
     """
     if path.suffix.lower() != SUFFIX:
-        return MaskWriter(path, shape, pixel_size, provenance)
-    from mudrock_cli.image.ngff.writer import ZarrMaskWriter  # zarr takes a second to start
+        return writing_tiff(path, shape, pixel_size, provenance)
+    from mudrock_cli.image.ngff.writer import writing_zarr  # zarr takes a second to start
 
-    return ZarrMaskWriter(path, shape, pixel_size, provenance, grey)
+    return writing_zarr(path, shape, pixel_size, provenance, grey)
 
 
 def write_mask(path: Path, mask: PhaseMask) -> None:

@@ -1,23 +1,20 @@
-"""New files: written beside their place and moved into it, so that a file that exists is whole."""
+"""New files and folders: written beside their place and moved into it, so that they are whole."""
 
 import contextlib
 import hashlib
 import os
 import platform
-import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.image.bad_input import describe
 
-_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
-_LEFTOVER = re.compile(r"\.(.+)\.([0-9a-f]{6})-(\d+)\.part", re.DOTALL)
-_REPLACED = re.compile(r"(.+)\.old", re.DOTALL)  # see `ngff.placement`
-_STALE_SECONDS = 7 * 86_400  # of another machine, whose processes cannot be asked
+HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+_SYNCS = 16  # files waited for at a time
 
 
 def part_path(path: Path) -> Path:
@@ -25,19 +22,19 @@ def part_path(path: Path) -> Path:
 
     Two processes never share one, on one machine or on several that share a disk.
     """
-    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.part")
+    return path.with_name(f".{path.name}.{HOST}-{os.getpid()}.part")
 
 
 @contextlib.contextmanager
 def placing(path: Path, hint: str = "choose another place, or make room") -> Iterator[Path]:
-    """Yield a path to write to, and move what was written there into its place.
+    """Yield a path for a file or a folder, and move what was made there into its place.
 
     After an exception nothing is left behind, and what stood at `path` before stays.
 
     Parameters
     ----------
     path : Path
-        Where the file shall stand; missing folders are made.
+        Where it shall stand; missing folders are made. A folder replaces a folder.
     hint : str
         What the user can do where it cannot be written.
 
@@ -49,20 +46,89 @@ def placing(path: Path, hint: str = "choose another place, or make room") -> Ite
     part = part_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove(part)
         yield part
         settle(part)
-        part.replace(path)
+        _move(part, path)
     except OSError as error:
         raise MudrockError(f"{path}: cannot be written ({describe(error)})", hint) from error
     finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+        remove(part)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; where that fails, what was there before stays.
+
+    Raises
+    ------
+    MudrockError
+        If it cannot be written.
+    """
+    with placing(path, "make room there") as part:
+        part.write_text(text, "utf-8")
 
 
 def settle(part: Path) -> None:
-    """Bring a file to the disk before it takes its name: a power cut must not leave it empty."""
-    with part.open("r+b") as file:  # Windows syncs no file that is open for reading
-        os.fsync(file.fileno())
+    """Bring a file, or all of a folder, to the disk before it takes its name.
+
+    A power cut must not leave a whole name on half of its content. Of a folder, writing begins
+    everywhere before the first file is waited for, and many are waited for at a time: one after
+    the other, the thousands of chunks of a mosaic would take the disk a moment each.
+    """
+    if not part.is_dir():
+        _sync(part)
+        return
+    tree = [(Path(folder), names) for folder, _, names in os.walk(part)]
+    files = [folder / name for folder, names in tree for name in names]
+    for path in files:
+        _begin_sync(path)
+    with ThreadPoolExecutor(_SYNCS) as pool:
+        list(pool.map(_sync, files))
+    if os.name != "nt":  # where a folder cannot be opened
+        for folder, _ in tree:
+            _sync(folder)
+
+
+def _begin_sync(path: Path) -> None:
+    """Let Linux write a file to the disk without waiting for it."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _sync(path: Path) -> None:
+    # Windows syncs no file that is open for reading, others open no folder for writing.
+    opened = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _move(part: Path, path: Path) -> None:
+    """Give `part` its name; a folder of that name, which none can replace, is put away first."""
+    if not part.is_dir():
+        part.replace(path)
+        return
+    old = part_path(path.with_name(f"{path.name}.old"))
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(old)
+    try:
+        part.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            old.rename(path)
+        raise
+    remove(old)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if there is one and that is allowed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:
@@ -80,65 +146,3 @@ def check_writable(folder: Path) -> None:
     except OSError as error:
         message = f"{folder}: cannot be written ({describe(error)})"
         raise UsageError(message, "choose another --out") from error
-
-
-@contextlib.contextmanager
-def claiming(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder while one works in it whose files belong together.
-
-    Raises
-    ------
-    UsageError
-        If another run works in it, or it cannot be written.
-    """
-    check_writable(folder)
-    mark = part_path(folder / "run")
-    try:
-        mark.touch()
-        remove_leftovers(folder)
-        if any(path != mark for path in folder.glob(".run.*.part")):
-            raise UsageError(
-                f"{folder}: another run works in it",
-                "wait for its end, or choose another --out; of a dead run delete .run.*.part there",
-            )
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            mark.unlink(missing_ok=True)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished files of runs that were killed; those of living runs stay."""
-    if not folder.is_dir():
-        return
-    for path in list(folder.iterdir()):
-        match = _LEFTOVER.fullmatch(path.name)
-        if match and not _may_be_written(path, match[2], int(match[3])):
-            before = _REPLACED.fullmatch(match[1])
-            if before and not (folder / before[1]).exists():  # killed between two renames
-                path.rename(folder / before[1])
-            elif path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
-
-
-def _may_be_written(path: Path, host: str, process: int) -> bool:
-    if host == _HOST:
-        return _is_running(process)
-    with contextlib.suppress(OSError):
-        return time.time() - path.stat().st_mtime < _STALE_SECONDS
-    return True
-
-
-def _is_running(process: int) -> bool:
-    if os.name == "nt":  # where signal 0 is Ctrl-C
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True

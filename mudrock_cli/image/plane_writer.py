@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from mudrock_cli.image.bands import BandCutter
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.placement import placing
 
@@ -56,7 +57,7 @@ def write_plane(
     big = shape[0] * shape[1] * kind.itemsize > _BIG_BYTES
     with placing(path) as part, tifffile.TiffWriter(part, ome=True, bigtiff=big) as tiff:
         tiff.write(
-            _strips(bands, kind),
+            _strips(bands, shape, kind),
             shape=shape,
             dtype=kind,
             photometric="minisblack",
@@ -67,18 +68,10 @@ def write_plane(
         )
 
 
-def _strips(bands: Iterable[npt.NDArray[Any]], kind: np.dtype[Any]) -> Iterator[bytes]:
-    """Cut bands of any height into strips of one height, the last one shorter, and deflate them."""
-    waiting: npt.NDArray[Any] = np.empty((0, 0), kind)
+def _strips(
+    bands: Iterable[npt.NDArray[Any]], shape: tuple[int, int], kind: np.dtype[Any]
+) -> Iterator[bytes]:
+    cutter = BandCutter(shape[0], _STRIP_ROWS)
     for band in bands:
-        rows = np.concatenate([waiting, band]) if len(waiting) else band
-        whole = len(rows) - len(rows) % _STRIP_ROWS
-        for top in range(0, whole, _STRIP_ROWS):
-            yield _deflate(rows[top : top + _STRIP_ROWS], kind)
-        waiting = rows[whole:]
-    if len(waiting):
-        yield _deflate(waiting, kind)
-
-
-def _deflate(rows: npt.NDArray[Any], kind: np.dtype[Any]) -> bytes:
-    return bytes(imagecodecs.zlib_encode(rows.astype(kind).tobytes(), level=_LEVEL))
+        for rows in cutter.cut(band):
+            yield bytes(imagecodecs.zlib_encode(rows.astype(kind).tobytes(), level=_LEVEL))

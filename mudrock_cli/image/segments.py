@@ -16,6 +16,7 @@ from mudrock_cli.image.streams import count_stream_pixels
 from mudrock_cli.image.window import Box
 
 _STREAM_EXCESS = 4
+_LEAST_CACHE, _MOST_CACHE = 1 << 26, 1 << 27  # two rows of tiles serve what goes from top to bottom
 _JPEG = {6, 7, 34892, 33007}
 LOSSY = _JPEG | {33003, 33005, 34712, 50001, 50002, 52546}
 """Compression codes that may not give back the exact values: JPEG, JPEG 2000, WebP, JPEG XL."""
@@ -62,7 +63,8 @@ class SegmentReader:
         self._tables = (
             {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if jpeg else {}
         )
-        self._cache = PieceCache()
+        row_bytes = self._segment[0] * self.shape[1] * self.channels * self.dtype.itemsize
+        self._cache = PieceCache(min(max(2 * row_bytes, _LEAST_CACHE), _MOST_CACHE))
         self._check(path.stat().st_size)
 
     @property

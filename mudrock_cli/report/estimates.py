@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
-from mudrock_cli.report.figures import LEVEL, PANEL
+from mudrock_cli.report.figures import PANEL, PERCENT
 from mudrock_cli.report.style import PHASE_COLOURS, figure_style
 
 
@@ -42,23 +41,20 @@ def draw_estimates(title: str, phase: str, estimates: Sequence[Estimate]) -> Fig
             wide = 2.6 if estimate.strong else 1.6
             if math.isfinite(estimate.low + estimate.high):
                 axes.plot([estimate.low, estimate.high], [row, row], color=colour, lw=wide)
-            axes.plot(estimate.value, row, "D" if estimate.strong else "o", color=colour, ms=5.5)
+            shape = "D" if estimate.strong else "o"
+            # Whole where it stands on the axis, too.
+            axes.plot(estimate.value, row, shape, color=colour, ms=5.5, clip_on=False, zorder=3)
         names = [_shorten(estimate.name) for estimate in estimates]
         axes.set_yticks(range(len(names)), names)
         for text, estimate in zip(axes.get_yticklabels(), estimates, strict=True):
             text.set_fontweight("bold" if estimate.strong else "normal")
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(left=0)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=_decimals(axes.get_xlim())))
+        axes.xaxis.set_major_formatter(PERCENT)
         axes.grid(axis="y", visible=False)
         axes.set_title(title)
-        axes.set_xlabel(f"share of specimen area ({LEVEL})")
+        axes.set_xlabel("share of specimen area (95 % interval)")
     return figure
-
-
-def _decimals(limits: tuple[float, float]) -> int:
-    """Return the decimals that percentages between two limits need."""
-    return 0 if limits[1] - limits[0] > 0.05 else 1
 
 
 def _shorten(name: str, longest: int = 24) -> str:

@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mudrock_cli.measure.grading import name_sorting
+from mudrock_cli.measure.statistics.grading import name_sorting
 from mudrock_cli.report.tables import Row, read_provenance
 from mudrock_cli.report.words import (
+    CHANCE,
     MISSING,
     describe_window,
     format_estimate,
@@ -26,11 +27,12 @@ class Fact:
 
 @dataclass(frozen=True)
 class SizeCell:
-    """A size percentile, its interval, and the figure corrected for the frame."""
+    """A size percentile, its interval, the figure corrected for the frame, and what to know."""
 
     figure: str
     interval: str
     corrected: str
+    note: str
 
 
 @dataclass(frozen=True)
@@ -42,24 +44,37 @@ class SizeLine:
     cells: tuple[SizeCell, ...]
 
 
-def tabulate_sizes(row: Row) -> list[SizeLine]:
-    """Return the size percentiles of a summary row, phases without objects left out."""
+def tabulate_sizes(row: Row, limit_um: float) -> list[SizeLine]:
+    """Return the size percentiles of a summary row, phases without objects left out.
+
+    Parameters
+    ----------
+    row : Row
+        The summary row.
+    limit_um : float
+        Least diameter that is resolved in all its images.
+    """
     lines = []
     for phase, things in (("pore", "pores"), ("silt", "silt grains")):
         for basis in ("area", "number"):
             stems = [f"{phase}_ecd_d{percent}_{basis}" for percent in (10, 50, 90)]
             if row[f"{stems[0]}_um"] is None:
                 continue
-            cells = tuple(_tell_size(row, stem) for stem in stems)
+            cells = tuple(_tell_size(row, stem, limit_um) for stem in stems)
             lines.append(SizeLine(phase, f"{things} by {basis}", cells))
     return lines
 
 
-def _tell_size(row: Row, stem: str) -> SizeCell:
+def _tell_size(row: Row, stem: str, limit_um: float) -> SizeCell:
     limits = (row[f"{stem}_um"], row[f"{stem}_low_um"], row[f"{stem}_high_um"])
     figure, interval = format_estimate(*limits)
     corrected = row[f"{stem}_corrected_um"]
-    return SizeCell(figure, interval, "" if corrected is None else format_number(corrected))
+    return SizeCell(
+        figure,
+        interval,
+        "" if corrected is None else format_number(corrected),
+        "not resolved" if limits[0] < limit_um else "",
+    )
 
 
 def list_facts(row: Row) -> list[Fact]:
@@ -90,11 +105,14 @@ def _facts(row: Row) -> Iterator[Fact]:
         yield Fact("pixel size", size, f"from {row['pixel_size_source']}")
     clay, interval = format_share(row, "clay_fraction")
     yield Fact("clay fraction", clay, interval)
-    small = row["small_silt_regions"]
+    small, least = row["small_silt_regions"], row["min_silt_um"]
+    share = format_number(100 * (row["mask_silt_fraction"] - row["silt_fraction"]), 2)
     yield Fact(
         "objects",
         f"{row['pores']:,} pores, {row['silt_grains']:,} silt grains",
-        f"{small:,} silt regions up to {row['min_silt_um']:g} µm count as clay" if small else "",
+        f"{small:,} silt regions up to {least:g} µm, {share} % of the area, count as clay"
+        if small
+        else "",
     )
     yield from _describe_frame(row)
     near = row["pore_area_near_limit"]
@@ -114,13 +132,13 @@ def _describe_frame(row: Row) -> Iterator[Fact]:
         number = row[f"{phase}_corrected_number"]
         if not number:
             continue
-        effective = format_number(row[f"{phase}_effective_number"], 4)
+        effective = format_number(row[f"{phase}_effective_number"])
         heaviest = format_number(row[f"{phase}_largest_weight"])
         unstable = "; unstable" if row[f"{phase}_correction_unstable"] else ""
         yield Fact(
             f"{things} whole in the frame",
             f"{row[f'{phase}_whole']:,}",
-            f"corrected number {format_number(number, 4)}, effective number {effective}, "
+            f"corrected number {format_number(number)}, effective number {effective}, "
             f"largest weight {heaviest}{unstable}",
         )
 
@@ -146,7 +164,7 @@ def _describe_fabric(row: Row) -> Iterator[Fact]:
     for phase, things in (("silt", "silt"), ("pore", "pores")):
         angle, p = row[f"{phase}_orientation_deg"], row[f"{phase}_orientation_p"]
         if angle is not None and p is not None:
-            told = "a common direction" if p < 0.05 else "no common direction shown"
+            told = "a common direction" if p < CHANCE else "no common direction shown"
             strength = format_number(row[f"{phase}_orientation_strength"], 2)
             yield Fact(
                 f"long axes of {things}",
@@ -155,7 +173,7 @@ def _describe_fabric(row: Row) -> Iterator[Fact]:
             )
         index, p = row[f"{phase}_clark_evans"], row[f"{phase}_clark_evans_p"]
         if index is not None and p is not None:
-            told = "random" if p >= 0.05 else "clustered" if index < 1 else "regular"
+            told = "random" if p >= CHANCE else "clustered" if index < 1 else "regular"
             yield Fact(
                 f"spacing of {things}",
                 f"Clark–Evans {index:.2f}",

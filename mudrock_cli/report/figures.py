@@ -8,16 +8,19 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from mudrock_cli.measure.statistics.fabric import AxialMean
 from mudrock_cli.report.style import FAINT, INK, LIMIT, PHASE_COLOURS, figure_style
+from mudrock_cli.report.words import CHANCE
 
 Floats = npt.NDArray[np.float64]
 
 PANEL = (3.7, 2.6)
 """Inches; small, so that the text of a figure can be read on a phone."""
 
-LEVEL = "95 % interval"
+PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
+"""Says shares in percent, with the decimals that a tick needs."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def draw_sizes(
         axes.stairs(area, edges, fill=True, color=colour, alpha=0.3)
         axes.stairs(area, edges, color=colour, lw=1.8, label="by area")
         axes.stairs(number, edges, color=INK, lw=1.3, ls=(0, (4, 2)), label="by number")
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PERCENT)
+        axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
         axes.set_ylabel("share per class")
         axes.set_title(f"{phase.capitalize()} sizes")
         scale_log(axes, edges[0], edges[-1])
@@ -83,18 +87,18 @@ def draw_cumulative(phase: str, by_number: Curve, by_area: Curve, limit_um: floa
             axes.fill_between(curve.sizes, curve.low, curve.high, color=colour, alpha=0.18, lw=0)
             axes.plot(curve.sizes, curve.share, color=colour, ls=dashes, label=label)
         axes.set_ylim(0, 1)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axes.set_ylabel("finer than")
+        axes.yaxis.set_major_formatter(PERCENT)
+        banded = np.isfinite(by_area.low).any()
+        axes.set_ylabel("finer than (band: 95 %)" if banded else "finer than")
         axes.set_title(f"{phase.capitalize()} sizes, cumulative")
         scale_log(axes, by_area.sizes[0], by_area.sizes[-1])
         _mark_limit(axes, limit_um)
-        banded = np.isfinite(by_area.low).any()
-        axes.legend(loc="lower right", title=LEVEL if banded else None, title_fontsize=7.5)
+        axes.legend(loc="lower right", frameon=True, framealpha=0.8, edgecolor="none")
     return figure
 
 
-def draw_rose(phase: str, edges: Floats, shares: Floats, mean: float, strength: float) -> Figure:
-    """Draw the rose of long axes over half a turn.
+def draw_rose(phase: str, edges: Floats, shares: Floats, mean: AxialMean) -> Figure:
+    """Draw the rose of long axes over half a turn, and their mean where it is not chance.
 
     Parameters
     ----------
@@ -102,11 +106,11 @@ def draw_rose(phase: str, edges: Floats, shares: Floats, mean: float, strength: 
         Whose axes.
     edges, shares : ndarray of float64, shape (K + 1,) and (K,)
         Sectors in radians, counter-clockwise from the horizontal, and the share of axes in each.
-    mean : float
-        Mean axis in radians, NaN draws none.
-    strength : float
-        Mean resultant length.
+    mean : AxialMean
+        What the axes have in common; its angle from 0 to pi.
     """
+    things = {"pore": "pores", "silt": "silt grains"}[phase]
+    common = mean.p < CHANCE  # not of NaN
     with figure_style():
         figure = Figure((PANEL[0], 2.3))
         axes = figure.add_axes((0.1, -0.16, 0.8, 1.0), projection="polar")
@@ -116,17 +120,22 @@ def draw_rose(phase: str, edges: Floats, shares: Floats, mean: float, strength: 
         colour = PHASE_COLOURS[phase]
         axes.bar(middle, length, width, color=colour, alpha=0.45, edgecolor=colour, lw=0.9)
         top = float(length.max(initial=0)) or 1.0
-        if math.isfinite(mean):
-            axes.plot([mean, mean], [0, top], color=INK, lw=1.6)
+        if common:
+            axes.plot([mean.angle, mean.angle], [0, top], color=INK, lw=1.6)
         lower = float(edges[0])
         axes.set_thetalim(lower, float(edges[-1]))  # type: ignore[attr-defined]
         axes.set_rticks([])  # type: ignore[attr-defined]
         axes.set_ylim(0, top)
         degrees = np.arange(0, 181, 30) + round(math.degrees(lower))
         axes.set_xticks(np.radians(degrees), [f"{degree}°" for degree in degrees])
-        text = f": mean {math.degrees(mean):.0f}°, strength {strength:.2f}"
-        title = f"Long axes of {phase}" + (text if math.isfinite(mean) else "")
-        figure.text(0.06, 0.93, title, fontsize=9.5, fontweight="bold")
+        told = "no common direction shown"
+        if common:
+            degree = round(math.degrees(mean.angle)) % 180
+            told = f"mean {degree}°, strength {mean.strength:.2f}"
+        left = 0.185  # where the titles of the other figures begin
+        title = f"Long axes of {things}"
+        figure.text(left, 0.93, title, fontsize=9.5, fontweight="bold")
+        figure.text(left, 0.84, f"{told} ({mean.number:,.0f} axes)", fontsize=8, color=LIMIT)
     return figure
 
 
@@ -151,7 +160,7 @@ def draw_representativeness(
             axes.plot(sides, variation, dashes[phase], color=PHASE_COLOURS[phase], label=name)
         axes.axhline(limit, color=LIMIT, lw=1.0, ls=":")
         axes.annotate(
-            f"{limit:.0%}: representative",
+            f"{100 * limit:.4g} %: representative",
             (0.02, limit),
             xycoords=("axes fraction", "data"),
             xytext=(0, -3),
@@ -167,7 +176,7 @@ def draw_representativeness(
         ticks = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
         axes.set_yticks([tick for tick in ticks if low <= tick <= high])
         axes.set_ylim(low, high)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PERCENT)
         axes.yaxis.set_minor_locator(NullLocator())
         axes.set_ylabel("spread between windows")
         axes.set_title("Is the field large enough?")

@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mudrock_cli.measure.cells import cell_side, find_blocks, lay_blocks
-from mudrock_cli.measure.fabric import axial_mean, have_direction, rose
-from mudrock_cli.measure.intervals import bootstrap_shares
-from mudrock_cli.measure.resolution import SizeHistogram, bin_sizes
+from mudrock_cli.measure.objects.cells import cell_side, find_blocks, lay_blocks
+from mudrock_cli.measure.statistics.fabric import AxialMean, axial_mean, have_direction, rose
+from mudrock_cli.measure.statistics.intervals import bootstrap_shares
+from mudrock_cli.measure.statistics.resolution import SizeHistogram, bin_sizes
 from mudrock_cli.report.figures import Curve
 from mudrock_cli.report.tables import Row, Tables
 
@@ -60,12 +60,12 @@ class Objects:
         )
         return number, area
 
-    def orient(self) -> tuple[Floats, Floats, float, float]:
-        """Return the rose of objects with a direction, their mean axis (0 to pi), its strength."""
+    def orient(self) -> tuple[Floats, Floats, AxialMean]:
+        """Return the rose of objects with a direction, and their mean axis (0 to pi)."""
         axes = self.axis[self.directed]
         edges, shares = rose(axes - np.pi / 2)
         mean = axial_mean(axes)
-        return edges + np.pi / 2, shares, mean.angle % math.pi, mean.strength
+        return edges + np.pi / 2, shares, replace(mean, angle=mean.angle % math.pi)
 
 
 def split_objects(tables: Tables) -> dict[tuple[str, str], Objects]:

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.phase import COLOURS, Phase
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.placement import placing
@@ -24,47 +23,12 @@ _OUTLINE, _VOID = 0.85, 0.35  # opacity of outlines; brightness of void
 _BAND_PIXELS = 1 << 22
 
 
-def draw_overlay(
-    grey: npt.NDArray[np.uint8], phases: npt.NDArray[np.uint8], pixel_size: PixelSize | None
-) -> Rgb:
-    """Lay the phases over a micrograph: silt red, pore green, both outlined; clay stays clear.
-
-    Parameters
-    ----------
-    grey : ndarray of uint8, shape (H, W)
-    phases : ndarray of uint8, shape (H, W)
-        Values of `Phase`; VOID is dimmed.
-    pixel_size : PixelSize or None
-        None leaves out the scale bar.
-
-    Returns
-    -------
-    ndarray of uint8, shape (h, w, 3)
-        The size of `grey`, or reduced by a whole number until no side exceeds `MAX_SIDE`.
-
-    Raises
-    ------
-    MudrockError
-        If the two shapes differ.
-    """
-    if grey.shape != phases.shape:
-        raise MudrockError(
-            f"a mask of {phases.shape} does not belong to a micrograph of {grey.shape}",
-            "give the mask that was made from this micrograph",
-        )
-    shape = (grey.shape[0], grey.shape[1])
-    return draw_overlay_by_bands(
-        shape,
-        lambda rows, columns: grey[rows, columns],
-        lambda rows, columns: phases[rows, columns],
-        pixel_size,
-    )
-
-
 def draw_overlay_by_bands(
     shape: tuple[int, int], read_grey: Reader, read_phases: Reader, pixel_size: PixelSize | None
 ) -> Rgb:
-    """Draw the overlay of an image that is read band by band and never held whole.
+    """Lay the phases over a micrograph: silt red, pore green, both outlined; clay stays clear.
+
+    The image is read band by band and never held whole; VOID is dimmed.
 
     Parameters
     ----------

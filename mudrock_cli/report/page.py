@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from mudrock_cli import __version__
 from mudrock_cli.image.placement import placing
-from mudrock_cli.measure.instance_columns import INSTANCES
-from mudrock_cli.measure.summary_columns import SUMMARY
+from mudrock_cli.measure.tables.instance_columns import INSTANCES
+from mudrock_cli.measure.tables.summary_columns import SUMMARY
 from mudrock_cli.report.answer import list_cards, tell_answer
 from mudrock_cli.report.facts import Fact, describe_making, list_facts, tabulate_sizes
 from mudrock_cli.report.pictures import Pictures
@@ -74,7 +74,9 @@ def render_page(
         group_figures=_draw(figures.get("groups", {}), "groups"),
         comparisons=[_tell_comparison(row) for row in tables.comparisons],
         pooled_figures=_draw(figures["pooled"], "pooled"),
-        pooled_sizes=tabulate_sizes(tables.pooled),
+        pooled_sizes=tabulate_sizes(
+            tables.pooled, max(row["resolvable_ecd_um"] for row in tables.images)
+        ),
         pooled_facts=list_facts(tables.pooled),
         images=images,
         titles=[shown.title for shown in SHOWN],
@@ -163,7 +165,7 @@ def _describe_image(
         "figures": _draw(figures.get(f"image {row['image']}", {}), f"image{index}"),
         "texture": _draw(figures.get(f"texture {row['image']}", {}), f"texture{index}"),
         "small": f"{row['min_silt_um']:g}" if row["small_silt_regions"] else "",
-        "sizes": tabulate_sizes(row),
+        "sizes": tabulate_sizes(row, row["resolvable_ecd_um"]),
         "facts": list_facts(row),
         **viewer,
     }

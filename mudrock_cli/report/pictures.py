@@ -19,7 +19,7 @@ from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.window import Level
-from mudrock_cli.measure.labelling import label_mask
+from mudrock_cli.measure.objects.labelling import label_mask
 
 _STEPS = (
     *((1400, 70), (1200, 65), (1100, 55), (1000, 50)),

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.measure.tables import check_pair, read_table, summary_path
+from mudrock_cli.measure.tables.tables import check_pair, read_table, summary_path
 
 Row = Mapping[str, Any]
 

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from mudrock_cli.report.tables import Row
 
 MISSING = "–"
+CHANCE = 0.05
+"""A finding with a larger p value is not told as one."""
+
 _SPACE = "\N{NO-BREAK SPACE}"
 
 
@@ -16,7 +19,7 @@ def format_number(value: float | None, digits: int = 3) -> str:
     if value == 0:
         return "0"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{min(decimals, 9)}f}"
+    return f"{value:,.{min(decimals, 9)}f}".replace("-", "−")
 
 
 def format_estimate(
@@ -27,7 +30,8 @@ def format_estimate(
     Returns
     -------
     figure, interval : str
-        ``"5.1"`` and ``"4.0 to 6.3"``; the interval is empty where there is none.
+        ``"5.1"`` and ``"4.0 to 6.3"``; the interval is empty where there is none, as around the
+        share of what was not found.
     """
     if value is None or not math.isfinite(value):
         return MISSING, ""
@@ -37,7 +41,7 @@ def format_estimate(
     half = (high - low) * scale / 2
     if half <= 0:
         text = format_number(value)
-        return text, f"{text} to {text}"
+        return text, f"{text} to {text}" if value else ""
     decimals = min(max(1 - math.floor(math.log10(half)), 0), 4)
     figure, *limits = (
         f"{each:,.{decimals}f}".replace("-", "−") for each in (value, low * scale, high * scale)

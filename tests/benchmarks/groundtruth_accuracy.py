@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe  # noqa: E402
 from mudrock_cli.classical.workflow import Workflow, label_phases  # noqa: E402
-from mudrock_cli.deeplab.registration import register_labels  # noqa: E402
+from mudrock_cli.deeplab.data.registration import register_labels  # noqa: E402
 from mudrock_cli.image.mask import open_mask  # noqa: E402
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph  # noqa: E402
 from mudrock_cli.image.phase import Phase  # noqa: E402

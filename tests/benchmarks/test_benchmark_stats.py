@@ -14,11 +14,11 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.measure import label, regionprops_table
 
-from mudrock_cli.image.mask import MaskWriter, PhaseMask, write_mask
+from mudrock_cli.image.mask import PhaseMask, create_mask, write_mask
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.measure.instances import measure_instances
-from mudrock_cli.measure.labelling import label_mask
+from mudrock_cli.measure.objects.labelling import label_mask
+from mudrock_cli.measure.summaries.instances import measure_instances
 
 ROOT = Path(__file__).resolve().parents[2]
 FULL = os.environ.get("MUDROCK_FULL_BENCHMARKS") == "1"
@@ -101,7 +101,7 @@ def test_a_whole_process_takes_less_than_two_seconds(tmp_path: Path) -> None:
 def test_a_mosaic_stays_under_two_gigabytes_and_two_minutes(tmp_path: Path) -> None:
     side = 20_000
     patch = np.tile(make_mask((2048, 2048)), (1, 10))[:, :side]
-    with MaskWriter(tmp_path / "m.tif", (side, side), PIXEL, {}) as writer:
+    with create_mask(tmp_path / "m.tif", (side, side), PIXEL, {}) as writer:
         for top in range(0, side, 2048):
             writer.write_rows(patch[: min(2048, side - top)])
     seconds, megabytes = run_stats(tmp_path / "m.tif", "--out", tmp_path / "r.parquet")

@@ -34,7 +34,7 @@ def run(step: str, folder: Path, side: int) -> None:
     from mudrock_cli.image.mask import create_mask, open_mask
     from mudrock_cli.image.ngff.writer import write_instances
     from mudrock_cli.image.pixel_size import PixelSize
-    from mudrock_cli.measure.labelling import label_mask
+    from mudrock_cli.measure.objects.labelling import label_mask
 
     start = time.process_time()
     path = folder / f"{side}.zarr"

@@ -13,7 +13,7 @@ import tifffile
 from typer.testing import CliRunner
 
 from mudrock_cli.cli import app
-from mudrock_cli.deeplab.zoo import TrainedModel
+from mudrock_cli.deeplab.model.zoo import TrainedModel
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.pixel_size import PixelSize

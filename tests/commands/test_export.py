@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from mudrock_cli.cli import app
 from mudrock_cli.image.mask import PhaseMask, open_mask, write_mask
 from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.measure.labelling import label_mask
+from mudrock_cli.measure.objects.labelling import label_mask
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from mudrock_cli.deeplab.engine import OpenVinoEngine
-from mudrock_cli.deeplab.segmenter import segment_bands
-from mudrock_cli.deeplab.zoo import TrainedModel
+from mudrock_cli.deeplab.inference.engine import OpenVinoEngine
+from mudrock_cli.deeplab.inference.segmenter import segment_bands
+from mudrock_cli.deeplab.model.zoo import TrainedModel
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.micrograph import Micrograph
@@ -71,13 +71,34 @@ def test_runs_and_numbers_of_threads_give_the_same_bytes(
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors cannot be chosen")
+def test_the_number_of_processors_changes_nothing(tmp_path: Path) -> None:
+    """The shipped model, whose convolutions OpenVINO divides among its threads."""
+    unit, density = {"unit": "um"}, (1000 / 9, 1000 / 9)
+    grey = draw_grey((560, 600))
+    tifffile.imwrite(tmp_path / "a.tif", grey, imagej=True, resolution=density, metadata=unit)
+    processors = sorted(os.sched_getaffinity(0))
+    found = []
+    for count in sorted({min(count, len(processors)) for count in (1, 2, 4)} | {0}):
+        out = tmp_path / f"out{count}"
+        words = ["segment", str(tmp_path / "a.tif"), "--out", str(out), "--engine", "openvino"]
+        os.sched_setaffinity(0, processors[: max(count, 1)])  # 0: the same as 1, once more
+        try:
+            finish(begin([*words, "--save", "confidence,instances"]))
+        finally:
+            os.sched_setaffinity(0, processors)
+        found.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert len(found[0]) == 3
+    assert all(files == found[0] for files in found)
+
+
 def test_the_size_of_a_batch_changes_nothing(tiny_model: TrainedModel) -> None:
     micrograph = Micrograph.from_array("a", draw_grey((300, 260)), PixelSize(9.0, "test"))
-    engine, inference = OpenVinoEngine(tiny_model), tiny_model.recipe.inference
+    engine = OpenVinoEngine(tiny_model)
     found = []
     for batch in (1, 3, 64):
         engine.batch = batch
-        bands = list(segment_bands(micrograph, engine, inference, tiny_model.nm_per_pixel))
+        bands = list(segment_bands(micrograph, engine, tiny_model.recipe))
         planes = [[getattr(b, name) for b in bands] for name in ("phases", "confidence")]
         found.append([np.concatenate(plane) for plane in planes])
     assert all(np.array_equal(found[0], other) for other in found[1:])

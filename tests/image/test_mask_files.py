@@ -13,7 +13,7 @@ from PIL import Image
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image import mask_writer
-from mudrock_cli.image.mask import MaskWriter, PhaseMask, open_mask, write_mask
+from mudrock_cli.image.mask import PhaseMask, create_mask, open_mask, write_mask
 from mudrock_cli.image.mask_metadata import is_mudrock_mask
 from mudrock_cli.image.micrograph import open_micrograph
 from mudrock_cli.image.phase import palette
@@ -85,7 +85,7 @@ def test_other_readers_see_phases_colours_and_size(tmp_path: Path, phases: Phase
 def test_the_same_mask_gives_the_same_bytes(tmp_path: Path, phases: Phases) -> None:
     mask = PhaseMask.from_array("a", phases, SIZE, {"b": 1, "a": "ä"})
     write_mask(tmp_path / "one" / "a.tif", mask)
-    with MaskWriter(tmp_path / "two" / "a.tif", phases.shape, SIZE, {"a": "ä"}) as writer:
+    with create_mask(tmp_path / "two" / "a.tif", phases.shape, SIZE, {"a": "ä"}) as writer:
         for row in phases:
             writer.write_rows(row[None])
         writer.provenance.update(b=1)
@@ -109,7 +109,7 @@ def test_after_an_exception_nothing_is_left_and_the_old_mask_stays(
     before = path.read_bytes()
 
     def write_half() -> None:
-        with MaskWriter(path, phases.shape, None, {}) as writer:
+        with create_mask(path, phases.shape, None, {}) as writer:
             writer.write_rows(phases[:30])
             raise KeyboardInterrupt
 
@@ -120,8 +120,10 @@ def test_after_an_exception_nothing_is_left_and_the_old_mask_stays(
 
 
 def test_a_mask_with_rows_missing_is_not_written(tmp_path: Path, phases: Phases) -> None:
-    writer = MaskWriter(tmp_path / "a.tif", phases.shape, None, {})
-    with pytest.raises(ValueError, match="30 of 70 rows"), writer:
+    with (
+        pytest.raises(ValueError, match="30 of 70 rows"),
+        create_mask(tmp_path / "a.tif", phases.shape, None, {}) as writer,
+    ):
         writer.write_rows(phases[:30])
     assert not list(tmp_path.iterdir())
 

@@ -1,18 +1,11 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.image.placement import (
-    check_writable,
-    claiming,
-    part_path,
-    placing,
-    remove_leftovers,
-)
+from mudrock_cli.image import placement
+from mudrock_cli.image.placement import check_writable, part_path, placing, settle
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -46,23 +39,56 @@ def test_what_was_there_stays_when_writing_fails(tmp_path: Path, error: BaseExce
     assert list(tmp_path.iterdir()) == [place]
 
 
-def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        ended.wait()
-    mine = part_path(tmp_path / "mine.tif")
-    dead = tmp_path / mine.name.replace(f"-{os.getpid()}.", f"-{ended.pid}.")
-    folder = tmp_path / dead.name.replace("mine.tif", "model")
-    (folder / "deep").mkdir(parents=True)
-    moved = tmp_path / dead.name.replace("mine.tif", "x.zarr.old")  # killed while it was replaced
-    moved.mkdir()
-    elsewhere, long_gone = (tmp_path / f".{name}.ffffff-{ended.pid}.part" for name in "ab")
-    for path in (mine, dead, elsewhere, long_gone, tmp_path / ".hidden", tmp_path / "a.1.part"):
-        path.touch()
-    os.utime(long_gone, (0, 0))
-    remove_leftovers(tmp_path)
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {mine.name, elsewhere.name, ".hidden", "a.1.part", "x.zarr"}
-    remove_leftovers(tmp_path / "nowhere")
+def make_folder(place: Path, text: str) -> None:
+    with placing(place) as part:
+        (part / "deep" / "er").mkdir(parents=True)
+        for name in ("a", "deep/b", "deep/er/c"):
+            (part / name).write_text(text)
+        assert not place.exists() or (place / "a").read_text() != text
+
+
+def test_a_folder_appears_when_it_is_whole_and_replaces_another(tmp_path: Path) -> None:
+    place = tmp_path / "x"
+    for text in ("first", "second"):
+        make_folder(place, text)
+        assert (place / "deep" / "er" / "c").read_text() == text
+        assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_folder_stays_where_another_cannot_take_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "x"
+    make_folder(place, "first")
+    rename = Path.rename
+
+    def fail_for_the_new(path: Path, target: Path) -> Path:
+        if path == part_path(place):
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new)
+    with pytest.raises(MudrockError, match=r"cannot be written \(Input/output error\)"):
+        make_folder(place, "second")
+    assert (place / "a").read_text() == "first"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_every_file_and_folder_is_brought_to_the_disk_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    monkeypatch.setattr(placement, "_sync", synced.append)
+    monkeypatch.setattr(os, "sync", lambda: pytest.fail("all disks of the machine"), raising=False)
+    (tmp_path / "beside").write_text("of somebody else")
+    make_folder(tmp_path / "x", "text")
+    part = part_path(tmp_path / "x")
+    files = [part / name for name in ("a", "deep/b", "deep/er/c")]
+    folders = [] if os.name == "nt" else [part, part / "deep", part / "deep" / "er"]
+    assert sorted(synced) == sorted(files + folders)
+    monkeypatch.undo()
+    settle(tmp_path / "x")
+    settle(tmp_path / "beside")
 
 
 def test_a_folder_that_cannot_be_written_is_wrong_usage(tmp_path: Path) -> None:
@@ -71,19 +97,3 @@ def test_a_folder_that_cannot_be_written_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"file: cannot be written \(File exists\)"):
         check_writable(tmp_path / "file")
     assert not list((tmp_path / "new" / "deep").iterdir())
-
-
-def test_a_folder_is_claimed_by_one_living_run(tmp_path: Path) -> None:
-    folder = tmp_path / "training"
-    with claiming(folder):
-        mine = next(folder.iterdir())
-    assert not list(folder.iterdir())
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        mark = folder / mine.name.replace(f"-{os.getpid()}.", f"-{other.pid}.")
-        mark.touch()
-        with pytest.raises(UsageError, match="another run works in it"), claiming(folder):
-            pytest.fail("the folder is taken")
-        assert list(folder.iterdir()) == [mark]
-        other.communicate(b"\n")
-    with claiming(folder):  # whoever left the mark is gone
-        assert not mark.exists()

@@ -8,8 +8,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.measure.statistics.fabric import AxialMean
 from mudrock_cli.report.estimates import Estimate, draw_estimates
 from mudrock_cli.report.figures import (
+    PERCENT,
     Curve,
     draw_cumulative,
     draw_representativeness,
@@ -34,12 +36,21 @@ def _all_figures() -> dict[str, Figure]:
         ),
         "sizes": draw_sizes("pore", SIZES, SHARE[1:], SHARE[:0:-1], 0.03),
         "cumulative": draw_cumulative("silt", curve, blank, None),
-        "rose": draw_rose("silt", edges, np.full(18, 1 / 18), np.nan, np.nan),
+        "rose": draw_rose("silt", edges, np.full(18, 1 / 18), AxialMean(np.nan, 0, 18, np.nan)),
         "window": draw_representativeness({"pore": (SIZES, 0.2 / SIZES)}),
         "ripley": draw_ripley({"pore": (SIZES, SIZES * 1.1, 0.02)}),
         "two_point": draw_two_point(SIZES, {"pore": SHARE[::-1]}),
         "spheres": draw_spheres(SIZES, SHARE, SHARE / 2, SHARE * 2),
     }
+
+
+def test_ticks_tell_their_decimals_and_chance_draws_no_mean() -> None:
+    assert [PERCENT(share) for share in (0.025, 0.1, 5)] == ["2.5 %", "10 %", "500 %"]
+    edges, shares = np.linspace(0, np.pi, 19), np.full(18, 1 / 18)
+    for p, told, lines in ((0.01, "mean 90°, strength 0.40", 1), (0.3, "no common direction", 0)):
+        figure = draw_rose("pore", edges, shares, AxialMean(np.pi / 2, 0.4, 12, p))
+        assert any(told in text.get_text() for text in figure.texts)
+        assert len(figure.axes[0].lines) == lines
 
 
 def test_figures_stand_beside_each_other_on_one_page() -> None:

@@ -22,8 +22,8 @@ def test_the_rose_and_the_summary_speak_of_the_same_objects(tmp_path: Path) -> N
     words = ["stats", str(tmp_path / "a.tif"), "--out", str(table)]
     assert CliRunner().invoke(app, words).exit_code == 0
     tables = read_tables(table)
-    _, _, mean, strength = split_objects(tables)["a", "pore"].orient()
+    *_, mean = split_objects(tables)["a", "pore"].orient()
     assert tables.images[0]["pore_orientation_deg"] == pytest.approx(0, abs=1e-6)
-    assert np.degrees(mean) % 180 == pytest.approx(0, abs=1e-6)
-    assert tables.images[0]["pore_orientation_strength"] == pytest.approx(strength)
-    assert strength == pytest.approx(1)
+    assert np.degrees(mean.angle) % 180 == pytest.approx(0, abs=1e-6)
+    assert tables.images[0]["pore_orientation_strength"] == pytest.approx(mean.strength)
+    assert mean.strength == pytest.approx(1)

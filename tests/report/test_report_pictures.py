@@ -8,7 +8,7 @@ from PIL import Image
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.window import Level
-from mudrock_cli.measure.labelling import label_mask
+from mudrock_cli.measure.objects.labelling import label_mask
 from mudrock_cli.report import pictures
 from mudrock_cli.report.pictures import make_pictures
 

@@ -20,6 +20,7 @@ from mudrock_cli.report.words import (
         (None, MISSING),
         (math.nan, MISSING),
         (9.999, "10.00"),
+        (-0.642, "−0.642"),
     ],
 )
 def test_three_digits(value: float | None, text: str) -> None:
@@ -32,7 +33,7 @@ def test_three_digits(value: float | None, text: str) -> None:
         ((0.10156, 0.08348, 0.11276), ("10.2", "8.3 to 11.3")),
         ((0.10156, 0.1011, 0.1021), ("10.156", "10.110 to 10.210")),
         ((0.5, 0.2, 0.9), ("50", "20 to 90")),
-        ((0.0, 0.0, 0.0), ("0", "0 to 0")),
+        ((0.0, 0.0, 0.0), ("0", "")),
         ((0.012, -0.02, 0.04), ("1.2", "−2.0 to 4.0")),
         ((0.25, None, None), ("25.0", "")),
         ((None, None, None), (MISSING, "")),

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import zarr
 from zarr.codecs import ZstdCodec
 
+from mudrock_cli.image.bands import BandCutter
 from mudrock_cli.image.pixel_size import PixelSize
 
 VERSION = "0.5"
@@ -99,24 +100,15 @@ class _LevelWriter:
         smaller: "_LevelWriter | None",
     ) -> None:
         self._array, self._reduce, self._smaller = array, reduce, smaller
+        self._cutter = BandCutter(array.shape[0], CHUNK)
         self._done = 0
-        self._waiting: list[npt.NDArray[Any]] = []
 
     def write(self, rows: npt.NDArray[Any]) -> None:
-        self._waiting.append(rows)
-        ready = sum(map(len, self._waiting))
-        last = self._done + ready == self._array.shape[0]
-        if ready < CHUNK and not last:
-            return
-        rows = np.concatenate(self._waiting)
-        whole = ready if last else ready - ready % CHUNK
-        for top in range(0, whole, CHUNK):
-            block = rows[top : min(top + CHUNK, whole)]
+        for block in self._cutter.cut(rows):
             self._array[self._done : self._done + len(block), :] = block
             self._done += len(block)
             if self._smaller is not None:
                 self._smaller.write(self._reduce(block))
-        self._waiting = [rows[whole:].copy()]
 
 
 def _create(root: Path, name: str, shape: tuple[int, int], dtype: npt.DTypeLike) -> Any:

@@ -2,16 +2,15 @@
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.image.checksum import hash_file
-from mudrock_cli.image.mask_writer import check_band
+from mudrock_cli.image.mask_rows import MaskRows
 from mudrock_cli.image.ngff.folder import read_json
 from mudrock_cli.image.ngff.metadata import PHASES, PROVENANCE
 from mudrock_cli.image.ngff.placement import placing_store
@@ -26,10 +25,17 @@ _IN_ROOT = ("software", "version", "input", "pixel_size_nm", "pixel_size_source"
 _HINT = "choose another --out, or make room"
 
 
-class ZarrMaskWriter:
-    """Write an OME-Zarr whose label image ``phases`` is a mask; use it in a ``with`` block.
+@contextlib.contextmanager
+def writing_zarr(
+    path: Path,
+    shape: tuple[int, int],
+    pixel_size: PixelSize | None,
+    provenance: Mapping[str, Any],
+    grey: Reader | None = None,
+) -> Iterator[MaskRows]:
+    """Yield what takes the rows of a mask that becomes the label image ``phases`` of an OME-Zarr.
 
-    It stands at its place when the block is left; after an exception nothing is left behind.
+    After an exception nothing is left behind.
 
     Parameters
     ----------
@@ -40,7 +46,7 @@ class ZarrMaskWriter:
     pixel_size : PixelSize or None
         None writes a mask without a pixel size.
     provenance : mapping
-        Values that JSON can hold. `provenance` of the writer may be completed before the end.
+        Values that JSON can hold.
     grey : callable, optional
         ``read(rows, columns)`` of the micrograph, uint8: the image that the labels belong to.
         Without one the mask itself is shown as the image.
@@ -50,81 +56,26 @@ class ZarrMaskWriter:
     MudrockError
         If it cannot be written, or something else stands there.
     """
+    with placing_store(path, _HINT) as part:
+        labels = Labels(part, PHASES, shape, np.uint8)
+        image = None if grey is None else PyramidWriter(part, "", shape, np.uint8, "mean")
 
-    def __init__(
-        self,
-        path: Path,
-        shape: tuple[int, int],
-        pixel_size: PixelSize | None,
-        provenance: Mapping[str, Any],
-        grey: Reader | None = None,
-    ) -> None:
-        self.path = path
-        self.shape = shape
-        self.pixel_size = pixel_size
-        self.provenance: dict[str, Any] = dict(provenance)
-        self._grey = grey
-        self._rows_done = 0
-        self._exits = contextlib.ExitStack()
+        def append(rows: slice, phases: npt.NDArray[np.uint8]) -> None:
+            labels.write_rows(phases)
+            if grey is not None and image is not None:
+                image.write_rows(grey(rows, slice(0, shape[1])))
 
-    def __enter__(self) -> Self:
-        part = self._exits.enter_context(placing_store(self.path, _HINT))
-        with self._undoing():
-            self._labels = Labels(part, PHASES, self.shape, np.uint8)
-            self._image = (
-                PyramidWriter(part, "", self.shape, np.uint8, "mean") if self._grey else None
-            )
-        self._part = part
-        return self
-
-    def write_rows(self, phases: npt.NDArray[np.uint8]) -> None:
-        """Append a band.
-
-        Parameters
-        ----------
-        phases : ndarray of uint8, shape (rows, columns)
-            The next rows, as wide as the mask.
-        """
-        check_band(phases, self.shape, self._rows_done)
-        rows = slice(self._rows_done, self._rows_done + len(phases))
-        self._rows_done = rows.stop
-        self._labels.write_rows(np.array(phases, copy=True))
-        if self._image is not None and self._grey is not None and len(phases):
-            self._image.write_rows(self._grey(rows, slice(0, self.shape[1])))
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            with self._undoing():
-                if self._rows_done != self.shape[0]:
-                    raise ValueError(f"{self._rows_done} of {self.shape[0]} rows were written")
-                self._write_metadata()
-        self._exits.__exit__(kind, error, trace)
-
-    @contextlib.contextmanager
-    def _undoing(self) -> Any:
-        """Leave nothing behind where an error comes before the block, or after it."""
-        try:
-            yield
-        except BaseException as error:
-            if not self._exits.__exit__(type(error), error, error.__traceback__):
-                raise
-
-    def _write_metadata(self) -> None:
-        size = self.pixel_size
-        told = _add_size(self.provenance, size)
-        self._labels.write_metadata(size, told, _describe_phases())
-        name = self.path.stem
+        mask = MaskRows(shape, provenance, append)
+        yield mask
+        mask.check_end()
+        told = _add_size(mask.provenance, pixel_size)
+        labels.write_metadata(pixel_size, told, _describe_phases())
         shown = (
-            self._labels.pyramid.describe(name, size, f"labels/{PHASES}/")
-            if self._image is None
-            else self._image.describe(name, size)
+            labels.pyramid.describe(path.stem, pixel_size, f"labels/{PHASES}/")
+            if image is None
+            else image.describe(path.stem, pixel_size)
         )
-        write_root(self._part, shown, [PHASES], told)
+        write_root(part, shown, [PHASES], told)
 
 
 class Labels:
@@ -201,7 +152,7 @@ def write_instances(
 
 
 def is_untouched(path: Path) -> bool:
-    """Tell whether a store of `ZarrMaskWriter` holds the labels that it wrote, and no others."""
+    """Tell whether a store of `writing_zarr` holds the labels that it wrote, and no others."""
     place = path / "labels" / PHASES
     labels = {entry.name for entry in place.parent.iterdir() if entry.is_dir()}
     told = (read_json(path, place, "zarr.json") or {}).get("attributes")

@@ -98,7 +98,7 @@ def _read_tables(path: Path) -> None:
 
 
 def _read_recipe(path: Path) -> None:
-    from mudrock_cli.deeplab.cookbook import load_recipe
+    from mudrock_cli.deeplab.recipes.cookbook import load_recipe
 
     load_recipe(str(path))
 
@@ -116,25 +116,25 @@ def _read_forest(path: Path) -> None:
 
 
 def _read_split(path: Path) -> None:
-    from mudrock_cli.commands.evaluate_methods import read_split
+    from mudrock_cli.commands.comparison.methods import read_split
 
     read_split(path)
 
 
 def _read_groups(path: Path) -> None:
-    from mudrock_cli.measure.groups import read_grouping
+    from mudrock_cli.measure.summaries.groups import read_grouping
 
     read_grouping(str(path))
 
 
 def _read_weights(path: Path) -> None:
-    from mudrock_cli.deeplab.weights import read_arrays
+    from mudrock_cli.image.named_arrays import read_named_arrays
 
-    read_arrays(path)
+    read_named_arrays(path)
 
 
 def _read_model(path: Path) -> None:
-    from mudrock_cli.deeplab.zoo import load_model
+    from mudrock_cli.deeplab.model.zoo import load_model
 
     model = load_model(str(path.parent))
     if not (model.temperature > 0 and model.digest):

@@ -40,7 +40,7 @@ def _tables() -> Iterator[Seed]:
 
 def _texts() -> Iterator[Seed]:
     from mudrock_cli.classical.recipe import WorkflowRecipe
-    from mudrock_cli.deeplab.recipe import Recipe
+    from mudrock_cli.deeplab.recipes.recipe import Recipe
 
     recipe = Recipe().to_toml().encode()
     yield Seed("recipe of a network", "recipe", {"recipe.toml": recipe})

@@ -1,10 +1,13 @@
 """Run the command line in forks of a process that has imported what it needs."""
 
+import contextlib
+import importlib
 import os
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -16,12 +19,14 @@ from mudrock_cli import cli  # noqa: E402
 PATIENCE = 300
 """Seconds after which a run hangs."""
 
-LOG = Path(tempfile.mkdtemp(prefix="kill-log-")) / "log"
-MODULES = LOG.with_name("modules")
+_FOLDER = tempfile.TemporaryDirectory(prefix="kill-log-")
+LOG = Path(_FOLDER.name) / "log"
+_MODULES = LOG.with_name("modules")
 
 
 def start(words: list[str]) -> int:
     """Run the command line in a fork; returns its process."""
+    LOG.write_text("")
     process = os.fork()
     if process:
         return process
@@ -39,30 +44,73 @@ def start(words: list[str]) -> int:
 
         traceback.print_exc()
     finally:
-        MODULES.write_text("\n".join(sorted(sys.modules)))
-        os._exit(code)
+        try:  # a signal that comes now raises, and must not let the fork go on as its parent
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            _MODULES.write_text("\n".join(sorted(sys.modules)))
+        finally:
+            os._exit(code)
 
 
-def wait(process: int, seconds: float) -> int | None:
-    """Return the status of a process that ends in time, else None."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+def wait(process: int, seconds: float, until: Callable[[], bool] = lambda: False) -> int | None:
+    """Return the status of a process that ends in time, None at the end of time or `until`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not until():
         ended, status = os.waitpid(process, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
-        time.sleep(0.002)
+        time.sleep(0.001)
     return None
 
 
-def run(words: list[str]) -> float:
-    """Run the command line to its end; returns its seconds."""
-    LOG.write_text("")
-    began = time.monotonic()
-    process = start(words)
+def wait_or_end(process: int) -> int | None:
+    """Return the status of a process; one that hangs is killed, and has none."""
     code = wait(process, PATIENCE)
     if code is None:
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
+    return code
+
+
+def run(words: list[str]) -> None:
+    """Run the command line to its end.
+
+    Raises
+    ------
+    RuntimeError
+        If it hangs or fails.
+    """
+    code = wait_or_end(start(words))
     if code != 0:
-        raise RuntimeError(f"{' '.join(words)}: exit code {code}\n{LOG.read_text()[-2000:]}")
+        raise RuntimeError(f"{' '.join(words)}: exit code {code}\n{read_log()}")
+
+
+def time_work(words: list[str], out: Path) -> float:
+    """Run the command line to its end; return the seconds since its first file."""
+    before = list_names(out)
+    process = start(words)
+    code = wait(process, PATIENCE, lambda: list_names(out) != before)
+    began = time.monotonic()
+    code = wait_or_end(process) if code is None else code
+    if code != 0:
+        raise RuntimeError(f"{' '.join(words)}: exit code {code}\n{read_log()}")
     return time.monotonic() - began
+
+
+def import_as_before() -> None:
+    """Import what the last run has imported: later forks need not."""
+    for module in _MODULES.read_text().splitlines():
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
+
+
+def list_names(folder: Path) -> set[str]:
+    """Return the names of all that is in a folder; empty where there is none."""
+    try:
+        return {str(path) for path in folder.rglob("*")}
+    except FileNotFoundError:  # a folder in it went while it was looked at
+        return set()
+
+
+def read_log() -> str:
+    """Return the end of what the last run printed."""
+    return LOG.read_text(errors="replace")[-1000:]

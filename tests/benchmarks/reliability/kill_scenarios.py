@@ -62,8 +62,8 @@ def write_model(folder: Path) -> None:
     import openvino
     from openvino import opset13 as ops
 
-    from mudrock_cli.deeplab.recipe import Recipe
-    from mudrock_cli.deeplab.zoo import seal_model
+    from mudrock_cli.deeplab.model.zoo import seal_model
+    from mudrock_cli.deeplab.recipes.recipe import Recipe
 
     write_images(folder / "images", 4, 150)
     model = folder / "tiny"
@@ -106,13 +106,18 @@ def read_files(out: Path) -> Content:
     return {str(p.relative_to(out)): p.read_bytes() for p in paths if not p.name.startswith(".")}
 
 
+def count_strays(out: Path) -> int:
+    """Count what has no final name."""
+    return sum(path.name.startswith(".") for path in out.rglob("*"))
+
+
 def read_training(out: Path) -> Content:
     """Return the weights of a model and the steps of its training, times left out."""
-    from mudrock_cli.deeplab.weights import read_arrays
+    from mudrock_cli.image.named_arrays import read_named_arrays
 
     if not (out / "card.json").is_file():
         return {}
-    arrays = read_arrays(out / "weights.npz")
+    arrays = read_named_arrays(out / "weights.npz")
     rows = list(csv.DictReader((out / "training" / "log.csv").open()))
     card = json.loads((out / "card.json").read_text("utf-8"))
     if card["training"]["ended"] == "interrupted":
@@ -125,14 +130,14 @@ def read_training(out: Path) -> Content:
 
 def check_model(out: Path) -> None:
     """Raise where a model folder has a card but is no whole model, or a checkpoint is damaged."""
-    from mudrock_cli.deeplab.weights import read_arrays
-    from mudrock_cli.deeplab.zoo import load_model
+    from mudrock_cli.deeplab.model.zoo import load_model
+    from mudrock_cli.image.named_arrays import read_named_arrays
 
     if (out / "card.json").is_file():
         load_model(str(out))
     for path in out.rglob("*.npz"):
         if not path.name.startswith("."):
-            read_arrays(path)
+            read_named_arrays(path)
 
 
 def check_report(out: Path) -> None:
@@ -156,7 +161,7 @@ def cheapen_training() -> None:
     """Train without a graph, and leave the network compiled for CPUs out."""
     import keras
 
-    from mudrock_cli.deeplab import model_folder
+    from mudrock_cli.deeplab.model import folder as model_folder
 
     compile_model = keras.Model.compile
 

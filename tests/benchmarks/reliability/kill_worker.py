@@ -1,32 +1,92 @@
-"""Kill workers of a Dask cluster at random moments; the command must end with the same bytes.
+"""A Dask cluster of this machine whose workers are killed; the command must end as if alone."""
 
-    python tests/benchmarks/reliability/kill_worker.py --kills 50
-
-A scheduler and two workers run on this machine; one is killed with SIGKILL while `groundtruth`
-runs on them, and another takes its place.
-"""
-
-import argparse
 import contextlib
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kill_runs import LOG, PATIENCE, ROOT, run, start, wait
-from kill_scenarios import read_files, write_images
+from kill_runs import (
+    LOG,
+    PATIENCE,
+    ROOT,
+    list_names,
+    read_log,
+    run,
+    start,
+    time_work,
+    wait,
+    wait_or_end,
+)
+from kill_scenarios import Content, count_strays, read_files, write_images
+from kill_tally import Kill
 
 _PORT = 8797
 _ADDRESS = f"tcp://127.0.0.1:{_PORT}"
+Workers = list["subprocess.Popen[bytes]"]
 
 
-def begin(*words: str) -> "subprocess.Popen[bytes]":
+class WorkerKills:
+    """`groundtruth` on a cluster; one of its workers is killed, another takes its place."""
+
+    def __init__(self, folder: Path, workers: Workers) -> None:
+        self._out, self._workers = folder / "out", workers
+        write_images(folder / "images", 8, 120)
+        words = ["groundtruth", str(folder / "images"), "--out"]
+        run([*words, str(folder / "alone")])
+        self._expected: Content = read_files(folder / "alone")
+        self._words = [*words, str(self._out), "--scheduler", _ADDRESS]
+        self._times = [self._time() for _ in range(3)]  # workers import what they need
+
+    def _time(self) -> float:
+        shutil.rmtree(self._out, ignore_errors=True)
+        return time_work(self._words, self._out)
+
+    def kill(self, stop: signal.Signals, share: float) -> Kill:
+        """Kill one worker after a share of the time that files take; look at what comes of it."""
+        shutil.rmtree(self._out, ignore_errors=True)
+        kill = Kill("worker", stop.name, share * min(self._times))
+        before = list_names(self._out)
+        process = start(self._words)
+        code = wait(process, PATIENCE, lambda: list_names(self._out) != before)
+        if code is None:
+            code = wait(process, kill.moment)
+        kill.midway = code is None
+        victim = self._workers.pop(0)
+        victim.send_signal(stop)
+        if kill.midway:
+            code = wait_or_end(process)
+        victim.wait(PATIENCE)
+        self._workers.append(_begin_worker())
+        if code != 0:
+            kill.faults.append(f"ends with {code}: {read_log()}")
+        found = read_files(self._out)
+        kill.finals = len(found)
+        kill.partial = sum(data != self._expected.get(name) for name, data in found.items())
+        kill.strays = count_strays(self._out)
+        run(self._words)  # removes what the worker left half-written, and nothing else
+        kill.left = count_strays(self._out)
+        kill.equal = found == self._expected == read_files(self._out)
+        return kill
+
+
+@contextlib.contextmanager
+def killing_workers(folder: Path) -> Iterator[Callable[[signal.Signals, float], Kill]]:
+    """Keep a scheduler and two workers; yields what kills one of them during a run."""
+    scheduler = _begin("distributed.cli.dask_scheduler", "--port", str(_PORT), "--no-dashboard")
+    workers = [_begin_worker() for _ in range(2)]
+    try:
+        yield WorkerKills(folder, workers).kill
+    finally:
+        for process in (*workers, scheduler):
+            process.kill()
+            process.wait()
+
+
+def _begin(*words: str) -> "subprocess.Popen[bytes]":
     """Start a process of the cluster."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", *words]
@@ -34,65 +94,6 @@ def begin(*words: str) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
 
-def begin_worker() -> "subprocess.Popen[bytes]":
+def _begin_worker() -> "subprocess.Popen[bytes]":
     """Start a worker that nobody starts again."""
-    return begin("distributed.cli.dask_worker", _ADDRESS, "--nthreads", "1", "--no-nanny")
-
-
-@contextlib.contextmanager
-def cluster() -> Iterator[list["subprocess.Popen[bytes]"]]:
-    """Keep a scheduler and two workers; yields the workers."""
-    scheduler = begin("distributed.cli.dask_scheduler", "--port", str(_PORT), "--no-dashboard")
-    workers = [begin_worker() for _ in range(2)]
-    try:
-        yield workers
-    finally:
-        for process in (*workers, scheduler):
-            process.kill()
-            process.wait()
-
-
-def main() -> int:
-    """Kill workers, and print the tally."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    folder, dice, faults, midway = Path(tempfile.mkdtemp()), random.Random(options.seed), 0, 0
-    write_images(folder / "images", 8, 120)
-    words = ["groundtruth", str(folder / "images"), "--out", str(folder / "alone")]
-    run(words)
-    expected = read_files(folder / "alone")
-    words[-1] = str(folder / "out")
-    words += ["--scheduler", _ADDRESS]
-    with cluster() as workers:
-        run(words)  # workers have imported what they need
-        shutil.rmtree(folder / "out")
-        seconds = run(words)
-        for _ in range(options.kills):
-            shutil.rmtree(folder / "out")
-            moment = dice.uniform(0.0, seconds)
-            LOG.write_text("")
-            process = start(words)
-            time.sleep(moment)
-            victim = workers.pop(0)
-            os.kill(victim.pid, signal.SIGKILL)
-            victim.wait()
-            ended, status = os.waitpid(process, os.WNOHANG)
-            midway += not ended
-            code = os.waitstatus_to_exitcode(status) if ended else wait(process, PATIENCE)
-            workers.append(begin_worker())
-            if code == 0:
-                run(words)  # removes what the worker left half-written, and nothing else
-            strays = list((folder / "out").rglob(".*"))
-            if code != 0 or strays or read_files(folder / "out") != expected:
-                faults += 1
-                print(f"at {moment:.3f} s: code {code}, {strays}", LOG.read_text()[-500:])
-    shutil.rmtree(folder)
-    print("killed workers  while running  faults")
-    print(f"{options.kills:14} {midway:14} {faults:7}")
-    return 1 if faults else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return _begin("distributed.cli.dask_worker", _ADDRESS, "--nthreads", "1", "--no-nanny")

@@ -5,9 +5,9 @@
 Every run is a process of its own, on a fresh mosaic of synthetic mudstone, and so are scheduler
 and workers (one thread each). Besides the seconds on the clock those of computing are taken, of
 command and workers together: on a machine that is busy with something else only they compare.
-Masks and tables are hashed: of one mosaic they are the same with any number of workers. Results
-are added to ``--results``, a JSON file, which
-``plot.py`` draws. Linux only.
+Masks and tables are hashed: of one mosaic they must be the same with any number of workers.
+With ``--times`` runs with all numbers of workers take turns, and means are kept. Results are added
+to ``--results``, a JSON file, which ``plot.py`` draws. Linux only.
 """
 
 import argparse
@@ -32,7 +32,7 @@ import psutil
 import tifffile
 from scipy.ndimage import gaussian_filter
 
-from mudrock_cli.image.mask import MaskWriter
+from mudrock_cli.image.mask import create_mask
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
 
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--commands", nargs="+", default=["stats", "groundtruth"])
     parser.add_argument("--pixels", nargs="+", type=float, default=[1e7, 1e8])
     parser.add_argument("--workers", nargs="+", type=int, default=[0, 1], help="0: in process")
+    parser.add_argument("--times", type=int, default=1, help="runs of each")
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results.json"))
     parser.add_argument("--scratch", type=Path, help="folder for mosaics; a temporary one")
     asked = parser.parse_args(arguments)
@@ -56,13 +57,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for pixels in asked.pixels:
             for command in asked.commands:
                 source = write_mosaic(Path(scratch), command, round(math.sqrt(pixels)))
-                for count in asked.workers:
-                    row = measure(Path(scratch), command, source, count)
-                    row |= {"command": command, "pixels": round(math.sqrt(pixels)) ** 2}
+                about = {"command": command, "pixels": round(math.sqrt(pixels)) ** 2}
+                runs = [
+                    measure(Path(scratch), command, source, count) | about
+                    for count in asked.workers * asked.times
+                ]
+                source.unlink()
+                for row in average(runs):
                     print(json.dumps(row), flush=True)
                     results = [*(old for old in results if not _is_same(old, row)), row]
-                    asked.results.write_text(json.dumps(results, indent=1) + "\n")
-                source.unlink()
+                asked.results.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def average(runs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each number of workers: the means of its runs, or the largest memory."""
+    hashes = {run["sha256"] for run in runs}
+    if len(hashes) > 1:
+        raise SystemExit(f"{runs[0]['command']}: the outputs differ between runs")
+    for count in dict.fromkeys(run["workers"] for run in runs):
+        own = [run for run in runs if run["workers"] == count]
+        means = {
+            name: round(sum(run[name] for run in own) / len(own), 1)
+            for name in ("seconds", "cpu_here", "cpu_workers")
+        }
+        peaks = {
+            name: max(run[name] for run in own) for name in ("megabytes_here", "megabytes_worker")
+        }
+        computing = [run["cpu_here"] + run["cpu_workers"] for run in own]
+        spread = {"least": round(min(computing), 1), "most": round(max(computing), 1)}
+        yield own[0] | means | peaks | {"runs": len(own), "computing": spread}
 
 
 def _is_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -143,10 +166,10 @@ def _warm_up() -> None:
     import scipy.sparse.csgraph  # noqa: F401
 
     import mudrock_cli.classical.workflow
-    import mudrock_cli.commands.cluster
-    import mudrock_cli.deeplab.spreading
+    import mudrock_cli.commands.cluster.workers
+    import mudrock_cli.deeplab.inference.spreading
     import mudrock_cli.image.mask
-    import mudrock_cli.measure.image_report  # noqa: F401
+    import mudrock_cli.measure.summaries.image_report  # noqa: F401
 
     for codec in (imagecodecs.zstd_encode, imagecodecs.zlib_encode, imagecodecs.zlib_decode):
         codec.__name__  # noqa: B018  imported at the first look
@@ -183,7 +206,7 @@ def write_mosaic(folder: Path, command: str, side: int) -> Path:
     path = folder / "mosaic.tif"
     if command == "stats":
         phases = np.select([silt, holes], [Phase.SILT, Phase.PORE], Phase.CLAY).astype(np.uint8)
-        with MaskWriter(path, (side, side), PixelSize(10, "synthetic"), {}) as writer:
+        with create_mask(path, (side, side), PixelSize(10, "synthetic"), {}) as writer:
             for rows in _repeat(phases, side):
                 writer.write_rows(rows)
         return path

@@ -22,7 +22,7 @@ def main() -> None:
     """Draw three panels."""
     source, target = map(Path, sys.argv[1:3])
     rows: list[Row] = json.loads(source.read_text())
-    figure, (time, memory, workers) = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
+    figure, (time, memory, workers) = plt.subplots(1, 3, figsize=(12, 4.8), layout="constrained")
     alone = [row for row in rows if row["workers"] == 0]
     draw_growth(time, alone, lambda row: row["cpu_here"], "seconds of computing")
     draw_linear(time, alone)
@@ -32,7 +32,8 @@ def main() -> None:
     memory.set_ylim(bottom=0)
     draw_workers(workers, rows)
     for panel in (time, memory, workers):
-        panel.legend(fontsize="small", frameon=False)
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15)}
+        panel.legend(fontsize="small", frameon=False, ncols=2, **below)
         panel.grid(alpha=0.3)
     figure.savefig(target, metadata={"Date": None} if target.suffix == ".svg" else None)
 
@@ -84,14 +85,14 @@ def draw_workers(panel: Any, rows: list[Row]) -> None:
             for count, row in sorted(found.items())
             if count
         ]
-        name = f"{command}, {pixels:.1g} pixels"
+        name = f"{command}, {pixels:.0e} px".replace("e+0", "e")
         panel.plot(
             *zip(*points, strict=True), "o-", color=COLOURS[command], alpha=shade, label=name
         )
     panel.axhline(1.1, color="grey", ls=":", label="10 % more")
     panel.set_xlabel("workers")
     panel.set_ylabel("computing in all, over one process")
-    panel.set_xticks([1, 2, 4])
+    panel.set_xticks(sorted({row["workers"] for row in rows if row["workers"]}))
     panel.set_ylim(bottom=0.8)
 
 

@@ -1,0 +1,1 @@
+"""``--scheduler``: work on the workers of a Dask cluster."""

@@ -1,0 +1,1 @@
+"""What `evaluate` compares, and how each image scores."""

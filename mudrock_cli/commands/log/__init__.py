@@ -1,0 +1,1 @@
+"""``--log``: what a bug report needs, without what is private."""

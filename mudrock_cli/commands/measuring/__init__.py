@@ -1,0 +1,1 @@
+"""What `stats` does with each mask, and what it says of it."""

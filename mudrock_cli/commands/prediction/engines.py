@@ -1,0 +1,173 @@
+"""What predicts for a model: a network's engine or a forest, and the workflow's opinion beside."""
+
+from functools import lru_cache
+from threading import Lock
+from typing import TYPE_CHECKING, cast
+
+from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.spread import Spread, in_turn
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from mudrock_cli.classical.forest import Forest
+    from mudrock_cli.deeplab.inference.engine import Engine, EngineName
+    from mudrock_cli.deeplab.inference.opinion import Opinion
+    from mudrock_cli.deeplab.model.zoo import TrainedModel
+    from mudrock_cli.deeplab.recipes.recipe import Recipe
+    from mudrock_cli.image.micrograph import Micrograph
+
+
+class ForestEngine:
+    """A random forest as a `deeplab.inference.engine.Engine`."""
+
+    def __init__(self, forest: "Forest", tile: int) -> None:
+        self.name = "forest"
+        self.tile = tile
+        self.batch = 1
+        self._forest = forest
+
+    def predict(
+        self, tiles: "npt.NDArray[np.uint8] | npt.NDArray[np.float32]"
+    ) -> "npt.NDArray[np.float32]":
+        """Return the phase probabilities of tiles, shape (N, tile, tile, 3)."""
+        import numpy as np
+
+        whole = np.asarray(np.rint(tiles), np.uint8)
+        return np.stack([self._forest.predict(np.ascontiguousarray(tile)) for tile in whole])
+
+
+def is_forest(model: "TrainedModel") -> bool:
+    """Tell whether a model is a random forest."""
+    return model.recipe.network.architecture == "forest"
+
+
+def choose_engine(model: "TrainedModel", name: "EngineName" = "auto") -> str:
+    """Return the name of what will predict: a forest has one engine whatever is asked for."""
+    from mudrock_cli.deeplab.inference.engine import choose_engine as choose_network_engine
+
+    return "forest" if is_forest(model) else choose_network_engine(model, name)
+
+
+def open_engine(model: "TrainedModel", name: "EngineName" = "auto") -> "Engine":
+    """Start what predicts for a model.
+
+    Raises
+    ------
+    MudrockError
+        If a file of the model is damaged, or it has nothing that this engine can run.
+    """
+    from mudrock_cli.deeplab.inference.engine import open_engine as open_network_engine
+
+    if not is_forest(model):
+        return open_network_engine(model, name)
+    from mudrock_cli.classical.forest import Forest
+
+    return ForestEngine(Forest.load(model.path), model.recipe.inference.tile)
+
+
+class _SharedEngine:
+    """An engine that the threads of a process take turns with."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self.name, self.tile, self.batch = engine.name, engine.tile, engine.batch
+        self._engine, self._turn = engine, Lock()
+
+    def predict(
+        self, tiles: "npt.NDArray[np.uint8] | npt.NDArray[np.float32]"
+    ) -> "npt.NDArray[np.float32]":
+        """Return the phase probabilities of tiles; see `deeplab.inference.engine.Engine`."""
+        with self._turn:
+            return self._engine.predict(tiles)
+
+
+_starting = Lock()
+
+
+def share_engine(model: str, digest: str, name: str) -> "Engine":
+    """Return the engine of a model, which a process starts once.
+
+    Parameters
+    ----------
+    model : str
+        As `load_model` takes it: a name, since packages lie elsewhere on other machines, or the
+        absolute path of a folder.
+    digest : str
+        The hash that the model must have.
+    name : str
+        From `choose_engine`.
+
+    Raises
+    ------
+    UsageError
+        If there is no such model here, another one, or one that cannot run.
+    """
+    with _starting:
+        return _start_engine(model, digest, name)
+
+
+@lru_cache(maxsize=2)
+def _start_engine(reference: str, digest: str, name: str) -> "Engine":
+    from mudrock_cli.deeplab.model.zoo import load_model
+
+    try:
+        model = load_model(reference)
+        if model.digest != digest:
+            raise MudrockError(
+                f"{model.path}: another model than where the command runs",
+                "install the same mudrock everywhere, or give a folder that all machines share",
+            )
+        return _SharedEngine(open_engine(model, cast("EngineName", name)))
+    except MudrockError as error:
+        raise UsageError(error.message, error.hint) from error
+
+
+_WORKFLOW = "groundtruth"
+
+
+def name_workflow(model: "TrainedModel") -> str | None:
+    """Return the hash of the workflow's recipe, if the model's recipe gives it a say."""
+    if not any(model.recipe.inference.workflow):
+        return None
+    from mudrock_cli.classical.recipe import load_recipe
+
+    return load_recipe(_WORKFLOW).digest
+
+
+def ask_workflow(
+    recipe: "Recipe",
+    micrograph: "Micrograph",
+    temperature: float = 1.0,
+    spread: Spread = in_turn,
+) -> "Opinion | None":
+    """Return what the classical workflow sees, if the recipe of a model gives it a say.
+
+    Network and workflow err differently: one knows textures, the other distances. The workflow has
+    no say where its recipe does not apply: where pixels are too coarse for its pores, or a
+    micrograph is of one grey; and none about silt where the field hardly holds a grain. The
+    temperature that calibrates a network softens the workflow's say alike.
+    """
+    clay, silt, pore = (bonus / temperature for bonus in recipe.inference.workflow)
+    if not clay + silt + pore:
+        return None
+    from dataclasses import replace
+
+    from mudrock_cli.classical.recipe import load_recipe
+    from mudrock_cli.classical.workflow import Workflow
+    from mudrock_cli.deeplab.inference.opinion import Opinion
+    from mudrock_cli.image.pixel_size import PixelSize
+
+    # Like the network, which takes a micrograph without a pixel size as if it had the model's.
+    size = micrograph.pixel_size or PixelSize(recipe.data.nm_per_pixel, "that of the model")
+    steps = load_recipe(_WORKFLOW)
+    if 2 * size.nm > steps.contrast.reach_nm:
+        return None
+    if min(micrograph.specimen.shape) * size.nm < 2 * steps.silt.min_ecd_nm:
+        clay = silt = 0.0
+    try:
+        workflow = Workflow(replace(micrograph, pixel_size=size), steps, spread=spread)
+    except MudrockError:
+        return None
+    (draft,) = workflow.draft(spread=spread)
+    return Opinion(draft.phases(size.nm, spread), (clay, silt, pore))

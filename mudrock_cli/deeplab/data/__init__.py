@@ -1,0 +1,1 @@
+"""Labelled micrographs: read, registered, divided, and cut into what a training sees."""

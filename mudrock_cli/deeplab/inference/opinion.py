@@ -1,0 +1,44 @@
+"""Another method's say in what the network sees."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.deeplab.inference.engine import Probabilities
+from mudrock_cli.image.bands import Rows
+from mudrock_cli.image.micrograph import Micrograph
+
+
+class Opinion:
+    """Phases that another method found, and how much they count.
+
+    Parameters
+    ----------
+    bands : iterator of ndarray of uint8
+        The specimen's rows from top to bottom, in bands of any height.
+    bonus : tuple of float
+        What the other method's clay, silt and pore add to the logarithm of that phase's
+        probability: evidence that is taken as independent of the network's.
+    """
+
+    def __init__(
+        self, bands: Iterator[npt.NDArray[np.uint8]], bonus: tuple[float, float, float]
+    ) -> None:
+        self.bonus = bonus
+        self._phases = Rows(bands)
+        self._factors = np.exp(np.diag(bonus)).astype(np.float32)  # off the diagonal: 1
+
+    def weigh(self, probabilities: Probabilities) -> Probabilities:
+        """Weigh the next rows, shape (rows, columns, 3); returns probabilities that sum to 1."""
+        weighed = probabilities * self._factors[self.take(len(probabilities))]
+        weighed /= weighed.sum(axis=2, keepdims=True)
+        return weighed
+
+    def take(self, rows: int) -> npt.NDArray[np.uint8]:
+        """Return the phases of the next rows, shape (rows, columns)."""
+        return self._phases.take(rows)
+
+
+Ask = Callable[[Micrograph], Opinion | None]
+"""Gives another method's opinion of a micrograph, if it has one."""

@@ -1,0 +1,1 @@
+"""One training: samples and a recipe to weights."""

@@ -1,0 +1,1 @@
+"""Masks against labels: confusion, boundaries, matched instances, and their tables."""

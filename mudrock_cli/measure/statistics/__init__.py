@@ -1,0 +1,1 @@
+"""What many objects tell: gradings, fabric, neighbours, and how sure that is."""

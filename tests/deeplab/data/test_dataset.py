@@ -1,0 +1,174 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from mudrock_cli.deeplab.data.dataset import load_samples
+from mudrock_cli.deeplab.recipes.recipe import DataRecipe
+from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.image.checksum import hash_file
+from mudrock_cli.image.mask import PhaseMask, write_mask
+from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.pixel_size import PixelSize
+
+RECIPE = DataRecipe(nm_per_pixel=10.0)
+TEN = PixelSize(10.0, "test")
+KUMANO = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "kumano"
+
+
+def write_pair(
+    data: Path, name: str, shape: tuple[int, int] = (40, 60), nm: float | None = 10.0, seed: int = 0
+) -> tuple[Path, Path]:
+    rng = np.random.default_rng(seed)
+    image, label = data / "images" / f"{name}.tif", data / "labels" / f"{name}.png"
+    image.parent.mkdir(parents=True, exist_ok=True)
+    label.parent.mkdir(parents=True, exist_ok=True)
+    grey = rng.integers(20, 230, shape).astype(np.uint8)
+    if nm is None:
+        tifffile.imwrite(image, grey)
+    else:
+        size = (1 / (nm / 1000), 1 / (nm / 1000))
+        tifffile.imwrite(image, grey, imagej=True, resolution=size, metadata={"unit": "um"})
+    Image.fromarray(rng.integers(0, 3, shape).astype(np.uint8)).save(label)
+    return image, label
+
+
+def test_pairs_come_in_order_with_hashes(tmp_path: Path) -> None:
+    for seed, name in enumerate(("b", "a", "sub/c")):
+        image, label = write_pair(tmp_path, name, seed=seed)
+    samples = load_samples(tmp_path, RECIPE).samples
+    assert [sample.name for sample in samples] == ["a", "b", "sub/c"]
+    assert samples[2].files == (hash_file(image), hash_file(label))
+    assert np.array_equal(samples[2].grey, tifffile.imread(image))
+    assert np.array_equal(samples[2].labels, np.asarray(Image.open(label)))
+
+
+def test_everything_is_brought_to_one_pixel_size(tmp_path: Path) -> None:
+    _, label = write_pair(tmp_path, "coarse", (30, 40), nm=20.0)
+    sample = load_samples(tmp_path, RECIPE).samples[0]
+    assert sample.grey.shape == sample.labels.shape == (60, 80)
+    enlarged = np.asarray(Image.open(label)).repeat(2, 0).repeat(2, 1)
+    assert np.array_equal(sample.labels, enlarged)  # nearest neighbour: no new value
+    assert sample.frame is not None
+    assert np.array_equal(sample.frame.restore(sample.labels), np.asarray(Image.open(label)))
+    overridden = load_samples(tmp_path, RECIPE, TEN).samples[0]
+    assert overridden.grey.shape == (30, 40)
+
+
+def test_the_voc_layout_counts_what_its_lists_name(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for folder in ("JPEGImages", "SegmentationClassRaw", "ImageSets"):
+        (tmp_path / folder).mkdir()
+    for name in ("11_1_a", "11_1_b", "12_1_a"):
+        Image.fromarray(rng.integers(0, 255, (40, 50)).astype(np.uint8)).save(
+            tmp_path / "JPEGImages" / f"{name}.jpg"
+        )
+        Image.fromarray(rng.integers(0, 3, (40, 50)).astype(np.uint8)).save(
+            tmp_path / "SegmentationClassRaw" / f"{name}.png"
+        )
+    (tmp_path / "ImageSets" / "train.txt").write_text("11_1_a\n", "utf-8")
+    (tmp_path / "ImageSets" / "val.txt").write_text("12_1_a\n\n", "utf-8")
+    found = load_samples(tmp_path, RECIPE, TEN)
+    assert [(s.name, s.parent) for s in found.samples] == [("11_1_a", "11"), ("12_1_a", "12")]
+
+
+def test_masks_of_mudrock_find_their_micrograph_by_content(tmp_path: Path) -> None:
+    image, _ = write_pair(tmp_path / "elsewhere", "a")
+    micrograph = tmp_path / "data" / "renamed.tif"
+    micrograph.parent.mkdir()
+    micrograph.write_bytes(image.read_bytes())
+    phases = np.random.default_rng(1).integers(0, 3, (40, 60)).astype(np.uint8)
+    told = {"input": {"name": "a", "sha256": hash_file(image)}}
+    (tmp_path / "data" / "masks").mkdir()
+    write_mask(tmp_path / "data" / "masks" / "a.tif", PhaseMask.from_array("a", phases, TEN, told))
+    sample = load_samples(tmp_path / "data", RECIPE).samples[0]
+    assert sample.name == "masks/a"
+    assert np.array_equal(sample.labels, phases)
+
+
+@pytest.mark.parametrize("told", [["x"], "x", None, {"sha256": ["x"]}, {"sha256": None}, 7])
+def test_a_mask_that_tells_its_input_wrongly_has_none(tmp_path: Path, told: object) -> None:
+    write_pair(tmp_path / "elsewhere", "a")
+    (tmp_path / "data").mkdir()
+    phases = np.zeros((40, 60), np.uint8)
+    mask = PhaseMask.from_array("a", phases, TEN, {"input": told})
+    write_mask(tmp_path / "data" / "a.tif", mask)
+    with pytest.raises(MudrockError, match=r"a\.tif: no image of this name or content"):
+        load_samples(tmp_path / "data", RECIPE)
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    write_pair(tmp_path, "good")
+    write_pair(tmp_path, "unscaled", nm=None)
+    write_pair(tmp_path, "coarse", nm=1000.0)
+    image, _ = write_pair(tmp_path, "lonely")
+    image.unlink()
+    _, label = write_pair(tmp_path, "small")
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(label)
+    _, label = write_pair(tmp_path, "picture")
+    Image.fromarray(np.arange(2400, dtype=np.uint8).reshape(40, 60)).save(label)
+    image, _ = write_pair(tmp_path, "broken")
+    image.write_bytes(image.read_bytes()[:200])
+    _, label = write_pair(tmp_path, "void")
+    Image.fromarray(np.full((40, 60), 255, np.uint8)).save(label)
+    with pytest.raises(MudrockError) as caught:
+        load_samples(tmp_path, RECIPE)
+    lines = caught.value.message.splitlines()
+    assert lines[0] == f"{tmp_path}: 7 problems"
+    for name, reason in [
+        ("broken.tif", ""),
+        ("coarse.tif", "1000 nm per pixel, the recipe is for 10 nm"),
+        ("lonely.png", "no image of this name"),
+        ("picture.png", "no phase mask"),
+        ("small.png", "20 × 20 pixels, its image 40 × 60"),
+        ("unscaled.tif", "no pixel size in the file"),
+        ("void.png", "no pixel of the specimen is labelled"),
+    ]:
+        assert any(name in line and reason in line for line in lines[1:]), lines
+
+
+def test_what_is_odd_is_remarked(tmp_path: Path) -> None:
+    _, label = write_pair(tmp_path, "a")
+    image, other = write_pair(tmp_path, "unlabelled")
+    other.unlink()
+    Image.fromarray(np.tile(np.uint8([0, 1]), (40, 30))).save(label)
+    remarks = load_samples(tmp_path, RECIPE).remarks
+    assert f"{image}: has no label and is not used" in remarks
+    assert [remark for remark in remarks if "no label shows" in remark] == [
+        "no label shows pore: the network will not learn it"
+    ]
+    Image.fromarray(np.ones((40, 60), np.uint8)).save(label)
+    with pytest.raises(MudrockError, match="the labels show silt alone"):
+        load_samples(tmp_path, RECIPE)
+
+
+@pytest.mark.parametrize("folder", ["missing", "empty", "images_only"])
+def test_no_pairs_is_a_usage_error(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "empty").mkdir()
+    write_pair(tmp_path / "images_only", "a")[1].unlink()
+    with pytest.raises(UsageError):
+        load_samples(tmp_path / folder, RECIPE)
+
+
+def test_a_data_bar_is_left_out(tmp_path: Path) -> None:
+    image, _ = write_pair(tmp_path, "a", (200, 150))
+    grey = tifffile.imread(image)
+    grey[170:] = 0
+    grey[178:190, 20:50] = 255
+    tifffile.imwrite(image, grey, imagej=True, resolution=(100, 100), metadata={"unit": "um"})
+    sample = load_samples(tmp_path, RECIPE).samples[0]
+    assert sample.grey.shape == sample.labels.shape == (170, 150)
+
+
+@pytest.mark.skipif(not KUMANO.is_dir(), reason="needs ../shared/data/kumano")
+def test_the_real_labels_load_and_the_drifting_one_is_moved_back() -> None:
+    found = load_samples(KUMANO, DataRecipe(register=True))
+    assert len(found.samples) == 6
+    moved = [sample for sample in found.samples if sample.as_given is not None]
+    assert [sample.name for sample in moved] == ["kumano_17"]
+    assert any("kumano_17: labels lay up to" in remark for remark in found.remarks)
+    plain = load_samples(KUMANO, DataRecipe()).samples
+    assert np.array_equal(plain[5].labels, moved[0].as_given)
+    assert (moved[0].labels == Phase.VOID).sum() > (plain[5].labels == Phase.VOID).sum()

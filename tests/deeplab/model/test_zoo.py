@@ -1,0 +1,115 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mudrock_cli
+from mudrock_cli.deeplab.model import zoo
+from mudrock_cli.deeplab.model.zoo import TrainedModel, load_model, seal_model
+from mudrock_cli.errors import MudrockError, UsageError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_model: TrainedModel) -> Path:
+    return Path(shutil.copytree(tiny_model.path, tmp_path / "copy"))
+
+
+def edit_card(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    card = json.loads((folder / "card.json").read_text("utf-8"))
+    change(card)
+    (folder / "card.json").write_text(json.dumps(card), "utf-8")
+
+
+def test_a_folder_comes_back_as_it_was_sealed(folder: Path, tiny_model: TrainedModel) -> None:
+    model = load_model(str(folder))
+    assert model.name == "copy"
+    assert model.recipe == tiny_model.recipe
+    assert model.nm_per_pixel == 10
+    assert model.scale_range == (0.8, 1.25)
+    assert model.compiled == folder / "cpu.xml"
+    assert model.digest == tiny_model.digest  # the folder's name decides nothing
+
+
+def test_the_digest_follows_whatever_decides_the_prediction(folder: Path) -> None:
+    digests = {load_model(str(folder)).digest, seal_model(folder, {"temperature": 1.5}).digest}
+    np.savez(folder / "weights.npz", nothing=np.ones(1, np.float16))
+    digests.add(seal_model(folder, {"temperature": 1.5}).digest)
+    assert len(digests) == 3
+    assert seal_model(folder, {"temperature": 1.5, "note": "x"}).digest in digests
+
+
+@pytest.mark.parametrize("name", ["recipe.toml", "weights.npz", "cpu.xml", "cpu.bin"])
+def test_a_file_that_is_not_what_the_card_says_is_refused(folder: Path, name: str) -> None:
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(MudrockError, match=f"{name}: is not the file that card.json describes"):
+        load_model(str(folder))
+    (folder / name).unlink()
+    with pytest.raises(MudrockError, match=f"{name}: no such file"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "weights.pkl"])
+def test_only_known_files_may_stand_on_a_card(folder: Path, name: str) -> None:
+    edit_card(folder, lambda card: card["sha256"].update({name: "0"}))
+    with pytest.raises(MudrockError, match=r"card\.json: names "):
+        load_model(str(folder))
+
+
+def test_a_card_must_name_recipe_weights_and_both_halves_of_the_network(folder: Path) -> None:
+    edit_card(folder, lambda card: card["sha256"].pop("cpu.bin"))
+    with pytest.raises(MudrockError, match=r"names only one of cpu\.xml and cpu\.bin"):
+        load_model(str(folder))
+    edit_card(folder, lambda card: card["sha256"].pop("weights.npz"))
+    edit_card(folder, lambda card: card["sha256"].pop("cpu.xml"))
+    with pytest.raises(MudrockError, match=r"lacks weights\.npz"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("card", ["", "[]", "{}", '{"sha256": []}', "\x00"])
+def test_a_card_that_is_none_is_refused(folder: Path, card: str) -> None:
+    (folder / "card.json").write_text(card, "utf-8")
+    with pytest.raises(MudrockError, match=r"card\.json"):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize("temperature", [0, -1, float("nan"), float("inf"), "1", None])
+def test_a_temperature_must_be_a_positive_number(folder: Path, temperature: object) -> None:
+    edit_card(folder, lambda card: card.update({"temperature": temperature}))
+    with pytest.raises(MudrockError, match="temperature"):
+        load_model(str(folder))
+
+
+def test_a_damaged_recipe_is_refused(folder: Path) -> None:
+    (folder / "recipe.toml").write_text("[network]\nlayers = 3\n", "utf-8")
+    with pytest.raises(MudrockError, match=r"recipe\.toml.* has no key layers"):
+        seal_model(folder, {})
+
+
+@pytest.mark.parametrize("name", ["nothing", "../models/kumano/..", "", "/"])
+def test_a_name_that_is_no_model_is_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError, match="no model of this name"):
+        load_model(name)
+
+
+def test_models_lie_in_the_package_or_beside_it_in_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "site" / "mudrock_cli"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(mudrock_cli, "__file__", str(package / "__init__.py"))
+    (tmp_path / "site" / "models").mkdir()  # somebody else's package
+    assert zoo.models_folder() == package / "models"
+    (tmp_path / "site" / "pyproject.toml").touch()
+    assert zoo.models_folder() == tmp_path / "site" / "models"
+    (package / "models").mkdir()
+    assert zoo.models_folder() == package / "models"
+
+
+def test_all_models_that_ship_are_whole() -> None:
+    for name in zoo.list_models():
+        assert load_model(name).compiled is not None

@@ -1,0 +1,77 @@
+import math
+
+import numpy as np
+import pytest
+
+from mudrock_cli.measure.statistics.contacts import divide_grains, sum_contacts
+
+
+def _discs(shape: tuple[int, int], *discs: tuple[float, float, float]) -> np.ndarray:
+    row, column = np.mgrid[: shape[0], : shape[1]]
+    mask = np.zeros(shape, bool)
+    for centre_row, centre_column, radius in discs:
+        mask |= (row - centre_row) ** 2 + (column - centre_column) ** 2 <= radius**2
+    return mask
+
+
+def test_two_discs_that_overlap_a_little_are_two_grains_with_one_contact() -> None:
+    sums = sum_contacts(_discs((80, 120), (40, 40, 20), (40, 78, 20)))
+    assert (sums.grains, sums.contacts) == (2, 1)
+    assert 0 < sums.contiguity < 0.3
+    assert sums.contacts_per_grain == 1
+
+
+def test_discs_apart_have_no_contact() -> None:
+    sums = sum_contacts(_discs((80, 120), (40, 40, 18), (40, 80, 18)))
+    assert (sums.grains, sums.contacts, sums.shared) == (2, 0, 0)
+    assert sums.contiguity == 0
+
+
+def test_a_long_grain_and_a_ragged_grain_stay_one() -> None:
+    bar = np.zeros((40, 200), bool)
+    bar[12:28, 10:190] = True
+    assert sum_contacts(bar).grains == 1
+    ragged = _discs((120, 120), (60, 60, 40))
+    ragged &= np.random.default_rng(0).random(ragged.shape) > 0.002
+    edge = _discs((120, 120), (60, 60, 41)) & ~_discs((120, 120), (60, 60, 39))
+    ragged ^= edge & (np.random.default_rng(1).random(ragged.shape) < 0.3)
+    assert np.bincount(divide_grains(ragged)[ragged]).max() > 0.4 * ragged.sum()
+
+
+def test_a_neck_with_a_small_grain_in_it_does_not_join_two_large_ones() -> None:
+    mask = _discs((80, 140), (40, 35, 25), (40, 67, 9), (40, 99, 25))
+    assert sum_contacts(mask).grains == 3
+
+
+def test_a_packing_is_more_contiguous_than_a_suspension() -> None:
+    lattice = [(row, column, 14) for row in range(20, 280, 26) for column in range(20, 280, 26)]
+    packed = sum_contacts(_discs((300, 300), *lattice))
+    apart = sum_contacts(_discs((300, 300), *[(row, column, 10) for row, column, _ in lattice]))
+    assert packed.grains == apart.grains == 100
+    assert packed.contacts == 180
+    assert packed.contacts_per_grain == pytest.approx(3.6)
+    assert packed.contiguity > 0.3
+    assert apart.contiguity == 0
+
+
+def test_quarter_turn_and_void() -> None:
+    mask = _discs((100, 120), (40, 40, 20), (40, 78, 20), (75, 60, 18))
+    once, turned = sum_contacts(mask), sum_contacts(np.rot90(mask))
+    assert (turned.grains, turned.contacts, turned.free) == (once.grains, once.contacts, once.free)
+    specimen = np.ones_like(mask)
+    specimen[~mask] = False
+    assert sum_contacts(mask, specimen).free == 0
+
+
+def test_every_silt_pixel_has_a_grain_and_no_other_pixel() -> None:
+    mask = np.random.default_rng(3).random((64, 64)) < 0.55
+    grains = divide_grains(mask)
+    np.testing.assert_array_equal(grains >= 0, mask)
+    assert set(np.unique(grains[mask])) == set(range(grains.max() + 1))
+
+
+def test_nothing() -> None:
+    sums = sum_contacts(np.zeros((5, 5), bool))
+    assert sums.grains == 0
+    assert math.isnan(sums.contiguity)
+    assert math.isnan((sums + sums).contacts_per_grain)

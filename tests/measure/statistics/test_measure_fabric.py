@@ -1,0 +1,76 @@
+import math
+
+import numpy as np
+import pytest
+
+from mudrock_cli.measure.statistics.fabric import axial_mean, have_direction, rayleigh_p, rose
+
+
+def test_parallel_axes_have_their_own_direction() -> None:
+    angles = np.array([0.3, 0.3 + math.pi, 0.3 - math.pi])
+    mean = axial_mean(angles)
+    assert mean.angle == pytest.approx(0.3)
+    assert mean.strength == pytest.approx(1)
+
+
+def test_axes_at_right_angles_cancel() -> None:
+    mean = axial_mean([0.1, 0.1 + math.pi / 2])
+    assert mean.strength == pytest.approx(0, abs=1e-12)
+    assert mean.p == pytest.approx(1, abs=0.01)
+
+
+def test_rayleigh_is_astropys() -> None:
+    """astropy.stats.rayleightest of the doubled angles; data of its documentation and 60 draws."""
+    degrees = np.array([130, 90, 0, 145])
+    mean = axial_mean(np.deg2rad(degrees) / 2)
+    assert mean.p == pytest.approx(0.2563487733797317, rel=1e-9)
+    many = np.random.default_rng(5).vonmises(0.4, 0.8, 60)
+    stats = pytest.importorskip("astropy.stats", reason="astropy is not installed")
+    assert axial_mean(many / 2).p == pytest.approx(float(stats.rayleightest(many)), rel=1e-9)
+
+
+def test_p_is_uniform_without_direction() -> None:
+    rng = np.random.default_rng(0)
+    p = [axial_mean(rng.uniform(0, math.pi, 40)).p for _ in range(400)]
+    assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.03)
+    assert np.mean(p) == pytest.approx(0.5, abs=0.05)
+
+
+def test_weights_are_repetition_for_the_mean() -> None:
+    weighted = axial_mean([0.1, 1.2], [3, 1])
+    repeated = axial_mean([0.1, 0.1, 0.1, 1.2])
+    assert weighted.angle == pytest.approx(repeated.angle)
+    assert weighted.strength == pytest.approx(repeated.strength)
+    assert weighted.number == pytest.approx(1.6)
+
+
+def test_quarter_turn_turns_the_mean_and_nothing_else() -> None:
+    angles = np.random.default_rng(1).normal(0.2, 0.3, 50)
+    once, turned = axial_mean(angles), axial_mean(angles + math.pi / 2)
+    assert math.cos(2 * (turned.angle - once.angle)) == pytest.approx(-1)
+    assert turned.strength == pytest.approx(once.strength)
+
+
+def test_rose_counts_axes() -> None:
+    angles = np.deg2rad([-89, -89, 1, 91, 271, 45])
+    edges, shares = rose(angles, sectors=18)
+    assert len(edges) == 19
+    assert shares.sum() == pytest.approx(1)
+    assert shares[0] == pytest.approx(4 / 6)  # 91 and 271 are the axis -89
+    assert shares[9] == pytest.approx(1 / 6)
+    assert shares[13] == pytest.approx(1 / 6)
+    by_area = rose(angles, [1, 1, 6, 1, 1, 0])[1]
+    assert by_area[9] == pytest.approx(0.6)
+
+
+def test_nothing() -> None:
+    assert math.isnan(axial_mean([]).angle)
+    assert rose([])[1].sum() == 0
+    assert rayleigh_p(0.0, 10) == 1
+
+
+def test_round_and_unresolved_objects_have_no_direction() -> None:
+    axis = np.array([10.0, 10.0, np.nan, 10.0, 10.0])
+    aspect = np.array([1.2, 1.19, 2.0, 3.0, np.nan])  # the last is a line of pixels
+    pixels = np.array([9, 90, 90, 8, 9], np.int64)
+    assert have_direction(axis, aspect, pixels).tolist() == [True, False, False, False, True]

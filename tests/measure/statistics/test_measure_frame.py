@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from mudrock_cli.measure.statistics.frame import (
+    describe_weights,
+    effective_number,
+    frame_weights,
+    inclusion_probability,
+)
+
+
+def test_weight_is_the_inverse_of_the_iso_formula() -> None:
+    weights = frame_weights([10.0], [20.0], [False], (100.0, 200.0))
+    assert weights[0] == pytest.approx(200 * 100 / ((200 - 20) * (100 - 10)))
+
+
+def test_cut_and_oversized_objects_have_no_weight() -> None:
+    weights = frame_weights([10, 100, 5], [10, 10, 5], [True, False, False], (100, 100))
+    assert weights[:2].tolist() == [0, 0]
+    assert weights[2] > 1
+    assert inclusion_probability([120], [5], (100, 100))[0] == 0
+
+
+def test_scale_and_quarter_turn_change_nothing() -> None:
+    rng = np.random.default_rng(1)
+    heights, widths = rng.uniform(1, 50, (2, 40))
+    touches = rng.random(40) < 0.2
+    weights = frame_weights(heights, widths, touches, (80, 120))
+    scaled = frame_weights(2 * heights, 2 * widths, touches, (160, 240))
+    turned = frame_weights(widths, heights, touches, (120, 80))
+    np.testing.assert_allclose(scaled, weights)
+    np.testing.assert_allclose(turned, weights)
+
+
+def test_corrected_mean_and_number_are_unbiased_and_raw_ones_are_not() -> None:
+    """Discs of known sizes thrown on a plane: what a frame sees, and what weights make of it."""
+    rng = np.random.default_rng(2)
+    height, width = 60.0, 100.0
+    number = 400_000
+    diameter = rng.choice([4.0, 12.0, 30.0], number, p=[0.5, 0.3, 0.2])
+    margin = 40.0
+    row = rng.uniform(-margin, height + margin, number)
+    column = rng.uniform(-margin, width + margin, number)
+    density = number / ((height + 2 * margin) * (width + 2 * margin))
+    radius = diameter / 2
+    seen = (np.abs(row - height / 2) < height / 2 + radius) & (
+        np.abs(column - width / 2) < width / 2 + radius
+    )
+    inside = (np.abs(row - height / 2) < height / 2 - radius) & (
+        np.abs(column - width / 2) < width / 2 - radius
+    )
+    weights = frame_weights(diameter[seen], diameter[seen], ~inside[seen], (height, width))
+    true_mean = 0.5 * 4 + 0.3 * 12 + 0.2 * 30
+    assert np.average(diameter[seen], weights=weights) == pytest.approx(true_mean, rel=0.01)
+    assert weights.sum() == pytest.approx(density * height * width, rel=0.01)
+    assert diameter[inside].mean() < 0.9 * true_mean
+    assert diameter[seen].mean() > 1.1 * true_mean
+
+
+def test_effective_number() -> None:
+    assert effective_number([3, 3, 3, 3]) == pytest.approx(4)
+    assert effective_number([1, 0, 0]) == 1
+    assert effective_number([]) == 0
+    assert effective_number([1, 2, 3]) == pytest.approx(36 / 14)
+
+
+def test_description_warns_of_one_heavy_object_and_of_few_objects() -> None:
+    steady = describe_weights(np.full(100, 1.1))
+    assert not steady.unstable
+    assert steady.corrected_number == pytest.approx(110)
+    heavy = describe_weights(np.r_[np.ones(100), 50.0])
+    assert heavy.unstable
+    assert heavy.largest_share == pytest.approx(1 / 3)
+    few = describe_weights([1.0, 1.0, 0.0])
+    assert (few.counted, few.excluded, few.unstable) == (2, 1, True)
+    assert describe_weights([]).unstable
