@@ -12,8 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*words: object) -> Result:
-    """Run a command line on a terminal of eighty columns."""
-    return CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "80"})
+    """Run a command line on a terminal of eighty columns; what is no known error is raised."""
+    spoken = [str(word) for word in words]
+    return CliRunner().invoke(app, spoken, env={"COLUMNS": "80"}, catch_exceptions=False)
 
 
 def heed_ctrl_c() -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import typer
@@ -47,7 +47,8 @@ def open_cluster(address: str | None) -> Iterator[Cluster | None]:
         _check_versions(client, address)
         yield Cluster(client)
     finally:
-        client.close(timeout=_PATIENCE)
+        with suppress(Exception):  # Dask's closing now and then trips over itself: nobody's loss
+            client.close(timeout=_PATIENCE)
 
 
 def _hush() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_runs import run
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from mudrock_cli.errors import ExitCode
 
@@ -60,3 +60,21 @@ def test_a_worker_that_sees_no_files_or_has_another_version_is_told(
     assert result.exit_code == ExitCode.USAGE
     assert "not 9.9" in result.stderr
     assert not list((tmp_path / "m").iterdir())
+
+
+def test_a_connection_that_does_not_close_hides_nothing(
+    images: Path, tmp_path: Path, workers: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close(client: Client, *args: object, **options: object) -> None:
+        before = client.status
+        shut(client, *args, **options)
+        assert before != "running"  # as an assertion of its own does, now and then
+
+    shut = Client.close
+    words = ["groundtruth", images, "--pixel-size", "100nm", "--out", tmp_path / "m"]
+    words += ["--scheduler", workers.scheduler_address]
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "close", close)
+        assert run(*words).exit_code == ExitCode.DONE
+        patch.setattr("mudrock_cli.commands.cluster.scheduler.__version__", "9.9")
+        assert run(*words).exit_code == ExitCode.USAGE
