@@ -147,13 +147,10 @@ def _measure_domain(
 ) -> "TrainedModel":
     """Put on the model's card what its training micrographs span."""
     from mudrock_cli.commands.prediction.domain import measure_domain
-    from mudrock_cli.image.micrograph import Micrograph
-    from mudrock_cli.image.pixel_size import PixelSize
 
     narrator.on_stage("measuring what the model knows")
-    size = PixelSize(model.nm_per_pixel, "recipe")
     train = campaign.split.choose(campaign.samples, "train")
-    return measure_domain(model, [Micrograph.from_array(s.name, s.grey, size) for s in train])
+    return measure_domain(model, [sample.micrograph(model.nm_per_pixel) for sample in train])
 
 
 def _exit_unless_ended_well(outcome: "Outcome") -> None:

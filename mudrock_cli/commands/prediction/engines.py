@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.spread import Spread, in_turn
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mudrock_cli.deeplab.inference.engine import Engine, EngineName
     from mudrock_cli.deeplab.inference.opinion import Opinion
     from mudrock_cli.deeplab.model.zoo import TrainedModel
+    from mudrock_cli.deeplab.network.statistics import Statistics
     from mudrock_cli.deeplab.recipes.recipe import Recipe
     from mudrock_cli.image.micrograph import Micrograph
 
@@ -26,6 +27,7 @@ class ForestEngine:
         self.name = "forest"
         self.tile = tile
         self.batch = 1
+        self.statistics: Statistics = {}
         self._forest = forest
 
     def predict(
@@ -36,6 +38,14 @@ class ForestEngine:
 
         whole = np.asarray(np.rint(tiles), np.uint8)
         return np.stack([self._forest.predict(np.ascontiguousarray(tile)) for tile in whole])
+
+    def look(self, batches: "npt.NDArray[np.float32]") -> "Statistics":
+        """Return nothing: trees do not normalise."""
+        return {}
+
+    def adapt(self, statistics: "Statistics") -> Self:
+        """Return the forest, which has nothing to be set."""
+        return self
 
 
 def is_forest(model: "TrainedModel") -> bool:
@@ -70,9 +80,10 @@ def open_engine(model: "TrainedModel", name: "EngineName" = "auto") -> "Engine":
 class _SharedEngine:
     """An engine that the threads of a process take turns with."""
 
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: "Engine", turn: "Lock | None" = None) -> None:
         self.name, self.tile, self.batch = engine.name, engine.tile, engine.batch
-        self._engine, self._turn = engine, Lock()
+        self.statistics = engine.statistics
+        self._engine, self._turn = engine, turn or Lock()
 
     def predict(
         self, tiles: "npt.NDArray[np.uint8] | npt.NDArray[np.float32]"
@@ -80,6 +91,16 @@ class _SharedEngine:
         """Return the phase probabilities of tiles; see `deeplab.inference.engine.Engine`."""
         with self._turn:
             return self._engine.predict(tiles)
+
+    def look(self, batches: "npt.NDArray[np.float32]") -> "Statistics":
+        """Return the statistics of tiles; see `deeplab.inference.engine.Engine`."""
+        with self._turn:
+            return self._engine.look(batches)
+
+    def adapt(self, statistics: "Statistics") -> "_SharedEngine":
+        """Return an engine that normalises by other statistics, and takes turns with this one."""
+        with self._turn:
+            return _SharedEngine(self._engine.adapt(statistics), self._turn)
 
 
 _starting = Lock()
@@ -145,8 +166,8 @@ def ask_workflow(
 
     Network and workflow err differently: one knows textures, the other distances. The workflow has
     no say where its recipe does not apply: where pixels are too coarse for its pores, or a
-    micrograph is of one grey; and none about silt where the field hardly holds a grain. The
-    temperature that calibrates a network softens the workflow's say alike.
+    micrograph is of one grey; and it cannot tell silt from clay where the field hardly holds a
+    grain. The temperature that calibrates a network softens the workflow's say alike.
     """
     clay, silt, pore = (bonus / temperature for bonus in recipe.inference.workflow)
     if not clay + silt + pore:
@@ -163,11 +184,11 @@ def ask_workflow(
     steps = load_recipe(_WORKFLOW)
     if 2 * size.nm > steps.contrast.reach_nm:
         return None
-    if min(micrograph.specimen.shape) * size.nm < 2 * steps.silt.min_ecd_nm:
-        clay = silt = 0.0
+    tells_silt = min(micrograph.specimen.shape) * size.nm >= 2 * steps.silt.min_ecd_nm
     try:
         workflow = Workflow(replace(micrograph, pixel_size=size), steps, spread=spread)
     except MudrockError:
         return None
     (draft,) = workflow.draft(spread=spread)
-    return Opinion(draft.phases(size.nm, spread), (clay, silt, pore))
+    phases = draft.phases(size.nm, spread)
+    return Opinion(phases, (clay, silt, pore), tells_silt=tells_silt)

@@ -7,8 +7,12 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from mudrock_cli.deeplab.campaign.judging import NetworkEngine
 from mudrock_cli.deeplab.data.crops import FixedTiles
 from mudrock_cli.deeplab.data.dataset import Sample
+from mudrock_cli.deeplab.inference.adaptation import adapt_engine
+from mudrock_cli.deeplab.network.statistics import write_statistics
+from mudrock_cli.deeplab.recipes.recipe import Recipe
 
 Logits = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.intp]
@@ -39,7 +43,7 @@ class Calibration:
 
 
 def gather_logits(
-    network: keras.Model, samples: Sequence[Sample], seed: int
+    network: keras.Model, samples: Sequence[Sample], recipe: Recipe
 ) -> tuple[Logits, Labels]:
     """Return logits (n, 3) and labels (n,) of random labelled pixels, the same number per sample.
 
@@ -49,12 +53,18 @@ def gather_logits(
         From `build_network`, with weights.
     samples : sequence of Sample
         Of parents that the network was not trained on.
-    seed : int
-        Chooses the pixels.
+    recipe : Recipe
+        Its seed chooses the pixels; the network is set to each sample where it says so.
     """
-    rng = np.random.default_rng([seed, 2])
+    rng = np.random.default_rng([recipe.training.seed, 2])
     share = _MOST_PIXELS // max(1, len(samples))
-    parts = [_gather(network, sample, share, rng) for sample in samples]
+    engine = NetworkEngine(network)
+    parts = []
+    for sample in samples:
+        adapted = adapt_engine(engine, sample.micrograph(recipe.data.nm_per_pixel), recipe)
+        write_statistics(network, adapted.statistics)
+        parts.append(_gather(network, sample, share, rng))
+    write_statistics(network, engine.statistics)
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 

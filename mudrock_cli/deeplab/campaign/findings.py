@@ -135,7 +135,7 @@ def judge_network(
     fitting = split.choose(samples, "validation") or split.choose(samples, "test")
     if not fitting:
         return found
-    logits, labels = gather_logits(network, fitting, recipe.training.seed)
+    logits, labels = gather_logits(network, fitting, recipe)
     return dataclasses.replace(
         found, logits=logits.astype(np.float32), labels=labels.astype(np.uint8)
     )

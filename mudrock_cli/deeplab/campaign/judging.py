@@ -1,7 +1,9 @@
 """How well a model segments micrographs that it was not trained on, as `segment` would."""
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
+from typing import Self
 
 import keras
 import numpy as np
@@ -12,11 +14,15 @@ from mudrock_cli.deeplab.data.dataset import Sample
 from mudrock_cli.deeplab.inference.engine import Engine, Grey, Probabilities
 from mudrock_cli.deeplab.inference.opinion import Ask
 from mudrock_cli.deeplab.inference.segmenter import segment_bands
+from mudrock_cli.deeplab.network.statistics import (
+    Statistics,
+    find_statistics,
+    read_statistics,
+    write_statistics,
+)
 from mudrock_cli.deeplab.recipes.recipe import Recipe
 from mudrock_cli.deeplab.training.phase_scores import count_pixels
 from mudrock_cli.image.mask import PhaseMask, write_mask
-from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.pixel_size import PixelSize
 
 
 class NetworkEngine:
@@ -26,14 +32,26 @@ class NetworkEngine:
         self.name = "keras"
         self.tile = int(network.input_shape[1])
         self.batch = 1
+        self.statistics = read_statistics(network)
         self._network = network
         self._temperature = temperature
 
     def predict(self, tiles: Grey) -> Probabilities:
         """Return the phase probabilities of tiles; see `Engine`."""
+        write_statistics(self._network, self.statistics)
         logits = self._network.predict_on_batch(tiles[..., None].astype(np.float32))
         shares = ops.softmax(ops.convert_to_tensor(logits / self._temperature), axis=-1)
         return np.asarray(ops.convert_to_numpy(shares), np.float32)
+
+    def look(self, batches: npt.NDArray[np.float32]) -> Statistics:
+        """Return the statistics of tiles; see `Engine`."""
+        return find_statistics(self._network, batches)
+
+    def adapt(self, statistics: Statistics) -> Self:
+        """Return an engine that normalises by other statistics; see `Engine`."""
+        adapted = copy(self)
+        adapted.statistics = statistics
+        return adapted
 
 
 def count_by_sample(
@@ -63,11 +81,10 @@ def count_by_sample(
     list of ndarray of int, shape (2, 3, 3)
         Against the labels; and against the labels as they were given, before registration.
     """
-    nm = recipe.data.nm_per_pixel
     counts = []
     for sample in samples:
         given = sample.labels if sample.as_given is None else sample.as_given
-        micrograph = Micrograph.from_array(sample.name, sample.grey, PixelSize(nm, "recipe"))
+        micrograph = sample.micrograph(recipe.data.nm_per_pixel)
         opinion = ask(micrograph)
         bands = segment_bands(micrograph, engine, recipe, opinion=opinion)
         phases = np.concatenate([band.phases for band in bands])

@@ -14,7 +14,7 @@ from mudrock_cli.deeplab.recipes.recipe import DataRecipe
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.checksum import hash_file
 from mudrock_cli.image.mask import open_mask
-from mudrock_cli.image.micrograph import open_micrograph
+from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.pairs import Pair
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
@@ -78,6 +78,10 @@ class Sample:
     as_given: Grey | None = None
     synthetic: bool = False
     frame: Frame | None = None
+
+    def micrograph(self, nm_per_pixel: float) -> Micrograph:
+        """Return the grey levels as what `segment` takes."""
+        return Micrograph.from_array(self.name, self.grey, PixelSize(nm_per_pixel, "recipe"))
 
 
 @dataclass(frozen=True)

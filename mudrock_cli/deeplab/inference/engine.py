@@ -2,14 +2,28 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.deeplab.inference.compiled import read_graph
+from mudrock_cli.deeplab.inference.graph_statistics import (
+    find_graph_statistics,
+    normalise_graph,
+    read_graph_statistics,
+)
 from mudrock_cli.deeplab.model.zoo import TrainedModel
+from mudrock_cli.deeplab.network.statistics import (
+    Statistics,
+    find_statistics,
+    read_statistics,
+    write_statistics,
+)
 from mudrock_cli.errors import MudrockError
 
 if TYPE_CHECKING:
@@ -34,11 +48,14 @@ class Engine(Protocol):
         Side of its square input in pixels.
     batch : int
         How many tiles a call should bring to keep it busy.
+    statistics : dict of ndarray
+        What the network normalises by; empty where nothing else can be put in its place.
     """
 
     name: str
     tile: int
     batch: int
+    statistics: Statistics
 
     def predict(self, tiles: Grey) -> Probabilities:
         """Return the phase probabilities of tiles.
@@ -53,6 +70,12 @@ class Engine(Protocol):
         ndarray of float32, shape (N, tile, tile, 3)
             Probabilities of clay, silt, pore.
         """
+
+    def look(self, batches: npt.NDArray[np.float32]) -> Statistics:
+        """Return the statistics of tiles, shape (B, N, tile, tile, 1); means over the batches."""
+
+    def adapt(self, statistics: Statistics) -> Self:
+        """Return an engine that normalises by other statistics; this one stays as it is."""
 
 
 def choose_engine(model: TrainedModel, name: EngineName = "auto") -> EngineName:
@@ -89,42 +112,75 @@ class OpenVinoEngine:
             raise MudrockError(
                 f"{model.path}: has no network compiled for OpenVINO", "use --engine keras"
             )
-        import openvino
-
         self.name = "openvino"
         self.tile = model.recipe.inference.tile
+        self._path = model.compiled
+        self._graph = read_graph(model.compiled, self.tile)
+        self.statistics = read_graph_statistics(self._graph)
+        if model.recipe.inference.adaptation and not self.statistics:
+            raise MudrockError(
+                f"{model.compiled}: was compiled by an older mudrock",
+                "use --engine keras, or train the model again",
+            )
+        self.batch = 4 * _MOST_STREAMS
+        self._queue: openvino.AsyncInferQueue | None = None  # until it has something to predict
+        self._results: Probabilities = np.empty((0, self.tile, self.tile, 3), np.float32)
+
+    def _start(self) -> "openvino.AsyncInferQueue":
+        import openvino
+
         hints = {"PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": _MOST_STREAMS}
-        try:
-            graph = read_graph(model.compiled, self.tile)
-            compiled = openvino.Core().compile_model(graph, "CPU", hints)
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise MudrockError(f"{model.compiled}: OpenVINO cannot run it: {reason}") from error
-        self._queue = openvino.AsyncInferQueue(compiled)
+        with _telling(self._path):
+            compiled = openvino.Core().compile_model(self._graph, "CPU", hints)
+        queue = openvino.AsyncInferQueue(compiled)
         facts = {
             "engine": self.name,
             "device": openvino.Core().get_property("CPU", "FULL_DEVICE_NAME"),
             "precision": compiled.get_property("INFERENCE_PRECISION_HINT").to_string(),
             "threads": compiled.get_property("INFERENCE_NUM_THREADS"),
-            "streams": len(self._queue),
+            "streams": len(queue),
         }
         _logger.info("engine", extra={"facts": facts})
-        self._path = model.compiled
-        self._queue.set_callback(self._collect)
-        self.batch = 4 * len(self._queue)
-        self._results: Probabilities = np.empty((0, self.tile, self.tile, 3), np.float32)
+        queue.set_callback(self._collect)
+        return queue
 
     def _collect(self, request: "openvino.InferRequest", index: int) -> None:
         self._results[index] = request.get_output_tensor(0).data[0]
 
     def predict(self, tiles: Grey) -> Probabilities:
         """Return the phase probabilities of tiles; see :class:`Engine`."""
+        if self._queue is None:
+            self._queue = self._start()
         self._results = np.empty((len(tiles), self.tile, self.tile, 3), np.float32)
         for index, tile in enumerate(tiles):
             grey = np.ascontiguousarray(tile[None, :, :, None], np.float32)
             self._queue.start_async([grey], index)
         self._queue.wait_all()
         return _check_finite(self._results, self._path)
+
+    def look(self, batches: npt.NDArray[np.float32]) -> Statistics:
+        """Return the statistics of tiles; see :class:`Engine`."""
+        with _telling(self._path):
+            return find_graph_statistics(self._graph.clone(), batches)
+
+    def adapt(self, statistics: Statistics) -> Self:
+        """Return an engine that normalises by other statistics; see :class:`Engine`."""
+        adapted = copy(self)
+        adapted._graph = self._graph.clone()
+        with _telling(self._path):
+            normalise_graph(adapted._graph, statistics)
+        adapted.statistics, adapted._queue = statistics, None
+        return adapted
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Say in a line what OpenVINO does not like about a compiled network."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise MudrockError(f"{path}: OpenVINO cannot run it: {reason}") from error
 
 
 class KerasEngine:
@@ -139,10 +195,11 @@ class KerasEngine:
         self.name = "keras"
         self.tile = model.recipe.inference.tile
         self.batch = 8 if has_gpu() else 1
-        network = build_network(model.recipe.network, self.tile, self.tile)
-        load_weights(network, model.weights)
+        self._network = build_network(model.recipe.network, self.tile, self.tile)
+        load_weights(self._network, model.weights)
+        self.statistics = read_statistics(self._network)
         self._path = model.weights
-        self._model = with_probabilities(network, model.temperature)
+        self._model = with_probabilities(self._network, model.temperature)
         import keras
 
         facts = {"engine": self.name, "backend": keras.backend.backend(), "gpu": has_gpu()}
@@ -150,10 +207,21 @@ class KerasEngine:
 
     def predict(self, tiles: Grey) -> Probabilities:
         """Return the phase probabilities of tiles; see :class:`Engine`."""
+        write_statistics(self._network, self.statistics)  # engines of one network take turns
         missing = -len(tiles) % self.batch  # one batch size is one compiled function
         grey = np.pad(tiles[..., None].astype(np.float32), ((0, missing), (0, 0), (0, 0), (0, 0)))
         found = self._model.predict(grey, batch_size=self.batch, verbose=0)
         return _check_finite(np.asarray(found, np.float32)[: len(tiles)], self._path)
+
+    def look(self, batches: npt.NDArray[np.float32]) -> Statistics:
+        """Return the statistics of tiles; see :class:`Engine`."""
+        return find_statistics(self._network, batches)
+
+    def adapt(self, statistics: Statistics) -> Self:
+        """Return an engine that normalises by other statistics; see :class:`Engine`."""
+        adapted = copy(self)
+        adapted.statistics = statistics
+        return adapted
 
 
 def _check_finite(probabilities: Probabilities, path: Path) -> Probabilities:

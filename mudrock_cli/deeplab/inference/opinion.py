@@ -20,14 +20,24 @@ class Opinion:
     bonus : tuple of float
         What the other method's clay, silt and pore add to the logarithm of that phase's
         probability: evidence that is taken as independent of the network's.
+    tells_silt : bool
+        Whether it can tell silt from clay. If not, either means that there is no pore, and adds
+        the bonus of clay to both.
     """
 
     def __init__(
-        self, bands: Iterator[npt.NDArray[np.uint8]], bonus: tuple[float, float, float]
+        self,
+        bands: Iterator[npt.NDArray[np.uint8]],
+        bonus: tuple[float, float, float],
+        *,
+        tells_silt: bool = True,
     ) -> None:
-        self.bonus = bonus
+        self.bonus, self.tells_silt = bonus, tells_silt
         self._phases = Rows(bands)
-        self._factors = np.exp(np.diag(bonus)).astype(np.float32)  # off the diagonal: 1
+        evidence = np.diag(bonus)  # what is said (row) for what is there (column)
+        if not tells_silt:
+            evidence[:2, :2] = bonus[0]
+        self._factors = np.exp(evidence).astype(np.float32)
 
     def weigh(self, probabilities: Probabilities) -> Probabilities:
         """Weigh the next rows, shape (rows, columns, 3); returns probabilities that sum to 1."""

@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mudrock_cli.deeplab.inference.adaptation import adapt_engine
 from mudrock_cli.deeplab.inference.engine import Engine, Probabilities
 from mudrock_cli.deeplab.inference.opinion import Opinion
-from mudrock_cli.deeplab.inference.views import View, count_ready, first_needed, plan_views
+from mudrock_cli.deeplab.inference.views import (
+    View,
+    count_ready,
+    first_needed,
+    plan_views,
+    read_inside,
+)
 from mudrock_cli.deeplab.recipes.recipe import Recipe
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bands import Rows
@@ -65,7 +72,7 @@ def segment_bands(
     micrograph : Micrograph
         Read through windows; resampled to the model's pixel size if it has one itself.
     engine : Engine
-        Runs the network.
+        Runs the network; is set to the micrograph where the recipe wants it.
     recipe : Recipe
         Pixel size at which the network was trained, overlap of tiles, views to average.
     advance : callable
@@ -81,7 +88,7 @@ def segment_bands(
     box, width = micrograph.specimen, micrograph.shape[1]
     yield from void_bands(slice(0, box.top), width)
     if box.height and box.width:
-        whole = slice(0, box.height)
+        engine, whole = adapt_engine(engine, micrograph, recipe), slice(0, box.height)
         yield from segment_part(micrograph, engine, recipe, whole, advance, opinion)
     else:
         yield from void_bands(box.rows, width)
@@ -100,8 +107,10 @@ def segment_part(
 
     Parameters
     ----------
-    micrograph, engine, recipe, advance
+    micrograph, recipe, advance
         As `segment_bands` has them.
+    engine : Engine
+        Set to the micrograph already.
     part : slice
         Rows of the specimen, from `plan_parts`.
     opinion : Opinion, optional
@@ -111,7 +120,7 @@ def segment_part(
     views = plan_views(micrograph, engine.tile, recipe)
     tiles = sum(len(view.needed(part)) * len(view.plan.lefts) for view in views)
     look = _Look(engine, recipe.inference.flips, micrograph.name, _count_up(advance, tiles))
-    first, *others = (_view_bands(_read_inside(micrograph, box), v, part, look) for v in views)
+    first, *others = (_view_bands(read_inside(micrograph), v, part, look) for v in views)
     rest = [Rows(probabilities for _, probabilities in bands) for bands in others]
     for rows, probabilities in first:
         for view in rest:
@@ -121,17 +130,6 @@ def segment_part(
         if opinion:
             probabilities = opinion.weigh(probabilities)
         yield _decide(rows, probabilities, box, width)
-
-
-def _read_inside(micrograph: Micrograph, box: Box) -> Reader:
-    def read(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
-        window = Box.from_slices(rows, columns, box.shape)
-        return micrograph.read(
-            slice(box.top + window.top, box.top + window.bottom),
-            slice(box.left + window.left, box.left + window.right),
-        )
-
-    return read
 
 
 def _count_up(advance: Callable[[int, int], None], total: int) -> Callable[[int], None]:

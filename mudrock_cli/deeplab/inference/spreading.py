@@ -6,10 +6,12 @@ from functools import partial
 
 import numpy as np
 
+from mudrock_cli.deeplab.inference.adaptation import learn_statistics
 from mudrock_cli.deeplab.inference.engine import Engine
 from mudrock_cli.deeplab.inference.opinion import Opinion
 from mudrock_cli.deeplab.inference.segmenter import SegmentedBand, segment_part, void_bands
 from mudrock_cli.deeplab.inference.views import plan_parts, plan_views
+from mudrock_cli.deeplab.network.statistics import Statistics
 from mudrock_cli.deeplab.recipes.recipe import Recipe
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.packed import Packed
@@ -21,7 +23,7 @@ class _Task:
     """Rows of the specimen, and what another method says of them: phases and what they count."""
 
     part: slice
-    said: tuple[Packed, tuple[float, float, float]] | None
+    said: tuple[Packed, tuple[float, float, float], bool] | None
 
 
 @dataclass(frozen=True)
@@ -68,18 +70,32 @@ def spread_bands(
     yield from void_bands(slice(0, box.top if box.width else box.bottom), width)
     if box.height and box.width:
         parts = plan_parts(plan_views(micrograph, recipe.inference.tile, recipe)[0], tasks)
-        work = partial(_segment_packed, micrograph, start_engine, recipe, confidence)
+        start = start_engine
+        if recipe.inference.adaptation:
+            (statistics,) = spread(partial(_learn, start_engine, recipe), [micrograph])
+            start = partial(_adapt, start_engine, statistics)
+        work = partial(_segment_packed, micrograph, start, recipe, confidence)
         for number, bands in enumerate(spread(work, [_brief(part, opinion) for part in parts])):
             yield from (_unpack(band) for band in bands)
             advance(parts[number].stop, box.height)
     yield from void_bands(slice(box.bottom, micrograph.shape[0]), width)
 
 
+def _learn(
+    start_engine: Callable[[], Engine], recipe: Recipe, micrograph: Micrograph
+) -> Statistics:
+    return learn_statistics(start_engine(), micrograph, recipe)
+
+
+def _adapt(start_engine: Callable[[], Engine], statistics: Statistics) -> Engine:
+    return start_engine().adapt(statistics) if statistics else start_engine()
+
+
 def _brief(part: slice, opinion: Opinion | None) -> _Task:
     if opinion is None:
         return _Task(part, None)
     phases = opinion.take(part.stop - part.start)
-    return _Task(part, (Packed.pack(phases), opinion.bonus))
+    return _Task(part, (Packed.pack(phases), opinion.bonus, opinion.tells_silt))
 
 
 def _segment_packed(
@@ -91,8 +107,8 @@ def _segment_packed(
 ) -> list[_PackedBand]:
     opinion = None
     if task.said:
-        phases, bonus = task.said
-        opinion = Opinion(iter([phases.unpack()]), bonus)
+        phases, bonus, tells_silt = task.said
+        opinion = Opinion(iter([phases.unpack()]), bonus, tells_silt=tells_silt)
     bands = segment_part(micrograph, start_engine(), recipe, task.part, opinion=opinion)
     return [
         _PackedBand(

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,15 +70,18 @@ def _convert(folder: Path, temperature: float) -> None:
 
     recipe = Recipe.from_toml((folder / "recipe.toml").read_text("utf-8"), "recipe.toml")
     tile = recipe.inference.tile
-    network = build_network(recipe.network, tile, tile)
-    load_weights(network, folder / "weights.npz")
+    network, marked = (build_network(recipe.network, tile, tile) for _ in range(2))
+    for copy in (network, marked):
+        load_weights(copy, folder / "weights.npz")
+    marks = _mark_norms(marked)
     model = with_probabilities(network, temperature)
     with tempfile.TemporaryDirectory(prefix=".compile-", dir=folder) as scratch:
         raw = Path(scratch, "raw.xml")
-        model.export(str(raw), format="openvino", verbose=False)
+        with_probabilities(marked, temperature).export(str(raw), format="openvino", verbose=False)
         graph = openvino.Core().read_model(raw)
         graph.outputs[0].get_tensor().set_names({"probabilities"})
         small = Path(scratch, COMPILED[0])
+        _restore_norms(graph, network, marks)
         _halve_kernels(graph)
         openvino.save_model(graph, small, compress_to_fp16=False)
         _compare(model, small, tile)
@@ -97,6 +101,61 @@ def with_probabilities(network: "keras.Model", temperature: float) -> "keras.Mod
     grey = keras.Input(network.input.shape[1:], name="grey")
     logits = keras.layers.Rescaling(1 / temperature, dtype="float32")(network(grey, training=False))
     return keras.Model(grey, keras.layers.Softmax(dtype="float32")(logits))
+
+
+def _mark_norms(network: "keras.Model") -> dict[str, npt.NDArray[np.float32]]:
+    """Turn each batch norm of a network into the addition of a vector of its own; return these.
+
+    A conversion melts batch norms into the convolutions before them, and forgets their names.
+    """
+    import keras
+
+    rng = np.random.default_rng(0)
+    marks = {}
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            mark = rng.standard_normal(layer.beta.shape).astype(np.float32)
+            layer.gamma.assign(np.ones_like(mark))
+            layer.beta.assign(mark)
+            layer.moving_mean.assign(np.zeros_like(mark))
+            layer.moving_variance.assign(np.full_like(mark, 1 - layer.epsilon))
+            marks[layer.name] = mark
+    return marks
+
+
+def _restore_norms(
+    graph: "openvino.Model", network: "keras.Model", marks: Mapping[str, npt.NDArray[np.float32]]
+) -> None:
+    """Put a network's batch norms in the places of its marks, each by its name and whole.
+
+    Whoever runs the graph can let it normalise by other statistics.
+    """
+    from openvino import opset13 as ops
+
+    left = dict(marks)
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() != "Add":
+            continue
+        added = node.input_value(1).get_node()
+        if added.get_type_name() != "Constant" or added.get_data().ndim != 4:
+            continue
+        vector = added.get_data()[0, :, 0, 0]
+        found = [
+            name
+            for name, mark in left.items()
+            if mark.shape == vector.shape and np.allclose(mark, vector, atol=1e-4)
+        ]
+        if found:
+            layer = network.get_layer(found[0])
+            numbers = (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)
+            norm = ops.batch_norm_inference(
+                node.input_value(0), *(np.asarray(number) for number in numbers), layer.epsilon
+            )
+            norm.set_friendly_name(layer.name)
+            node.output(0).replace(norm.output(0))
+            del left[layer.name]
+    if left:
+        raise MudrockError(f"the batch norm {min(left)} was lost on the way")
 
 
 def _halve_kernels(graph: "openvino.Model") -> None:

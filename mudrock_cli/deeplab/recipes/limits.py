@@ -71,6 +71,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "inference.tile": (32, 4096),
     "inference.overlap": (0, 4096),
     "inference.zooms": (0.1, 10),
+    "inference.adaptation": (0, 1),
     "inference.workflow": (0, 20),
 }
 

@@ -113,6 +113,7 @@ class InferenceRecipe:
     overlap: int = 128
     flips: int = 1  # views averaged: 1, 2 (mirror) or 4 (both mirrors)
     zooms: tuple[float, ...] = (1.0,)  # magnifications averaged, each of all those views
+    adaptation: float = 0.0  # share of a large field's own batch statistics, 0 to 1
     workflow: tuple[float, float, float] = (0.0, 0.0, 0.0)  # what the classical workflow's clay,
     # silt and pore add to the logarithm of that phase's probability; zeros: the network alone
 

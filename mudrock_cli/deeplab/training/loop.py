@@ -13,6 +13,7 @@ from keras import ops
 
 from mudrock_cli.deeplab.data.crops import FixedTiles, TrainingCrops
 from mudrock_cli.deeplab.data.dataset import Sample
+from mudrock_cli.deeplab.network.statistics import restate_batch_norm
 from mudrock_cli.deeplab.network.weights import (
     Arrays,
     read_variables,
@@ -22,7 +23,6 @@ from mudrock_cli.deeplab.network.weights import (
 from mudrock_cli.deeplab.recipes.recipe import Recipe
 from mudrock_cli.deeplab.training.checkpoint import Progress, Row, load_checkpoint, save_checkpoint
 from mudrock_cli.deeplab.training.log import TrainingLog
-from mudrock_cli.deeplab.training.optimization import restate_batch_norm
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.named_arrays import read_named_arrays
 

@@ -1,10 +1,6 @@
 """The recipe's optimiser: momentum or AdamW, warm-up, polynomial decay, averaged weights."""
 
-from collections.abc import Iterable
-
 import keras
-import numpy as np
-import numpy.typing as npt
 from keras import ops
 
 from mudrock_cli.deeplab.recipes.recipe import OptimizerRecipe, Recipe
@@ -67,28 +63,3 @@ def add_weight_decay(network: keras.Model, decay: float) -> None:
     if decay:
         for variable in network.trainable_variables:
             variable.regularizer = keras.regularizers.L2(decay / 2)
-
-
-def restate_batch_norm(network: keras.Model, batches: Iterable[npt.NDArray[np.float32]]) -> None:
-    """Replace the moving statistics of a network by plain means over some batches.
-
-    Averaged weights (or a slow decay) leave moving statistics of weights that are no more
-    (Izmailov et al. 2018, arXiv:1803.05407, section 3.2).
-
-    Parameters
-    ----------
-    network : keras.Model
-        With its final weights.
-    batches : iterable of ndarray of float32, shape (N, H, W, 1)
-        Training crops.
-    """
-    layers = [
-        layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    momenta = [layer.momentum for layer in layers]
-    for seen, batch in enumerate(batches):
-        for layer in layers:
-            layer.momentum = seen / (seen + 1)  # the mean of what was seen, 0 at first
-        network(batch, training=True)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum

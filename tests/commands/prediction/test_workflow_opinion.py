@@ -49,7 +49,10 @@ def test_a_small_field_says_nothing_about_silt(
 ) -> None:
     small = Micrograph.from_array("small", micrograph.grey()[:300, :300], micrograph.pixel_size)
     shares = weigh(give_say(tiny_model, (1.0, 3.0, 1.5)), small)
-    assert np.unique(shares[..., Phase.SILT].round(4)).size == 2  # a third, or less beside a pore
+    np.testing.assert_array_equal(shares[..., Phase.SILT], shares[..., Phase.CLAY])
+    pores = shares[..., Phase.PORE] > 1 / 3
+    assert 0.02 < pores.mean() < 0.3
+    assert shares[..., Phase.PORE][~pores].max() < 0.2  # what is no pore is said, too
 
 
 def test_a_coarse_or_blank_image_is_left_to_the_network(

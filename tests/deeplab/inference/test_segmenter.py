@@ -10,6 +10,7 @@ from mudrock_cli.deeplab.inference.opinion import Opinion
 from mudrock_cli.deeplab.inference.segmenter import SegmentedBand, segment_bands, segment_part
 from mudrock_cli.deeplab.inference.spreading import spread_bands
 from mudrock_cli.deeplab.inference.views import plan_parts, plan_views
+from mudrock_cli.deeplab.network.statistics import Statistics
 from mudrock_cli.deeplab.recipes.recipe import DataRecipe, InferenceRecipe, Recipe
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph
@@ -42,6 +43,13 @@ class FakeEngine:
     def __init__(self, answer: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]):
         self.answer = answer
         self.calls = 0
+        self.statistics: Statistics = {}
+
+    def look(self, batches: npt.NDArray[np.float32]) -> Statistics:
+        raise AssertionError("its recipe wants no adaptation")
+
+    def adapt(self, statistics: Statistics) -> "FakeEngine":
+        raise AssertionError("its recipe wants no adaptation")
 
     def predict(self, tiles: Grey) -> npt.NDArray[np.float32]:
         assert tiles.shape[1:] == (self.tile, self.tile)
@@ -234,6 +242,15 @@ def test_an_opinion_is_weighed_row_by_row_whatever_its_bands() -> None:
     logits = np.log(shares) + np.array([0.0, 1.0, 2.0])[phases][..., None] * np.eye(3)[phases]
     expected = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_opinion_without_silt_tells_pore_from_no_pore() -> None:
+    shares = np.random.default_rng(3).dirichlet((1, 1, 1), (1, 3)).astype(np.float32)
+    said = np.array([[Phase.CLAY, Phase.SILT, Phase.PORE]], np.uint8)
+    opinion = Opinion(iter([said]), (1.0, 5.0, 2.0), tells_silt=False)
+    logits = np.log(shares) + np.array([[1, 1, 0], [1, 1, 0], [0, 0, 2]])
+    expected = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
+    assert opinion.weigh(shares) == pytest.approx(expected, rel=1e-5)
 
 
 def test_an_opinion_can_overrule_a_doubtful_network_only() -> None:

@@ -72,6 +72,31 @@ def test_both_engines_give_the_networks_probabilities(model: TrainedModel) -> No
     assert np.abs(OpenVinoEngine(model).predict(grey) - expected).mean() < 0.02  # bfloat16
 
 
+def test_both_engines_find_and_take_the_same_statistics(model: TrainedModel) -> None:
+    rng = np.random.default_rng(2)
+    batches = rng.integers(0, 256, (3, 4, 64, 64, 1)).astype(np.float32)
+    batches *= np.array([0.3, 0.6, 1.0], np.float32).reshape(3, 1, 1, 1, 1)
+    keras, compiled = KerasEngine(model), OpenVinoEngine(model)
+    assert set(compiled.statistics) == set(keras.statistics)
+    for name, trained in keras.statistics.items():
+        np.testing.assert_allclose(compiled.statistics[name], trained, rtol=1e-6)
+    own, expected = compiled.look(batches), keras.look(batches)
+    for name, found in own.items():
+        spread = expected[name.replace("moving_mean", "moving_variance")] + 1e-3
+        scale = np.sqrt(spread) if name.endswith("mean") else spread
+        assert np.abs((found - expected[name]) / scale).max() < 0.05, name  # kernels of 16 bit
+        assert not np.allclose(found, keras.statistics[name])
+    again = compiled.look(batches)
+    assert all(np.array_equal(own[name], again[name]) for name in own)
+    mixed = {name: (own[name] + keras.statistics[name]) / 2 for name in own}
+    grey = rng.integers(0, 256, (3, 64, 64)).astype(np.uint8)
+    before = keras.predict(grey)
+    one, other = keras.adapt(mixed).predict(grey), compiled.adapt(mixed).predict(grey)
+    assert np.abs(one - other).mean() < 0.02  # bfloat16
+    assert np.abs(one - before).mean() > 0.03
+    np.testing.assert_array_equal(keras.predict(grey), before)
+
+
 def test_the_files_are_small_and_name_no_machine(model: TrainedModel) -> None:
     sizes = {path.name: path.stat().st_size for path in model.path.iterdir()}
     assert sizes["cpu.bin"] < 1.3 * sizes["weights.npz"]

@@ -265,7 +265,7 @@ def test_averages_and_statistics_are_what_they_say(
 
 def test_restated_statistics_are_plain_means(tiny_recipe: Recipe) -> None:
     from mudrock_cli.deeplab.network.architecture import build_network
-    from mudrock_cli.deeplab.training.optimization import restate_batch_norm
+    from mudrock_cli.deeplab.network.statistics import restate_batch_norm
 
     network = build_network(replace(tiny_recipe.network, dropout=0.0), 32, 48)
     rng = np.random.default_rng(0)
