@@ -11,7 +11,7 @@ from mudrock_cli.deeplab.campaign.judging import NetworkEngine
 from mudrock_cli.deeplab.data.crops import FixedTiles
 from mudrock_cli.deeplab.data.dataset import Sample
 from mudrock_cli.deeplab.inference.adaptation import adapt_engine
-from mudrock_cli.deeplab.network.statistics import write_statistics
+from mudrock_cli.deeplab.network.statistics import normalising_by
 from mudrock_cli.deeplab.recipes.recipe import Recipe
 
 Logits = npt.NDArray[np.float64]
@@ -62,9 +62,8 @@ def gather_logits(
     parts = []
     for sample in samples:
         adapted = adapt_engine(engine, sample.micrograph(recipe.data.nm_per_pixel), recipe)
-        write_statistics(network, adapted.statistics)
-        parts.append(_gather(network, sample, share, rng))
-    write_statistics(network, engine.statistics)
+        with normalising_by(network, adapted.statistics):
+            parts.append(_gather(network, sample, share, rng))
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 

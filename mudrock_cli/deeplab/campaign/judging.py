@@ -17,8 +17,8 @@ from mudrock_cli.deeplab.inference.segmenter import segment_bands
 from mudrock_cli.deeplab.network.statistics import (
     Statistics,
     find_statistics,
+    normalising_by,
     read_statistics,
-    write_statistics,
 )
 from mudrock_cli.deeplab.recipes.recipe import Recipe
 from mudrock_cli.deeplab.training.phase_scores import count_pixels
@@ -33,13 +33,14 @@ class NetworkEngine:
         self.tile = int(network.input_shape[1])
         self.batch = 1
         self.statistics = read_statistics(network)
+        self._own: Statistics | None = None
         self._network = network
         self._temperature = temperature
 
     def predict(self, tiles: Grey) -> Probabilities:
         """Return the phase probabilities of tiles; see `Engine`."""
-        write_statistics(self._network, self.statistics)
-        logits = self._network.predict_on_batch(tiles[..., None].astype(np.float32))
+        with normalising_by(self._network, self._own):
+            logits = self._network.predict_on_batch(tiles[..., None].astype(np.float32))
         shares = ops.softmax(ops.convert_to_tensor(logits / self._temperature), axis=-1)
         return np.asarray(ops.convert_to_numpy(shares), np.float32)
 
@@ -50,7 +51,7 @@ class NetworkEngine:
     def adapt(self, statistics: Statistics) -> Self:
         """Return an engine that normalises by other statistics; see `Engine`."""
         adapted = copy(self)
-        adapted.statistics = statistics
+        adapted.statistics = adapted._own = statistics
         return adapted
 
 

@@ -21,8 +21,8 @@ from mudrock_cli.deeplab.model.zoo import TrainedModel
 from mudrock_cli.deeplab.network.statistics import (
     Statistics,
     find_statistics,
+    normalising_by,
     read_statistics,
-    write_statistics,
 )
 from mudrock_cli.errors import MudrockError
 
@@ -198,6 +198,7 @@ class KerasEngine:
         self._network = build_network(model.recipe.network, self.tile, self.tile)
         load_weights(self._network, model.weights)
         self.statistics = read_statistics(self._network)
+        self._own: Statistics | None = None
         self._path = model.weights
         self._model = with_probabilities(self._network, model.temperature)
         import keras
@@ -207,10 +208,10 @@ class KerasEngine:
 
     def predict(self, tiles: Grey) -> Probabilities:
         """Return the phase probabilities of tiles; see :class:`Engine`."""
-        write_statistics(self._network, self.statistics)  # engines of one network take turns
         missing = -len(tiles) % self.batch  # one batch size is one compiled function
         grey = np.pad(tiles[..., None].astype(np.float32), ((0, missing), (0, 0), (0, 0), (0, 0)))
-        found = self._model.predict(grey, batch_size=self.batch, verbose=0)
+        with normalising_by(self._network, self._own):
+            found = self._model.predict(grey, batch_size=self.batch, verbose=0)
         return _check_finite(np.asarray(found, np.float32)[: len(tiles)], self._path)
 
     def look(self, batches: npt.NDArray[np.float32]) -> Statistics:
@@ -220,7 +221,7 @@ class KerasEngine:
     def adapt(self, statistics: Statistics) -> Self:
         """Return an engine that normalises by other statistics; see :class:`Engine`."""
         adapted = copy(self)
-        adapted.statistics = statistics
+        adapted.statistics = adapted._own = statistics
         return adapted
 
 

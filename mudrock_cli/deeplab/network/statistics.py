@@ -1,6 +1,7 @@
 """Batch statistics: what a network's layers normalise by, from training or from other images."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,20 @@ def write_statistics(network: "keras.Model", statistics: Statistics) -> None:
     for layer in _find_norms(network):
         for variable in (layer.moving_mean, layer.moving_variance):
             variable.assign(statistics[variable.path])
+
+
+@contextmanager
+def normalising_by(network: "keras.Model", statistics: Statistics | None) -> Iterator[None]:
+    """Let a network normalise by other statistics for a while, if there are any."""
+    if statistics is None:
+        yield
+        return
+    before = read_statistics(network)
+    write_statistics(network, statistics)
+    try:
+        yield
+    finally:
+        write_statistics(network, before)
 
 
 def find_statistics(
