@@ -76,9 +76,9 @@ class PoreRecipe:
         Width of the blurred rim that is taken off each pore.
     """
 
-    darkness: float = 0.22
+    darkness: float = 0.205
     tolerance: float = 0.02
-    depth: float = 0.45
+    depth: float = 0.38
     edge_nm: float = 10.0
 
 
@@ -88,9 +88,11 @@ class SiltRecipe:
 
     Parameters
     ----------
+    darkness : float
+        Contrast from which a pixel is no smooth solid in any image, on the scale of
+        `PoreRecipe.darkness`.
     roughness : float
-        Contrast from which a pixel is no smooth solid, in units of the image's typical contrast;
-        a pore never is smooth solid.
+        Contrast from which a pixel is no smooth solid, in units of the image's typical contrast.
     tolerance : float
         How far `roughness` can be moved with equal right.
     thickness_nm : float
@@ -106,12 +108,13 @@ class SiltRecipe:
         Equivalent-circle diameter up to which a hole in a grain belongs to the grain.
     """
 
-    roughness: float = 4.8
+    darkness: float = 0.24
+    roughness: float = 4.9
     tolerance: float = 0.4
-    thickness_nm: float = 440.0
-    rim_nm: float = 130.0
-    min_ecd_nm: float = 2000.0
-    rough_share: float = 0.15
+    thickness_nm: float = 430.0
+    rim_nm: float = 140.0
+    min_ecd_nm: float = 1950.0
+    rough_share: float = 0.23
     hole_nm: float = 1000.0
 
 

@@ -127,7 +127,7 @@ class Steps:
         """Return where neither a pore nor a crack or groove interrupts a smooth solid."""
         limit = recipe.pore.darkness
         if self.scales:
-            limit = min(limit, recipe.silt.roughness * survey.typical)
+            limit = min(recipe.silt.darkness, recipe.silt.roughness * survey.typical)
         features = contrast.exceeds(limit, background, survey.black)
         features |= contrast.lies_below(recipe.pore.depth, background, survey.black)
         return 1 - features

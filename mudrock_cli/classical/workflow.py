@@ -18,6 +18,7 @@ from mudrock_cli.classical.scales import plan_background, plan_scales
 from mudrock_cli.classical.silt import opening_reach
 from mudrock_cli.classical.steps import Steps, Watch
 from mudrock_cli.classical.survey import take_survey
+from mudrock_cli.image.enlargement import undo_enlargement
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.spread import Spread, in_turn
@@ -113,7 +114,7 @@ class Workflow:
 
 
 def label_phases(micrograph: Micrograph, recipe: WorkflowRecipe) -> Grey:
-    """Return the phases of a micrograph that fits in memory.
+    """Return the phases of a micrograph that fits in memory, as `groundtruth` finds them.
 
     Parameters
     ----------
@@ -127,10 +128,12 @@ def label_phases(micrograph: Micrograph, recipe: WorkflowRecipe) -> Grey:
     ndarray of uint8, shape (rows, columns)
         Values of `Phase`; VOID outside the specimen.
     """
-    workflow = Workflow(micrograph, recipe)
+    distinct = undo_enlargement(micrograph)
+    workflow = Workflow(distinct.micrograph, recipe)
     (draft,) = workflow.draft()
-    phases = np.full(micrograph.shape, Phase.VOID, np.uint8)
+    box, shape = distinct.micrograph.specimen, distinct.micrograph.shape
+    phases = np.full(shape, Phase.VOID, np.uint8)
     parts = list(draft.phases(workflow.pixel_nm))
     if parts:
-        phases[micrograph.specimen.rows, micrograph.specimen.columns] = np.concatenate(parts)
-    return phases
+        phases[box.rows, box.columns] = np.concatenate(parts)
+    return distinct.restore(phases, slice(0, shape[0]))

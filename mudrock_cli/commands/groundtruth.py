@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mudrock_cli.classical.draft import Draft
     from mudrock_cli.classical.recipe import WorkflowRecipe
     from mudrock_cli.classical.workflow import Workflow
+    from mudrock_cli.image.enlargement import Distinct
     from mudrock_cli.image.micrograph import Micrograph
     from mudrock_cli.report.step_sheet import StepSheet
 
@@ -103,21 +104,24 @@ def _label_one(
     """Write the mask of one micrograph, and what is wanted beside it."""
     from mudrock_cli.classical.sensitivity import vary
     from mudrock_cli.classical.workflow import Workflow
+    from mudrock_cli.image.enlargement import undo_enlargement
 
-    micrograph = job.micrograph
+    micrograph, distinct = job.micrograph, undo_enlargement(job.micrograph)
     if micrograph.pixel_size is None:
         raise MudrockError(
             f"{micrograph.path or micrograph.name}: no pixel size, and every length is physical",
             "give --pixel-size, for example --pixel-size 10nm",
         )
     _warn_of_scale(job, recipe, micrograph.pixel_size.nm)
-    workflow = Workflow(micrograph, recipe, spread=job.spread)
-    sheet = _start_sheet(micrograph) if "steps" in sides else None
+    workflow = Workflow(distinct.micrograph, recipe, spread=job.spread)
+    sheet = _start_sheet(distinct.micrograph) if "steps" in sides else None
     varied = vary(recipe) if band else ()
     watch = sheet.watch if sheet else None
     *others, draft = workflow.draft([*varied, recipe], job.advance, watch, job.spread)
-    counts = [_count(other.phases(workflow.pixel_nm, job.spread)) for other in others]
-    results = _write(job, workflow, draft, counts)
+    counts = [
+        _count(_frame(distinct, other.phases(workflow.pixel_nm, job.spread))) for other in others
+    ]
+    results = _write(job, workflow, distinct, draft, counts)
     _save_sides(job, sides, sheet)
     return results
 
@@ -157,7 +161,11 @@ def _count(bands: "Iterable[npt.NDArray[np.uint8]]") -> "Counts":
 
 
 def _write(
-    job: Job, workflow: "Workflow", draft: "Draft", others: "Sequence[Counts]"
+    job: Job,
+    workflow: "Workflow",
+    distinct: "Distinct",
+    draft: "Draft",
+    others: "Sequence[Counts]",
 ) -> dict[str, Any]:
     """Write the mask, its results inside; `others` are counts with varied thresholds."""
     import numpy as np
@@ -168,7 +176,7 @@ def _write(
     with create_mask(
         job.mask, micrograph.shape, micrograph.pixel_size, job.provenance, micrograph.read
     ) as writer:
-        for band in _frame(micrograph, draft.phases(workflow.pixel_nm, job.spread)):
+        for band in _frame(distinct, draft.phases(workflow.pixel_nm, job.spread)):
             writer.write_rows(band)
             counts += np.bincount(band.ravel(), minlength=256)
         results = _summarise(counts, others)
@@ -182,20 +190,27 @@ def _write(
 
 
 def _frame(
-    micrograph: "Micrograph", bands: "Iterable[npt.NDArray[np.uint8]]"
+    distinct: "Distinct", bands: "Iterable[npt.NDArray[np.uint8]]"
 ) -> "Iterator[npt.NDArray[np.uint8]]":
-    """Yield whole rows of the image: VOID around the specimen."""
+    """Yield whole rows of the file's image, from those of the specimen: VOID around it."""
     import numpy as np
 
     from mudrock_cli.image.phase import Phase
 
-    box, (height, width) = micrograph.specimen, micrograph.shape
-    yield np.full((box.top, width), Phase.VOID, np.uint8)
+    box, (height, width) = distinct.micrograph.specimen, distinct.micrograph.shape
+
+    def around(rows: slice) -> "npt.NDArray[np.uint8]":
+        return np.full((rows.stop - rows.start, width), Phase.VOID, np.uint8)
+
+    done = box.top
+    yield distinct.restore(around(slice(0, done)), slice(0, done))
     for phases in bands:
-        band = np.full((len(phases), width), Phase.VOID, np.uint8)
+        rows = slice(done, done + len(phases))
+        band = around(rows)
         band[:, box.columns] = phases
-        yield band
-    yield np.full((height - box.bottom, width), Phase.VOID, np.uint8)
+        yield distinct.restore(band, rows)
+        done = rows.stop
+    yield distinct.restore(around(slice(done, height)), slice(done, height))
 
 
 def _summarise(counts: "Counts", others: "Sequence[Counts]") -> dict[str, Any]:
@@ -227,7 +242,7 @@ def _save_sides(job: Job, sides: Mapping[str, str], sheet: "StepSheet | None") -
         )
         save_overlay(job.beside(sides["overlay"]), picture)
     if sheet:
-        sheet.save(job.beside(sides["steps"]), mask)
+        sheet.save(job.beside(sides["steps"]), micrograph, mask)
 
 
 def _column(name: str) -> Column:

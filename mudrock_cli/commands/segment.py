@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mudrock_cli.deeplab.inference.segmenter import SegmentedBand
     from mudrock_cli.deeplab.model.domain import Domain
     from mudrock_cli.deeplab.model.zoo import TrainedModel
+    from mudrock_cli.image.enlargement import Distinct
 
 SIDES = {
     "overlay": ".overlay.png",
@@ -126,13 +127,14 @@ def _segment_one(
 
     from mudrock_cli.commands.prediction.domain import compare_with_domain
     from mudrock_cli.deeplab.inference.views import resample_factor
+    from mudrock_cli.image.enlargement import undo_enlargement
     from mudrock_cli.image.mask import create_mask
 
-    micrograph = job.micrograph
-    factor = resample_factor(micrograph, model.nm_per_pixel)
+    micrograph, distinct = job.micrograph, undo_enlargement(job.micrograph)
+    factor = resample_factor(distinct.micrograph, model.nm_per_pixel)
     _warn_of_scale(job, model, factor)
     counts, entropy = np.zeros(256, np.int64), 0.0
-    bands = _segment_bands(job, model, start_engine, confidence="confidence" in sides)
+    bands = _segment_bands(job, distinct, model, start_engine, confidence="confidence" in sides)
     job.mask.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=job.mask.parent) as spool:
         with create_mask(
@@ -145,26 +147,33 @@ def _segment_one(
                 if "confidence" in sides:
                     spool.write(band.confidence.tobytes())
             results = _summarise(counts, entropy) | {"resample_factor": factor}
-            results |= compare_with_domain(job, model, domain, results["mean_entropy"])
+            seen, doubt = distinct.micrograph, results["mean_entropy"]
+            results |= compare_with_domain(job, seen, model, domain, doubt)
             writer.provenance["results"] = results
         _save_sides(job, sides, spool)
     return results
 
 
 def _segment_bands(
-    job: Job, model: "TrainedModel", start_engine: Callable[[], "Engine"], *, confidence: bool
+    job: Job,
+    distinct: "Distinct",
+    model: "TrainedModel",
+    start_engine: Callable[[], "Engine"],
+    *,
+    confidence: bool,
 ) -> "Iterator[SegmentedBand]":
-    """Segment a micrograph here, or in parts on a cluster."""
+    """Segment a micrograph here, or in parts on a cluster; bands are those of its file."""
     from mudrock_cli.commands.prediction.engines import ask_workflow
-    from mudrock_cli.deeplab.inference.segmenter import segment_bands
+    from mudrock_cli.deeplab.inference.segmenter import restore_bands, segment_bands
     from mudrock_cli.deeplab.inference.spreading import spread_bands
 
-    micrograph, recipe = job.micrograph, model.recipe
-    opinion = ask_workflow(recipe, micrograph, model.temperature, job.spread)
+    seen, recipe = distinct.micrograph, model.recipe
+    opinion = ask_workflow(recipe, seen, model.temperature, job.spread)
     if job.cluster is None:
-        return segment_bands(micrograph, start_engine(), recipe, job.advance, opinion)
-    return spread_bands(
-        micrograph,
+        bands = segment_bands(seen, start_engine(), recipe, job.advance, opinion)
+        return restore_bands(bands, distinct)
+    bands = spread_bands(
+        seen,
         start_engine,
         recipe,
         spread=job.spread,
@@ -173,6 +182,7 @@ def _segment_bands(
         advance=job.advance,
         opinion=opinion,
     )
+    return restore_bands(bands, distinct)
 
 
 def _warn_of_scale(job: Job, model: "TrainedModel", factor: float) -> None:

@@ -11,6 +11,8 @@ from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.window import Reader
 
+_SAME = 0.01  # share by which pixel sizes may differ and be taken as one
+
 
 @dataclass(frozen=True)
 class AxisTaps:
@@ -136,6 +138,15 @@ def round_to(values: npt.NDArray[np.float32], kind: np.dtype[Any]) -> npt.NDArra
     return rounded
 
 
+def scale_factor(nm: float, new_nm: float) -> float:
+    """Return by what a side is scaled from one pixel size to another; 1 where they hardly differ.
+
+    Interpolation costs sharpness, and a hundredth is less than a magnification is known to.
+    """
+    factor = nm / new_nm
+    return 1.0 if abs(factor - 1) <= _SAME else factor
+
+
 def scaled_shape(shape: tuple[int, int], factor: float) -> tuple[int, int]:
     """Return rows and columns times `factor`, rounded, at least one pixel."""
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
@@ -149,7 +160,7 @@ def resample_micrograph(micrograph: Micrograph, nm: float) -> Micrograph:
     micrograph : Micrograph
         One whose pixel size is known.
     nm : float
-        Nanometres per pixel wanted.
+        Nanometres per pixel wanted, to a hundredth.
 
     Returns
     -------
@@ -163,7 +174,7 @@ def resample_micrograph(micrograph: Micrograph, nm: float) -> Micrograph:
     """
     if micrograph.pixel_size is None:
         raise ValueError(f"{micrograph.name} has no pixel size")
-    new_shape = scaled_shape(micrograph.shape, micrograph.pixel_size.nm / nm)
+    new_shape = scaled_shape(micrograph.shape, scale_factor(micrograph.pixel_size.nm, nm))
     if new_shape == micrograph.shape:
         return micrograph
     return replace(

@@ -24,7 +24,7 @@ class StepSheet:
     Parameters
     ----------
     micrograph : Micrograph
-        Only its specimen is shown.
+        What the workflow is shown; only its specimen is drawn.
     """
 
     def __init__(self, micrograph: "Micrograph") -> None:
@@ -45,11 +45,11 @@ class StepSheet:
         for title, picture in steps.items():
             self._thumbnails.add(title, band.rows.start, band.cut(picture))
 
-    def save(self, path: Path, mask: "PhaseMask") -> None:
-        """Write the sheet; the phases of the finished mask come last."""
-        box, size = self._micrograph.specimen, self._micrograph.pixel_size
+    def save(self, path: Path, micrograph: "Micrograph", mask: "PhaseMask") -> None:
+        """Write the sheet; the phases of the finished mask, on the file's micrograph, come last."""
+        box, size = micrograph.specimen, micrograph.pixel_size
         pictures = self._thumbnails.pictures()
-        grey, phases = (_inside(source.read, box) for source in (self._micrograph, mask))
+        grey, phases = (_inside(source.read, box) for source in (micrograph, mask))
         overlay = draw_overlay_by_bands(box.shape, grey, phases, size)
         shape = next(iter(pictures.values())).shape
         small = cv2.resize(overlay, shape[::-1], interpolation=cv2.INTER_AREA)

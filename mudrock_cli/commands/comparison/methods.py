@@ -145,8 +145,9 @@ def _open_masks(folder: Path, pairs: Sequence["Pair"]) -> Method:
 
 def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method:
     from mudrock_cli.commands.prediction.engines import ask_workflow, open_engine
-    from mudrock_cli.deeplab.inference.segmenter import segment_bands
+    from mudrock_cli.deeplab.inference.segmenter import restore_bands, segment_bands
     from mudrock_cli.deeplab.model.zoo import load_model
+    from mudrock_cli.image.enlargement import undo_enlargement
     from mudrock_cli.image.mask import PhaseMask, create_mask, open_mask
 
     model = load_model(argument)
@@ -159,12 +160,10 @@ def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method
             raise MudrockError(
                 f"{pair.label}: no image {pair.name} to segment", "put it beside the labels"
             )
-        bands = segment_bands(
-            micrograph,
-            runner,
-            model.recipe,
-            opinion=ask_workflow(model.recipe, micrograph, model.temperature),
-        )
+        distinct = undo_enlargement(micrograph)
+        opinion = ask_workflow(model.recipe, distinct.micrograph, model.temperature)
+        found = segment_bands(distinct.micrograph, runner, model.recipe, opinion=opinion)
+        bands = restore_bands(found, distinct)
         if masks is None:
             phases = np.concatenate([band.phases for band in bands])
             return PhaseMask.from_array(pair.name, phases, micrograph.pixel_size)

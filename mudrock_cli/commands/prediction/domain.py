@@ -23,7 +23,7 @@ def measure_domain(model: "TrainedModel", micrographs: Sequence["Micrograph"]) -
     model : TrainedModel
         The finished model. It segments the micrographs as `segment` would, to learn its doubt.
     micrographs : sequence of Micrograph
-        What it was trained on, whole; of more than sixty, at most sixty spread evenly are
+        What it was trained on, whole, without copied rows and columns; of more than sixty, at most sixty spread evenly are
         measured. Fewer than three span nothing, and the card stays as it is.
 
     Returns
@@ -58,14 +58,16 @@ def measure_domain(model: "TrainedModel", micrographs: Sequence["Micrograph"]) -
 
 
 def compare_with_domain(
-    job: "Job", model: "TrainedModel", domain: "Domain", doubt: float
+    job: "Job", seen: "Micrograph", model: "TrainedModel", domain: "Domain", doubt: float
 ) -> dict[str, Any]:
     """Compare a micrograph with those that a model was trained on, and warn where it is unlike.
 
     Parameters
     ----------
     job : Job
-        The micrograph, and where warnings go.
+        The micrograph's name, and where warnings go.
+    seen : Micrograph
+        What the model was shown: the micrograph without copied rows and columns.
     model : TrainedModel
         What segmented it.
     domain : mapping of str to Limits
@@ -84,7 +86,7 @@ def compare_with_domain(
 
     if not domain:
         return {}
-    figures = describe_appearance(job.micrograph, model.nm_per_pixel)
+    figures = describe_appearance(seen, model.nm_per_pixel)
     outside = find_outside(domain, figures | {DOUBT: doubt})
     if outside:
         told = tell_outside(domain, figures | {DOUBT: doubt})

@@ -1,5 +1,6 @@
 """What predicts for a model: a network's engine or a forest, and the workflow's opinion beside."""
 
+import hashlib
 from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Self, cast
@@ -148,12 +149,14 @@ _WORKFLOW = "groundtruth"
 
 
 def name_workflow(model: "TrainedModel") -> str | None:
-    """Return the hash of the workflow's recipe, if the model's recipe gives it a say."""
+    """Return a hash of the settings by which the workflow votes, if a model gives it a say."""
     if not any(model.recipe.inference.workflow):
         return None
+    from mudrock_cli.classical.ballot import vary_thresholds
     from mudrock_cli.classical.recipe import load_recipe
 
-    return load_recipe(_WORKFLOW).digest
+    settings = "".join(voter.digest for voter in vary_thresholds(load_recipe(_WORKFLOW)))
+    return hashlib.sha256(settings.encode()).hexdigest()
 
 
 def ask_workflow(
@@ -164,16 +167,18 @@ def ask_workflow(
 ) -> "Opinion | None":
     """Return what the classical workflow sees, if the recipe of a model gives it a say.
 
-    Network and workflow err differently: one knows textures, the other distances. The workflow has
-    no say where its recipe does not apply: where pixels are too coarse for its pores, or a
-    micrograph is of one grey; and it cannot tell silt from clay where the field hardly holds a
-    grain. The temperature that calibrates a network softens the workflow's say alike.
+    Network and workflow err differently: one knows textures, the other distances. The workflow
+    votes, by several settings of its thresholds. It has no say where its recipe does not apply:
+    where pixels are too coarse for its pores, or a micrograph is of one grey; and it cannot tell
+    silt from clay where the field hardly holds a grain. The temperature that calibrates a network
+    softens the workflow's say alike.
     """
     clay, silt, pore = (bonus / temperature for bonus in recipe.inference.workflow)
     if not clay + silt + pore:
         return None
     from dataclasses import replace
 
+    from mudrock_cli.classical.ballot import count_votes, share_votes, vary_thresholds
     from mudrock_cli.classical.recipe import load_recipe
     from mudrock_cli.classical.workflow import Workflow
     from mudrock_cli.deeplab.inference.opinion import Opinion
@@ -189,6 +194,6 @@ def ask_workflow(
         workflow = Workflow(replace(micrograph, pixel_size=size), steps, spread=spread)
     except MudrockError:
         return None
-    (draft,) = workflow.draft(spread=spread)
-    phases = draft.phases(size.nm, spread)
-    return Opinion(phases, (clay, silt, pore), tells_silt=tells_silt)
+    drafts = workflow.draft(vary_thresholds(steps), spread=spread)
+    votes = count_votes(drafts, size.nm, spread)
+    return Opinion(votes, share_votes(), (clay, silt, pore), tells_silt=tells_silt)

@@ -87,7 +87,8 @@ def run_campaign(campaign: Campaign, narrator: Narrator, *, resume: bool = False
         save_findings(folder / FINDINGS, found[-1])
     write_split(campaign.out / "split.csv", campaign.split, campaign.samples)
     narrator.on_stage("training")
-    recipe, network, trained = _train(campaign, campaign.split, campaign.work, narrator, resume)
+    last = _lengthen(campaign)
+    recipe, network, trained = _train(last, campaign.split, campaign.work, narrator, resume)
     findings = None
     if trained.ended != "interrupted":
         narrator.on_stage("judging")
@@ -98,6 +99,23 @@ def run_campaign(campaign: Campaign, narrator: Narrator, *, resume: bool = False
         )
     narrator.on_stage("writing the model")
     return _write(campaign, campaign.split, recipe, network, trained, findings)
+
+
+def _lengthen(campaign: Campaign) -> Campaign:
+    """Let the last training go as often over each micrograph as those of the folds did.
+
+    It has more micrographs, so the figures of the folds hold for it only with more steps.
+    """
+    if not campaign.folds:
+        return campaign
+
+    def count(split: Split) -> int:
+        return sum(sample.grey.size for sample in split.choose(campaign.samples, "train"))
+
+    factor = count(campaign.split) * len(campaign.folds) / sum(map(count, campaign.folds))
+    training = campaign.recipe.training
+    longer = replace(training, epochs=round(training.epochs * factor))
+    return replace(campaign, recipe=replace(campaign.recipe, training=longer))
 
 
 def _train(

@@ -13,13 +13,13 @@ from mudrock_cli.deeplab.data.registration import register_labels
 from mudrock_cli.deeplab.recipes.recipe import DataRecipe
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.checksum import hash_file
+from mudrock_cli.image.enlargement import Distinct, undo_enlargement
 from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.pairs import Pair
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.resample import resample, resample_micrograph
-from mudrock_cli.image.window import Box
 
 Grey = npt.NDArray[np.uint8]
 
@@ -30,22 +30,22 @@ _TILE_NAME = re.compile(r"(?P<parent>.+)_\d+_[a-z]")  # parent_tile_variant, as 
 
 @dataclass(frozen=True)
 class Frame:
-    """The image file that a sample was read from: pixels, its specimen, its own pixel size."""
+    """The image file that a sample was read from: its distinct pixels, its own pixel size."""
 
-    shape: tuple[int, int]
-    specimen: Box
+    distinct: Distinct
     pixel_size: PixelSize
 
     def restore(self, phases: Grey) -> Grey:
         """Return phases of the sample, uint8 (H, W), on the file's own pixels, VOID elsewhere."""
-        whole = np.full(self.shape, Phase.VOID, np.uint8)
+        seen = self.distinct.micrograph
+        whole = np.full(seen.shape, Phase.VOID, np.uint8)
 
         def read(rows: slice, columns: slice) -> Grey:
             return phases[rows, columns]
 
-        back = resample(read, phases.shape, self.specimen.shape, labels=True)
-        whole[self.specimen.rows, self.specimen.columns] = back(slice(None), slice(None))
-        return whole
+        back = resample(read, phases.shape, seen.specimen.shape, labels=True)
+        whole[seen.specimen.rows, seen.specimen.columns] = back(slice(None), slice(None))
+        return self.distinct.restore(whole, slice(0, len(whole)))
 
 
 @dataclass(frozen=True)
@@ -165,11 +165,14 @@ def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Samp
             f"{pair.image}: {size.nm:g} nm per pixel, the recipe is for {nm_per_pixel:g} nm",
             "--set data.nm_per_pixel=, or --pixel-size where the file is wrong",
         )
-    scaled = resample_micrograph(micrograph, nm_per_pixel)
+    distinct = undo_enlargement(micrograph)
+    seen = distinct.micrograph
+    scaled = resample_micrograph(seen, nm_per_pixel)
     box = scaled.specimen
     if box.height < 2 or box.width < 2:
         raise MudrockError(f"{pair.image}: too small for training")
-    labels = resample(mask.read, mask.shape, scaled.shape, labels=True)(box.rows, box.columns)
+    known = distinct.choose(mask.read)
+    labels = resample(known, seen.shape, scaled.shape, labels=True)(box.rows, box.columns)
     if (labels == Phase.VOID).all():
         raise MudrockError(f"{pair.label}: no pixel of the specimen is labelled")
     return Sample(
@@ -178,7 +181,7 @@ def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Samp
         grey=np.ascontiguousarray(scaled.read(box.rows, box.columns)),
         labels=np.ascontiguousarray(labels),
         files=(hash_file(pair.image), hash_file(pair.label)),
-        frame=Frame(micrograph.shape, micrograph.specimen, size),
+        frame=Frame(distinct, size),
     )
 
 

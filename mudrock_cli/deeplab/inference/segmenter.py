@@ -1,7 +1,7 @@
 """A micrograph to phases, band by band: to the model's pixel size, predicted, and back."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from mudrock_cli.deeplab.inference.views import (
 from mudrock_cli.deeplab.recipes.recipe import Recipe
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.bands import Rows
+from mudrock_cli.image.enlargement import Distinct
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.image.resample import axis_taps, resample
@@ -130,6 +131,17 @@ def segment_part(
         if opinion:
             probabilities = opinion.weigh(probabilities)
         yield _decide(rows, probabilities, box, width)
+
+
+def restore_bands(bands: Iterable[SegmentedBand], distinct: Distinct) -> Iterator[SegmentedBand]:
+    """Yield bands of a micrograph without copied rows and columns on the pixels of its file."""
+    for band in bands:
+        yield SegmentedBand(
+            distinct.restore_rows(band.rows),
+            distinct.restore(band.phases, band.rows),
+            distinct.restore(band.confidence, band.rows),
+            band.entropy * distinct.copies,
+        )
 
 
 def _count_up(advance: Callable[[int, int], None], total: int) -> Callable[[int], None]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from mudrock_cli.deeplab.inference.adaptation import learn_statistics
 from mudrock_cli.deeplab.inference.engine import Engine
@@ -20,10 +21,13 @@ from mudrock_cli.spread import Spread
 
 @dataclass(frozen=True)
 class _Task:
-    """Rows of the specimen, and what another method says of them: phases and what they count."""
+    """Rows of the specimen, and what another method votes there, with all that `Opinion` takes."""
 
     part: slice
-    said: tuple[Packed, tuple[float, float, float], bool] | None
+    votes: Packed | None = None
+    shares: npt.NDArray[np.float32] | None = None
+    bonus: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    tells_silt: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,9 @@ def _adapt(start_engine: Callable[[], Engine], statistics: Statistics) -> Engine
 
 def _brief(part: slice, opinion: Opinion | None) -> _Task:
     if opinion is None:
-        return _Task(part, None)
-    phases = opinion.take(part.stop - part.start)
-    return _Task(part, (Packed.pack(phases), opinion.bonus, opinion.tells_silt))
+        return _Task(part)
+    votes = Packed.pack(opinion.take(part.stop - part.start))
+    return _Task(part, votes, opinion.shares, opinion.bonus, opinion.tells_silt)
 
 
 def _segment_packed(
@@ -106,9 +110,9 @@ def _segment_packed(
     task: _Task,
 ) -> list[_PackedBand]:
     opinion = None
-    if task.said:
-        phases, bonus, tells_silt = task.said
-        opinion = Opinion(iter([phases.unpack()]), bonus, tells_silt=tells_silt)
+    if task.votes is not None and task.shares is not None:
+        votes = iter([task.votes.unpack()])
+        opinion = Opinion(votes, task.shares, task.bonus, tells_silt=task.tells_silt)
     bands = segment_part(micrograph, start_engine(), recipe, task.part, opinion=opinion)
     return [
         _PackedBand(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mudrock_cli.deeplab.recipes.recipe import Recipe
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.resample import axis_taps, scaled_shape
+from mudrock_cli.image.resample import axis_taps, scale_factor, scaled_shape
 from mudrock_cli.image.tiles import TilePlan, plan_tiles
 from mudrock_cli.image.window import Box, Reader
 
@@ -67,8 +67,8 @@ def read_inside(micrograph: Micrograph) -> Reader:
 
 
 def resample_factor(micrograph: Micrograph, nm_per_pixel: float) -> float:
-    """Return the micrograph's pixel size over the model's; 1 where it has none."""
-    return micrograph.pixel_size.nm / nm_per_pixel if micrograph.pixel_size else 1.0
+    """Return the micrograph's pixel size over the model's; 1 where it has none, or nearly."""
+    return scale_factor(micrograph.pixel_size.nm, nm_per_pixel) if micrograph.pixel_size else 1.0
 
 
 def plan_views(micrograph: Micrograph, tile: int, recipe: Recipe) -> list[View]:

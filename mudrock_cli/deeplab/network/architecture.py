@@ -38,6 +38,8 @@ def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model
     if recipe.reach_levels:
         scores = add_reach(scores, y, recipe)
     logits = resize_like(scores, x, name="phase_scores_up")  # H × W × 3
+    if recipe.outline_channels:
+        logits = _draw_outlines(logits, y, x, recipe)
     logits = layers.Activation("linear", dtype="float32", name="logits")(logits)
     return keras.Model(grey, logits, name=f"{recipe.architecture}_{recipe.encoder}")
 
@@ -89,6 +91,16 @@ def _add_skip(
     y = resize_like(y, skip, name=f"{name}_up")
     y = layers.Concatenate(name=f"{name}_concat")([y, skip])
     return conv_bn_relu(y, 2 * width, 3, recipe, name=name)
+
+
+def _draw_outlines(
+    scores: keras.KerasTensor, y: keras.KerasTensor, x: keras.KerasTensor, recipe: NetworkRecipe
+) -> keras.KerasTensor:
+    """Correct scores at H × W, which were interpolated, by what the image shows pixel by pixel."""
+    skip = conv_bn_relu(x, recipe.outline_channels, 3, recipe, name="outline_skip")
+    y = _add_skip(y, skip, recipe, name="outline")  # H × W
+    correction = layers.Conv2D(_PHASES, 1, kernel_initializer="zeros", name="outline_scores")(y)
+    return layers.Add(name="outlined_scores")([scores, correction])
 
 
 def _stem(x: keras.KerasTensor, width: int, recipe: NetworkRecipe) -> keras.KerasTensor:

@@ -28,6 +28,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "network.low_level_channels": (1, 1024),
     "network.decoder_channels": (1, 1024),
     "network.detail_channels": (0, 1024),
+    "network.outline_channels": (0, 256),
     "network.reach_levels": (0, 12),
     "network.dropout": (0, 0.9),
     "network.batch_norm_decay": (0, 0.99999),

@@ -24,6 +24,7 @@ class NetworkRecipe:
     low_level_channels: int = 48
     decoder_channels: int = 256
     detail_channels: int = 0  # > 0 adds finer skips, down to stride 2; the paper has none
+    outline_channels: int = 0  # > 0 adds a skip at full size, for outlines; the paper has none
     reach_levels: int = 0  # > 0 corrects silt by dilations of the pores; the paper has none
     reduction: int = 1  # 2: the encoder sees the image at half size, the finest skip all of it
     dropout: float = 0.0
