@@ -2,7 +2,8 @@
 
 A region is silt or is not, by thresholds that nobody knows to better than a tenth. One setting
 takes a whole grain or leaves it; where several are asked, the share of their votes tells how sure
-the workflow is, and a majority errs less than each of them.
+the workflow is, and a majority errs less than each of them. About pores a tenth hardly matters, so
+all settings have the same.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,16 +17,13 @@ from mudrock_cli.classical.recipe import WorkflowRecipe
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.spread import Spread
 
-VOTERS = 8
-_SPANS = {  # share of a value by which it may be moved, up and down
-    "pore": {"darkness": 0.1, "depth": 0.12},
-    "silt": {
-        "darkness": 0.2,
-        "roughness": 0.14,
-        "rim_nm": 0.11,
-        "min_ecd_nm": 0.05,
-        "rough_share": 0.3,
-    },
+VOTERS = 5
+_SPANS = {  # of silt: share of a value by which it may be moved, up and down
+    "darkness": 0.2,
+    "roughness": 0.14,
+    "rim_nm": 0.11,
+    "min_ecd_nm": 0.05,
+    "rough_share": 0.3,
 }
 _SILT_VOTE = VOTERS + 1  # so that votes for silt and for pore add up to one number
 
@@ -43,24 +41,16 @@ def vary_thresholds(recipe: WorkflowRecipe) -> list[WorkflowRecipe]:
     Points of an additive sequence, whose steps are powers of the root of x^(d + 1) = x + 1 in
     d dimensions: the generalised golden ratio, which leaves no gaps.
     """
-    names = [(section, name) for section, spans in _SPANS.items() for name in spans]
     root = 2.0
     for _ in range(64):
-        root = (1 + root) ** (1 / (len(names) + 1))
+        root = (1 + root) ** (1 / (len(_SPANS) + 1))
     varied = []
     for voter in range(1, VOTERS + 1):
-        moved: dict[str, dict[str, float]] = {section: {} for section in _SPANS}
-        for axis, (section, name) in enumerate(names, start=1):
+        moved = {}
+        for axis, (name, span) in enumerate(_SPANS.items(), start=1):
             place = 2 * ((0.5 + voter * root**-axis) % 1) - 1
-            value = getattr(getattr(recipe, section), name)
-            moved[section][name] = value * (1 + place * _SPANS[section][name])
-        varied.append(
-            replace(
-                recipe,
-                pore=replace(recipe.pore, **moved["pore"]),
-                silt=replace(recipe.silt, **moved["silt"]),
-            )
-        )
+            moved[name] = getattr(recipe.silt, name) * (1 + place * span)
+        varied.append(replace(recipe, silt=replace(recipe.silt, **moved)))
     return varied
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from mudrock_cli.classical.bands import Band
 from mudrock_cli.classical.contrast import Contrast, Grey, Mask, enhance
 from mudrock_cli.classical.draft import Sketch
-from mudrock_cli.classical.recipe import WorkflowRecipe
+from mudrock_cli.classical.recipe import PoreRecipe, WorkflowRecipe
 from mudrock_cli.classical.scales import Scale
 from mudrock_cli.classical.silt import open_solid
 from mudrock_cli.classical.survey import Glance, Survey, glance_at
@@ -99,8 +99,11 @@ class Steps:
         background = survey.background(contrast.smooth.shape)
         rough = contrast.exceeds(_ROUGH * survey.typical, background, survey.black)
         sketches = []
+        known: dict[PoreRecipe, Mask] = {}
         for recipe in recipes:
-            pores = self._find_pores(recipe, contrast, background, survey)
+            if recipe.pore not in known:
+                known[recipe.pore] = self._find_pores(recipe, contrast, background, survey)
+            pores = known[recipe.pore]
             solid = self._find_solid(recipe, contrast, background, survey)
             opened = self._open(recipe, solid, band)
             sketches.append(Sketch.pack(*(band.cut(mask) for mask in (pores, opened, rough))))

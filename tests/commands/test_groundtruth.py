@@ -147,7 +147,7 @@ def test_fields_and_pixels_that_cannot_show_the_recipe_are_warned_of(
     folder: Path, tmp_path: Path
 ) -> None:
     fine = groundtruth(folder / "a.png", "--out", tmp_path / "fine", "--pixel-size", "5nm")
-    assert "the field of 2.6 x 2.4 µm hardly holds a grain of 2 µm" in fine.stderr
+    assert "the field of 2.6 x 2.4 µm hardly holds a grain of 1.95 µm" in fine.stderr
     coarse = groundtruth(folder / "a.png", "--out", tmp_path / "coarse", "--pixel-size", "60nm")
     assert "pixels of 60 nm do not show pores of 90 nm" in coarse.stderr
 
@@ -176,6 +176,26 @@ def test_one_grey_fails_by_name(tmp_path: Path) -> None:
     assert result.exit_code == ExitCode.SOME_FAILED
     assert "flat.png" in result.stderr
     assert not list(out.glob("*.tif"))
+
+
+def test_copied_rows_and_columns_change_nothing_but_the_size(
+    folder: Path, tmp_path: Path, phantom: Phantom
+) -> None:
+    copies = [np.arange(5 * n // 4) * 4 // 5 for n in phantom.grey.shape]
+    Image.fromarray(phantom.grey[copies[0]][:, copies[1]]).save(folder / "large.png")
+    out = tmp_path / "masks"
+    for name, nm in (("a", "10nm"), ("large", "8nm")):
+        words = (folder / f"{name}.png", "--out", out, "--pixel-size", nm)
+        assert groundtruth(*words, "--save", "steps", "--band").exit_code == ExitCode.DONE
+    small, large = (open_mask(out / f"{name}.tif") for name in ("a", "large"))
+    assert np.array_equal(large.phases(), small.phases()[copies[0]][:, copies[1]])
+    assert large.pixel_size is not None
+    assert large.pixel_size.nm == 8
+    results = large.provenance["results"]
+    assert results["specimen_px"] == large.phases().size
+    band = results["band"]["pore_fraction"]
+    assert band["low"] < band["chosen"] == results["pore_fraction"] < band["high"]
+    assert (out / "large.steps.png").is_file()
 
 
 def test_a_mask_corrected_by_hand_comes_back(folder: Path, tmp_path: Path) -> None:

@@ -57,6 +57,31 @@ def test_results_are_the_fractions_of_the_mask(
     assert 0 <= line["mean_entropy"] < 0.01
 
 
+def test_copied_rows_and_columns_change_nothing_but_the_size(
+    tmp_path: Path, tiny_model: TrainedModel
+) -> None:
+    grey = draw_grey()
+    rng = np.random.default_rng(0)
+    grey = np.clip(grey + rng.integers(-9, 10, grey.shape), 0, 255).astype(np.uint8)
+    copies = [np.arange(round(1.2 * n)) * n // round(1.2 * n) for n in grey.shape]
+    Image.fromarray(grey).save(tmp_path / "small.png")
+    Image.fromarray(grey[copies[0]][:, copies[1]]).save(tmp_path / "large.png")
+    lines = {}
+    for name, nm in (("small", "12nm"), ("large", "10nm")):
+        words = (tmp_path / f"{name}.png", "--out", tmp_path / "m", "--pixel-size", nm, "--json")
+        result = segment(tiny_model, *words, "--save", "confidence,overlay")
+        assert result.exit_code == ExitCode.DONE, result.output
+        lines[name] = json.loads(result.stdout)
+    small, large = (open_mask(tmp_path / "m" / f"{name}.tif") for name in lines)
+    assert np.array_equal(large.phases(), small.phases()[copies[0]][:, copies[1]])
+    assert large.pixel_size is not None
+    assert large.pixel_size.nm == 10
+    sure = [tifffile.imread(tmp_path / "m" / f"{name}.confidence.tif") for name in lines]
+    assert np.array_equal(sure[1], sure[0][copies[0]][:, copies[1]])
+    assert lines["large"]["resample_factor"] == pytest.approx(1.2, rel=0.01)
+    assert lines["large"]["mean_entropy"] == pytest.approx(lines["small"]["mean_entropy"], rel=0.1)
+
+
 def test_without_a_pixel_size_it_runs_and_says_so_once(
     image_folder: Path, tmp_path: Path, tiny_model: TrainedModel
 ) -> None:

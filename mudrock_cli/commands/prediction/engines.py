@@ -173,9 +173,9 @@ def ask_workflow(
     silt from clay where the field hardly holds a grain. The temperature that calibrates a network
     softens the workflow's say alike.
     """
-    clay, silt, pore = (bonus / temperature for bonus in recipe.inference.workflow)
-    if not clay + silt + pore:
+    if not any(recipe.inference.workflow):
         return None
+    clay, silt, solid, pore = (weight / temperature for weight in recipe.inference.workflow)
     from dataclasses import replace
 
     from mudrock_cli.classical.ballot import count_votes, share_votes, vary_thresholds
@@ -196,4 +196,4 @@ def ask_workflow(
         return None
     drafts = workflow.draft(vary_thresholds(steps), spread=spread)
     votes = count_votes(drafts, size.nm, spread)
-    return Opinion(votes, share_votes(), (clay, silt, pore), tells_silt=tells_silt)
+    return Opinion(votes, share_votes(), (clay, silt, solid, pore), tells_silt=tells_silt)

@@ -19,27 +19,30 @@ class Opinion:
         Votes on the specimen's rows from top to bottom, in bands of any height: rows of `shares`.
     shares : ndarray of float32, shape (votes, 3)
         How a vote is divided among clay, silt and pore.
-    bonus : tuple of float
-        What an undivided vote for clay, silt or pore adds to the logarithm of that phase's
-        probability: evidence that is taken as independent of the network's.
+    weights : tuple of float
+        By how much an undivided vote shifts logarithms of probabilities, as evidence that is taken
+        as independent of the network's. A vote for clay takes the first from silt, one for silt the
+        second from clay, either adds the third to both: there is no pore. A vote for pore adds the
+        fourth to pore.
     tells_silt : bool
-        Whether it can tell silt from clay. If not, either means that there is no pore, and adds
-        the bonus of clay to both.
+        Whether it can tell silt from clay. If not, either means only that there is no pore.
     """
 
     def __init__(
         self,
         bands: Iterator[npt.NDArray[np.uint8]],
         shares: npt.NDArray[np.float32],
-        bonus: tuple[float, float, float],
+        weights: tuple[float, float, float, float],
         *,
         tells_silt: bool = True,
     ) -> None:
-        self.shares, self.bonus, self.tells_silt = shares, bonus, tells_silt
+        self.shares, self.weights, self.tells_silt = shares, weights, tells_silt
         self._votes = Rows(bands)
-        evidence = np.diag(bonus)  # what is said (row) for what is there (column)
+        clay, silt, solid, pore = weights
         if not tells_silt:
-            evidence[:2, :2] = bonus[0]
+            clay = silt = 0.0
+        # What is said (row) for what is there (column).
+        evidence = np.array([[solid, solid - clay, 0], [solid - silt, solid, 0], [0, 0, pore]])
         self._factors = np.exp(shares @ evidence).astype(np.float32)
 
     def weigh(self, probabilities: Probabilities) -> Probabilities:

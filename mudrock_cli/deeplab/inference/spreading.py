@@ -26,7 +26,7 @@ class _Task:
     part: slice
     votes: Packed | None = None
     shares: npt.NDArray[np.float32] | None = None
-    bonus: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    weights: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     tells_silt: bool = True
 
 
@@ -99,7 +99,7 @@ def _brief(part: slice, opinion: Opinion | None) -> _Task:
     if opinion is None:
         return _Task(part)
     votes = Packed.pack(opinion.take(part.stop - part.start))
-    return _Task(part, votes, opinion.shares, opinion.bonus, opinion.tells_silt)
+    return _Task(part, votes, opinion.shares, opinion.weights, opinion.tells_silt)
 
 
 def _segment_packed(
@@ -112,7 +112,7 @@ def _segment_packed(
     opinion = None
     if task.votes is not None and task.shares is not None:
         votes = iter([task.votes.unpack()])
-        opinion = Opinion(votes, task.shares, task.bonus, tells_silt=task.tells_silt)
+        opinion = Opinion(votes, task.shares, task.weights, tells_silt=task.tells_silt)
     bands = segment_part(micrograph, start_engine(), recipe, task.part, opinion=opinion)
     return [
         _PackedBand(

@@ -6,6 +6,7 @@ from keras import layers
 from mudrock_cli.deeplab.network.blocks import conv_bn_relu, resize_like
 from mudrock_cli.deeplab.network.encoders import encode
 from mudrock_cli.deeplab.network.reach import add_reach
+from mudrock_cli.deeplab.network.relief import add_relief
 from mudrock_cli.deeplab.network.unet import decode_unet
 from mudrock_cli.deeplab.recipes.recipe import NetworkRecipe
 
@@ -30,7 +31,8 @@ def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model
     """
     grey = keras.Input((height, width, 1), name="grey")
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(grey)
-    x = layers.Concatenate(name="grey_as_rgb")([x, x, x])  # H × W × 3: as ImageNet weights expect
+    others = add_relief(grey) if recipe.relief else [x, x]
+    x = layers.Concatenate(name="grey_as_rgb")([x, *others])  # H × W × 3: as ImageNet weights expect
     y = decode_unet(x, recipe) if recipe.architecture == "unet" else _deeplab(x, recipe)
     if recipe.dropout:
         y = layers.SpatialDropout2D(recipe.dropout, name="dropout")(y)

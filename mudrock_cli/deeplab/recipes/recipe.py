@@ -24,6 +24,7 @@ class NetworkRecipe:
     low_level_channels: int = 48
     decoder_channels: int = 256
     detail_channels: int = 0  # > 0 adds finer skips, down to stride 2; the paper has none
+    relief: bool = False  # two of the three copies of the grey show its contrast instead
     outline_channels: int = 0  # > 0 adds a skip at full size, for outlines; the paper has none
     reach_levels: int = 0  # > 0 corrects silt by dilations of the pores; the paper has none
     reduction: int = 1  # 2: the encoder sees the image at half size, the finest skip all of it
@@ -115,8 +116,9 @@ class InferenceRecipe:
     flips: int = 1  # views averaged: 1, 2 (mirror) or 4 (both mirrors)
     zooms: tuple[float, ...] = (1.0,)  # magnifications averaged, each of all those views
     adaptation: float = 0.0  # share of a large field's own batch statistics, 0 to 1
-    workflow: tuple[float, float, float] = (0.0, 0.0, 0.0)  # what the classical workflow's clay,
-    # silt and pore add to the logarithm of that phase's probability; zeros: the network alone
+    workflow: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # logarithms of odds that
+    # a vote of the classical workflow shifts: for clay, against silt; for silt, against clay; for
+    # no pore, to either; for pore. Zeros: the network alone
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,10 @@ Counts = npt.NDArray[np.int64]
 
 
 def count(folder: Path, suffix: str, sample: Sample) -> Counts:
-    """Count pixels of a stored mask by the registered label (row) and phase (column)."""
-    return count_pixels(sample.labels, open_mask(folder / f"{sample.name}{suffix}").phases())
+    """Count distinct pixels of a stored mask by registered label (row) and phase (column)."""
+    assert sample.frame is not None
+    read = sample.frame.distinct.choose(open_mask(folder / f"{sample.name}{suffix}").read)
+    return count_pixels(sample.labels, read(slice(None), slice(None)))
 
 
 def show(name: str, ours: Counts, authors: Counts) -> None:

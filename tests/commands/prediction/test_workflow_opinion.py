@@ -11,8 +11,8 @@ from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.phantom import make_phantom
 
 
-def give_say(model: TrainedModel, bonus: tuple[float, float, float]) -> TrainedModel:
-    inference = replace(model.recipe.inference, workflow=bonus)
+def give_say(model: TrainedModel, weights: tuple[float, float, float, float]) -> TrainedModel:
+    inference = replace(model.recipe.inference, workflow=weights)
     return replace(model, recipe=replace(model.recipe, inference=inference))
 
 
@@ -37,7 +37,7 @@ def test_a_model_without_a_say_asks_nobody(
 def test_the_workflow_decides_where_the_network_does_not_know(
     tiny_model: TrainedModel, micrograph: Micrograph
 ) -> None:
-    shares = weigh(give_say(tiny_model, (1.0, 3.0, 1.5)), micrograph)
+    shares = weigh(give_say(tiny_model, (2.0, 3.0, 1.0, 1.5)), micrograph)
     pores = shares[..., Phase.PORE] == shares.max(axis=2)
     assert 0.02 < pores.mean() < 0.3
     grey = micrograph.grey()
@@ -48,7 +48,7 @@ def test_a_small_field_says_nothing_about_silt(
     tiny_model: TrainedModel, micrograph: Micrograph
 ) -> None:
     small = Micrograph.from_array("small", micrograph.grey()[:300, :300], micrograph.pixel_size)
-    shares = weigh(give_say(tiny_model, (1.0, 3.0, 1.5)), small)
+    shares = weigh(give_say(tiny_model, (2.0, 3.0, 1.0, 1.5)), small)
     np.testing.assert_array_equal(shares[..., Phase.SILT], shares[..., Phase.CLAY])
     pores = shares[..., Phase.PORE] > 1 / 3
     assert 0.02 < pores.mean() < 0.3
@@ -58,7 +58,7 @@ def test_a_small_field_says_nothing_about_silt(
 def test_a_coarse_or_blank_image_is_left_to_the_network(
     tiny_model: TrainedModel, micrograph: Micrograph
 ) -> None:
-    model = give_say(tiny_model, (1.0, 3.0, 1.5))
+    model = give_say(tiny_model, (2.0, 3.0, 1.0, 1.5))
     coarse = replace(micrograph, pixel_size=PixelSize(135.0, "test"))
     assert ask_workflow(model.recipe, coarse) is None
     blank = Micrograph.from_array("blank", np.full((600, 700), 90, np.uint8), PixelSize(10, "test"))

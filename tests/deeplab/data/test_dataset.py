@@ -57,6 +57,23 @@ def test_everything_is_brought_to_one_pixel_size(tmp_path: Path) -> None:
     assert overridden.grey.shape == (30, 40)
 
 
+def test_copied_rows_and_columns_are_not_learned_from(tmp_path: Path) -> None:
+    image, label = write_pair(tmp_path, "a", nm=8.0)
+    grey, phases = tifffile.imread(image), np.asarray(Image.open(label))
+    copies = [np.arange(5 * n // 4) * 4 // 5 for n in grey.shape]
+    size = (125, 125)
+    large = grey[copies[0]][:, copies[1]]
+    tifffile.imwrite(image, large, imagej=True, resolution=size, metadata={"unit": "um"})
+    enlarged = phases[copies[0]][:, copies[1]]
+    Image.fromarray(enlarged).save(label)
+    sample = load_samples(tmp_path, RECIPE).samples[0]
+    assert np.array_equal(sample.grey, grey)
+    assert np.array_equal(sample.labels, phases)
+    assert sample.frame is not None
+    assert sample.frame.pixel_size.nm == 8
+    assert np.array_equal(sample.frame.restore(sample.labels), enlarged)
+
+
 def test_the_voc_layout_counts_what_its_lists_name(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for folder in ("JPEGImages", "SegmentationClassRaw", "ImageSets"):

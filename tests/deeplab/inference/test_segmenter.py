@@ -193,7 +193,7 @@ def test_zooms_are_averaged_on_the_pixels_of_the_micrograph() -> None:
                 seen.append(probabilities.copy())
                 return probabilities
 
-        opinion = Watch(iter([]), UNDIVIDED, (0.0, 0.0, 0.0))
+        opinion = Watch(iter([]), UNDIVIDED, (0.0,) * 4)
         list(segment_bands(micrograph, FakeEngine(by_grey), plan(zooms=zooms), opinion=opinion))
         return np.concatenate(seen)
 
@@ -238,9 +238,10 @@ def test_an_opinion_is_weighed_row_by_row_whatever_its_bands() -> None:
     rng = np.random.default_rng(3)
     phases = rng.integers(0, 3, (11, 4)).astype(np.uint8)
     shares = rng.dirichlet((1, 1, 1), (11, 4)).astype(np.float32)
-    opinion = Opinion(iter([phases[:5], phases[5:6], phases[6:]]), UNDIVIDED, (0.0, 1.0, 2.0))
+    opinion = Opinion(iter([phases[:5], phases[5:6], phases[6:]]), UNDIVIDED, (5.0, 4.0, 1.0, 2.0))
     found = np.concatenate([opinion.weigh(shares[:2]), opinion.weigh(shares[2:])])
-    logits = np.log(shares) + np.array([0.0, 1.0, 2.0])[phases][..., None] * np.eye(3)[phases]
+    shift = np.array([[1, -4, 0], [-3, 1, 0], [0, 0, 2]])  # of what is there (column)
+    logits = np.log(shares) + shift[phases]
     expected = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
     assert found == pytest.approx(expected, rel=1e-5)
 
@@ -248,7 +249,7 @@ def test_an_opinion_is_weighed_row_by_row_whatever_its_bands() -> None:
 def test_an_opinion_without_silt_tells_pore_from_no_pore() -> None:
     shares = np.random.default_rng(3).dirichlet((1, 1, 1), (1, 3)).astype(np.float32)
     said = np.array([[Phase.CLAY, Phase.SILT, Phase.PORE]], np.uint8)
-    opinion = Opinion(iter([said]), UNDIVIDED, (1.0, 5.0, 2.0), tells_silt=False)
+    opinion = Opinion(iter([said]), UNDIVIDED, (3.0, 5.0, 1.0, 2.0), tells_silt=False)
     logits = np.log(shares) + np.array([[1, 1, 0], [1, 1, 0], [0, 0, 2]])
     expected = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
     assert opinion.weigh(shares) == pytest.approx(expected, rel=1e-5)
@@ -257,15 +258,16 @@ def test_an_opinion_without_silt_tells_pore_from_no_pore() -> None:
 def test_a_divided_vote_counts_by_its_shares() -> None:
     shares = np.array([[[0.5, 0.4, 0.1]]], np.float32)
     divided = np.array([[0.25, 0.75, 0.0]], np.float32)
-    weighed = Opinion(iter([np.zeros((1, 1), np.uint8)]), divided, (1.0, 2.0, 3.0)).weigh(shares)
-    expected = np.array([0.5 * np.exp(0.25), 0.4 * np.exp(1.5), 0.1])
+    opinion = Opinion(iter([np.zeros((1, 1), np.uint8)]), divided, (1.0, 2.0, 0.5, 3.0))
+    weighed = opinion.weigh(shares)
+    expected = np.array([0.5 * np.exp(0.5 - 1.5), 0.4 * np.exp(0.5 - 0.25), 0.1])
     assert weighed[0, 0] == pytest.approx(expected / expected.sum(), rel=1e-6)
 
 
 def test_an_opinion_can_overrule_a_doubtful_network_only() -> None:
     shares = np.array([[[0.5, 0.4, 0.1], [0.99, 0.005, 0.005]]], np.float32)
     silt = np.full((1, 2), Phase.SILT, np.uint8)
-    weighed = Opinion(iter([silt]), UNDIVIDED, (0.0, 1.0, 0.0)).weigh(shares)
+    weighed = Opinion(iter([silt]), UNDIVIDED, (0.0, 1.0, 0.0, 0.0)).weigh(shares)
     assert weighed.argmax(axis=2).tolist() == [[Phase.SILT, Phase.CLAY]]
 
 
@@ -308,7 +310,7 @@ def test_spread_bands_are_those_of_one_piece(kept: bool) -> None:
     said = rng.integers(0, 3, box.shape).astype(np.uint8)
 
     def opinion() -> Opinion:
-        return Opinion(iter([said[:100], said[100:]]), UNDIVIDED, (0.5, 1.0, 2.0))
+        return Opinion(iter([said[:100], said[100:]]), UNDIVIDED, (0.5, 1.0, 0.5, 2.0))
 
     whole = list(segment_bands(micrograph, FakeEngine(by_grey), RECIPE, opinion=opinion()))
     seen: list[tuple[int, int]] = []

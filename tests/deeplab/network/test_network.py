@@ -211,3 +211,43 @@ class TestStart:
             w for w in network.weights if w.path.startswith(("Conv1", "bn_", "block", "exp"))
         ]
         assert said == f"{path.name} ({len(encoder)} of {len(network.weights)} weights)"
+
+
+def test_relief_shows_what_is_darker_than_its_surroundings_whatever_the_brightness() -> None:
+    import keras
+
+    from mudrock_cli.deeplab.network.relief import add_relief
+
+    grey = keras.Input((96, 96, 1))
+    relief = keras.Model(grey, add_relief(grey))
+    rows, columns = np.mgrid[:96, :96]
+    narrow = (rows - 20) ** 2 + (columns - 20) ** 2 < 16
+    wide = (rows - 60) ** 2 + (columns - 60) ** 2 < 400
+    flat = np.where(narrow | wide, 52.0, 100.0)
+    slope = flat + columns / 2
+    fine, coarse = (
+        np.asarray(channel)[..., 0]
+        for channel in relief(np.stack([flat, slope])[..., None].astype(np.float32))
+    )
+    for channel in (fine, coarse):
+        assert channel[0, 20, 20] == pytest.approx(0, abs=0.05)  # 48 grey levels of contrast
+        assert channel[0, 30:34, 80:90] == pytest.approx(1, abs=0.05)
+        assert np.abs(channel[0] - channel[1]).max() < 0.65  # of a change by one grey level and 48
+    assert fine[0, 60, 60] == pytest.approx(1)  # closed by nothing so small
+    assert coarse[0, 60, 60] == pytest.approx(0, abs=0.05)
+
+
+def test_outlines_begin_as_interpolated_scores() -> None:
+    import dataclasses
+
+    from mudrock_cli.deeplab.network.architecture import build_network
+
+    plain = build_network(SMALL, 64, 64)
+    outlined = build_network(dataclasses.replace(SMALL, outline_channels=4), 64, 64)
+    weights = {weight.path: weight for weight in plain.weights}
+    for weight in outlined.weights:
+        if weight.path in weights:
+            weight.assign(weights[weight.path])
+    picture = np.random.default_rng(1).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
+    expected = np.asarray(plain(picture, training=False))
+    np.testing.assert_allclose(outlined(picture, training=False), expected, atol=1e-5)
