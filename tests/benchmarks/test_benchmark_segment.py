@@ -48,6 +48,7 @@ def write_texture(path: Path, shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(1)
     patch = np.kron(rng.normal(size=(64, 64)), np.ones((16, 16)))
     patch += np.kron(rng.normal(size=(256, 256)), np.ones((4, 4)))
+    patch += rng.normal(0, 0.1, patch.shape)  # without noise it would be an enlargement
     grey = np.clip(110 + 30 * patch, 0, 255).astype(np.uint8)
 
     def tiles() -> Iterator[npt.NDArray[np.uint8]]:

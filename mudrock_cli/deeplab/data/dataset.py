@@ -68,6 +68,8 @@ class Sample:
         A phantom: only ever trained on.
     frame : Frame or None
         Where `grey` lies in the image file; None for what was not read whole from a file.
+    pixel_size : PixelSize or None
+        Of `grey`, where it was not resampled and is only nearly the recipe's.
     """
 
     name: str
@@ -78,10 +80,12 @@ class Sample:
     as_given: Grey | None = None
     synthetic: bool = False
     frame: Frame | None = None
+    pixel_size: PixelSize | None = None
 
     def micrograph(self, nm_per_pixel: float) -> Micrograph:
         """Return the grey levels as what `segment` takes."""
-        return Micrograph.from_array(self.name, self.grey, PixelSize(nm_per_pixel, "recipe"))
+        size = self.pixel_size or PixelSize(nm_per_pixel, "recipe")
+        return Micrograph.from_array(self.name, self.grey, size)
 
 
 @dataclass(frozen=True)
@@ -182,6 +186,7 @@ def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Samp
         labels=np.ascontiguousarray(labels),
         files=(hash_file(pair.image), hash_file(pair.label)),
         frame=Frame(distinct, size),
+        pixel_size=scaled.pixel_size,
     )
 
 

@@ -71,6 +71,9 @@ def test_copied_rows_and_columns_are_not_learned_from(tmp_path: Path) -> None:
     assert np.array_equal(sample.labels, phases)
     assert sample.frame is not None
     assert sample.frame.pixel_size.nm == 8
+    assert sample.micrograph(10.05).pixel_size == sample.pixel_size
+    assert sample.pixel_size is not None
+    assert sample.pixel_size.nm == pytest.approx(10, rel=0.01)
     assert np.array_equal(sample.frame.restore(sample.labels), enlarged)
 
 
