@@ -1,8 +1,9 @@
-"""How a micrograph looks, in three figures that brightness and contrast of the screen do not move.
+"""How a micrograph looks, in four figures that brightness and contrast of the screen do not move.
 
 Two slopes say how its texture grows with distance: 0 for noise, in which neighbours differ as much
-as strangers, 2 for a picture without any detail at that scale. The skew says whether darkness
-(pores) or brightness (pyrite, charging) stands out from the middling grey.
+as strangers, 2 for a picture without any detail at that scale. Their difference tells rocks apart
+whose pictures are equally sharp. The skew says whether darkness (pores) or brightness (pyrite,
+charging) stands out from the middling grey.
 """
 
 import math
@@ -46,6 +47,7 @@ class Appearance:
         dict
             ``fine_texture`` and ``coarse_texture``: ln(D(4 d) / D(d)) / ln 4 with the mean square
             difference D of greys at distance d, for d = 1 and d = 4 pixels along rows and columns.
+            ``texture_bend``: the first less the second.
             ``grey_skew``: (bright + dark - 2 median) / (bright - dark), where a hundredth of the
             pixels is darker than dark and a hundredth brighter than bright; -1 to 1.
 
@@ -55,9 +57,11 @@ class Appearance:
         Hurst exponent (Mandelbrot and Van Ness 1968, SIAM Review 10: 422-437). The skew is
         Kelley's, with hundredths for tenths (Kelley 1923, Statistical Method).
         """
+        fine, coarse = self._slope(FINE, MIDDLE), self._slope(MIDDLE, COARSE)
         return {
-            "fine_texture": self._slope(FINE, MIDDLE),
-            "coarse_texture": self._slope(MIDDLE, COARSE),
+            "fine_texture": fine,
+            "coarse_texture": coarse,
+            "texture_bend": None if fine is None or coarse is None else fine - coarse,
             "grey_skew": self._skew(),
         }
 

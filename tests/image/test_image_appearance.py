@@ -93,7 +93,7 @@ def test_a_mosaic_is_sampled_and_small_images_are_seen_whole(shape: tuple[int, i
 
 
 def test_what_cannot_be_measured_is_none() -> None:
-    nothing = {"fine_texture": None, "coarse_texture": None, "grey_skew": None}
+    nothing = dict.fromkeys(("fine_texture", "coarse_texture", "texture_bend", "grey_skew"))
     assert look(np.full((40, 40), 7, np.uint8)) == nothing
     assert look(np.zeros((1, 1), np.uint8)) == nothing
     barred = Micrograph.from_array("a", np.eye(9, dtype=np.uint8), TEN, Box(0, 0, 0, 0))

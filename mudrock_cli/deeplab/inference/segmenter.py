@@ -47,8 +47,8 @@ class SegmentedBand:
     confidence : ndarray of uint8, shape (rows, columns)
         Probability of the phase, 255 for 1; 0 outside the specimen.
     entropy : float
-        Sum over the specimen's pixels of -sum(p ln p) / ln 3: 0 where the network is certain,
-        1 where it knows nothing.
+        Sum over the specimen's pixels of -sum(p ln p) / ln 3 of what the network alone says: 0
+        where it is certain, 1 where it knows nothing.
     """
 
     rows: slice
@@ -128,9 +128,10 @@ def segment_part(
             probabilities += view.take(rows.stop - rows.start)
         if rest:
             probabilities /= len(views)
+        entropy = _add_up_entropy(probabilities)  # the network's own: a vote hides its doubt
         if opinion:
             probabilities = opinion.weigh(probabilities)
-        yield _decide(rows, probabilities, box, width)
+        yield _decide(rows, probabilities, entropy, box, width)
 
 
 def restore_bands(bands: Iterable[SegmentedBand], distinct: Distinct) -> Iterator[SegmentedBand]:
@@ -202,16 +203,23 @@ def _view_bands(read: Reader, view: View, part: slice, look: _Look) -> Iterator[
             held, first = held[keep - first :], keep
 
 
-def _decide(rows: slice, probabilities: Probabilities, box: Box, width: int) -> SegmentedBand:
+def _add_up_entropy(probabilities: Probabilities) -> float:
+    """Return the sum over pixels of -sum(p ln p) / ln 3."""
+    safe = np.clip(probabilities, 1e-7, 1)
+    terms = np.log(safe)
+    terms *= safe
+    return -float(terms.sum(dtype=np.float64)) / math.log(3)
+
+
+def _decide(
+    rows: slice, probabilities: Probabilities, entropy: float, box: Box, width: int
+) -> SegmentedBand:
     """Take the most probable phase of each pixel; `rows` count from the top of `box`."""
     band = _void_band(slice(box.top + rows.start, box.top + rows.stop), width)
     band.phases[:, box.columns] = probabilities.argmax(axis=2)
     safe = np.clip(probabilities, 1e-7, 1)  # cubic interpolation oversteps 0 and 1 a little
     highest = np.maximum(np.maximum(safe[..., 0], safe[..., 1]), safe[..., 2])
     band.confidence[:, box.columns] = np.rint(255 * highest)
-    terms = np.log(safe)
-    terms *= safe
-    entropy = -float(terms.sum(dtype=np.float64)) / math.log(3)
     return SegmentedBand(band.rows, band.phases, band.confidence, entropy)
 
 

@@ -131,6 +131,7 @@ def _describe_domain(recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[str]:
         "fine_texture": f"growth of grey differences from {fine:g} to {middle:g} nm: "
         "0 noise, 2 smooth",
         "coarse_texture": f"the same from {middle:g} to {coarse:g} nm",
+        "texture_bend": "the first less the second",
         "grey_skew": "-1 dark stands out, 1 bright stands out",
     }
     yield from ("## Domain", "")

@@ -22,6 +22,8 @@ LEAST = 3
 """Fewer micrographs span nothing."""
 
 DOUBT = "doubt"
+BEND = "texture_bend"
+_MOST_BEND = 4.0  # the slopes that it is the difference of lie between -2 and 2
 Figures = Mapping[str, float | None]
 
 
@@ -58,7 +60,8 @@ def span_domain(figures: Iterable[Figures]) -> dict[str, Limits]:
     Returns
     -------
     dict of str to Limits
-        Empty where there are fewer than `LEAST` micrographs. No doubt is too small.
+        Empty where there are fewer than `LEAST` micrographs. No doubt is too small, and no bend of
+        the texture too large: it tells that a picture is sharp and its grains are even.
     """
     rows = list(figures)
     found: dict[str, Limits] = {}
@@ -69,7 +72,8 @@ def span_domain(figures: Iterable[Figures]) -> dict[str, Limits]:
         if len(values) == len(rows):
             margin = MARGIN * (max(values) - min(values))
             low = 0.0 if name == DOUBT else min(values) - margin
-            found[name] = Limits(low, max(values) + margin)
+            high = _MOST_BEND if name == BEND else max(values) + margin
+            found[name] = Limits(low, high)
     return found
 
 
