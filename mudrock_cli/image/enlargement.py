@@ -68,7 +68,8 @@ class Distinct:
         if self.copies == 1:
             return band
         chosen = self.rows[self.restore_rows(rows)] - rows.start
-        return band[chosen][:, self.columns]
+        whole: npt.NDArray[_Number] = band[chosen][:, self.columns]
+        return whole
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,9 @@ def _find_copies(micrograph: Micrograph) -> _Copies | None:
         stop = part.stop - box.top
         rows[stop - len(both) + 1 : stop] = (both[1:] == both[:-1]).all(axis=1)
         before = grey[-1:]
-    left = [np.count_nonzero(~copies) / len(copies) for copies in map(_cut_margins, (rows, columns))]
+    left = [
+        np.count_nonzero(~copies) / len(copies) for copies in map(_cut_margins, (rows, columns))
+    ]
     if max(left) > 1 - _LEAST or abs(math.log(left[0] / left[1])) > _UNEQUAL:
         return None
     lines = tuple(copies & ~_find_margins(copies) for copies in (rows, columns))

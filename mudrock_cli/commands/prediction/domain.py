@@ -23,8 +23,9 @@ def measure_domain(model: "TrainedModel", micrographs: Sequence["Micrograph"]) -
     model : TrainedModel
         The finished model. It segments the micrographs as `segment` would, to learn its doubt.
     micrographs : sequence of Micrograph
-        What it was trained on, whole, without copied rows and columns; of more than sixty, at most sixty spread evenly are
-        measured. Fewer than three span nothing, and the card stays as it is.
+        What it was trained on, whole, without copied rows and columns; of more than sixty, at most
+        sixty spread evenly are measured. Fewer than three span nothing, and the card stays as it
+        is.
 
     Returns
     -------

@@ -47,7 +47,7 @@ class Opinion:
 
     def weigh(self, probabilities: Probabilities) -> Probabilities:
         """Weigh the next rows, shape (rows, columns, 3); returns probabilities that sum to 1."""
-        weighed = probabilities * self._factors[self.take(len(probabilities))]
+        weighed: Probabilities = probabilities * self._factors[self.take(len(probabilities))]
         weighed /= weighed.sum(axis=2, keepdims=True)
         return weighed
 

@@ -13,8 +13,8 @@ from mudrock_cli.deeplab.model.domain import find_outside, read_domain
 from mudrock_cli.deeplab.model.zoo import TrainedModel, load_model
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.appearance import describe_appearance
-from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.enlargement import undo_enlargement
+from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.pixel_size import PixelSize
 
