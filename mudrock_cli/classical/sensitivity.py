@@ -26,7 +26,11 @@ def vary(recipe: WorkflowRecipe) -> tuple[WorkflowRecipe, WorkflowRecipe]:
         replace(
             recipe,
             pore=replace(pore, darkness=pore.darkness + sign * pore.tolerance),
-            silt=replace(silt, roughness=silt.roughness + sign * silt.tolerance),
+            silt=replace(
+                silt,
+                darkness=silt.darkness + sign * pore.tolerance,
+                roughness=silt.roughness + sign * silt.tolerance,
+            ),
         )
         for sign in (-1, 1)
     )

@@ -13,6 +13,7 @@ import numpy as np
 from mudrock_cli.classical.bands import plan_bands
 from mudrock_cli.classical.contrast import Grey
 from mudrock_cli.classical.draft import Draft
+from mudrock_cli.classical.framing import frame_phases
 from mudrock_cli.classical.recipe import WorkflowRecipe
 from mudrock_cli.classical.scales import plan_background, plan_scales
 from mudrock_cli.classical.silt import opening_reach
@@ -20,7 +21,6 @@ from mudrock_cli.classical.steps import Steps, Watch
 from mudrock_cli.classical.survey import take_survey
 from mudrock_cli.image.enlargement import undo_enlargement
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.phase import Phase
 from mudrock_cli.spread import Spread, in_turn
 
 _BAND_PIXELS = 1 << 24
@@ -131,9 +131,4 @@ def label_phases(micrograph: Micrograph, recipe: WorkflowRecipe) -> Grey:
     distinct = undo_enlargement(micrograph)
     workflow = Workflow(distinct.micrograph, recipe)
     (draft,) = workflow.draft()
-    box, shape = distinct.micrograph.specimen, distinct.micrograph.shape
-    phases = np.full(shape, Phase.VOID, np.uint8)
-    parts = list(draft.phases(workflow.pixel_nm))
-    if parts:
-        phases[box.rows, box.columns] = np.concatenate(parts)
-    return distinct.restore(phases, slice(0, shape[0]))
+    return np.concatenate(list(frame_phases(distinct, draft.phases(workflow.pixel_nm))))

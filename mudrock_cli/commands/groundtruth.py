@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from mudrock_cli.classical.draft import Draft
     from mudrock_cli.classical.recipe import WorkflowRecipe
     from mudrock_cli.classical.workflow import Workflow
-    from mudrock_cli.image.enlargement import Distinct
     from mudrock_cli.image.micrograph import Micrograph
     from mudrock_cli.report.step_sheet import StepSheet
 
@@ -102,6 +101,7 @@ def _label_one(
     job: Job, recipe: "WorkflowRecipe", sides: Mapping[str, str], band: bool
 ) -> dict[str, Any]:
     """Write the mask of one micrograph, and what is wanted beside it."""
+    from mudrock_cli.classical.framing import frame_phases
     from mudrock_cli.classical.sensitivity import vary
     from mudrock_cli.classical.workflow import Workflow
     from mudrock_cli.image.enlargement import undo_enlargement
@@ -118,10 +118,11 @@ def _label_one(
     varied = vary(recipe) if band else ()
     watch = sheet.watch if sheet else None
     *others, draft = workflow.draft([*varied, recipe], job.advance, watch, job.spread)
-    counts = [
-        _count(_frame(distinct, other.phases(workflow.pixel_nm, job.spread))) for other in others
-    ]
-    results = _write(job, workflow, distinct, draft, counts)
+
+    def lay(draft: "Draft") -> "Iterator[npt.NDArray[np.uint8]]":
+        return frame_phases(distinct, draft.phases(workflow.pixel_nm, job.spread))
+
+    results = _write(job, workflow, lay(draft), [_count(lay(other)) for other in others])
     _save_sides(job, sides, sheet)
     return results
 
@@ -163,8 +164,7 @@ def _count(bands: "Iterable[npt.NDArray[np.uint8]]") -> "Counts":
 def _write(
     job: Job,
     workflow: "Workflow",
-    distinct: "Distinct",
-    draft: "Draft",
+    bands: "Iterable[npt.NDArray[np.uint8]]",
     others: "Sequence[Counts]",
 ) -> dict[str, Any]:
     """Write the mask, its results inside; `others` are counts with varied thresholds."""
@@ -176,7 +176,7 @@ def _write(
     with create_mask(
         job.mask, micrograph.shape, micrograph.pixel_size, job.provenance, micrograph.read
     ) as writer:
-        for band in _frame(distinct, draft.phases(workflow.pixel_nm, job.spread)):
+        for band in bands:
             writer.write_rows(band)
             counts += np.bincount(band.ravel(), minlength=256)
         results = _summarise(counts, others)
@@ -187,30 +187,6 @@ def _write(
         }
         writer.provenance["results"] = results
     return results
-
-
-def _frame(
-    distinct: "Distinct", bands: "Iterable[npt.NDArray[np.uint8]]"
-) -> "Iterator[npt.NDArray[np.uint8]]":
-    """Yield whole rows of the file's image, from those of the specimen: VOID around it."""
-    import numpy as np
-
-    from mudrock_cli.image.phase import Phase
-
-    box, (height, width) = distinct.micrograph.specimen, distinct.micrograph.shape
-
-    def around(rows: slice) -> "npt.NDArray[np.uint8]":
-        return np.full((rows.stop - rows.start, width), Phase.VOID, np.uint8)
-
-    done = box.top
-    yield distinct.restore(around(slice(0, done)), slice(0, done))
-    for phases in bands:
-        rows = slice(done, done + len(phases))
-        band = around(rows)
-        band[:, box.columns] = phases
-        yield distinct.restore(band, rows)
-        done = rows.stop
-    yield distinct.restore(around(slice(done, height)), slice(done, height))
 
 
 def _summarise(counts: "Counts", others: "Sequence[Counts]") -> dict[str, Any]:

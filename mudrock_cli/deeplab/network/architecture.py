@@ -32,9 +32,8 @@ def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model
     grey = keras.Input((height, width, 1), name="grey")
     x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(grey)
     others = add_relief(grey) if recipe.relief else [x, x]
-    x = layers.Concatenate(name="grey_as_rgb")(
-        [x, *others]
-    )  # H × W × 3: as ImageNet weights expect
+    # H × W × 3: as ImageNet weights expect.
+    x = layers.Concatenate(name="grey_as_rgb")([x, *others])
     y = decode_unet(x, recipe) if recipe.architecture == "unet" else _deeplab(x, recipe)
     if recipe.dropout:
         y = layers.SpatialDropout2D(recipe.dropout, name="dropout")(y)

@@ -42,7 +42,7 @@ def add_relief(grey: keras.KerasTensor) -> list[keras.KerasTensor]:
         if reduction > 1:  # the pore's own outline stays sharp
             closed = resize_like(closed, grey, name=f"{name}_up")
             x = grey
-        hat = layers.Subtract(name=f"{name}_hat")([x, closed])  # at most 0
+        hat = layers.Subtract(name=f"{name}_hat")([x, closed])
         channels.append(layers.Rescaling(1 / _FULL, offset=1.0, name=name)(hat))
     return channels
 
