@@ -1,8 +1,8 @@
 """Many settings of the workflow that have equal right, and how they vote on each pixel.
 
-A region is silt or is not, by thresholds that nobody knows to better than a tenth. One setting
+A region is silt or is not, by thresholds that nobody knows to better than some percent. One setting
 takes a whole grain or leaves it; where several are asked, the share of their votes tells how sure
-the workflow is, and a majority errs less than each of them. About pores a tenth hardly matters, so
+the workflow is, and a majority errs less than each of them. About pores that hardly matters, so
 all settings have the same.
 """
 
@@ -17,13 +17,14 @@ from mudrock_cli.classical.recipe import WorkflowRecipe
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.spread import Spread
 
-VOTERS = 5
+VOTERS = 7
 _SPANS = {  # of silt: share of a value by which it may be moved, up and down
-    "darkness": 0.2,
-    "roughness": 0.14,
-    "rim_nm": 0.11,
-    "min_ecd_nm": 0.05,
-    "rough_share": 0.3,
+    "darkness": 0.12,
+    "roughness": 0.06,
+    "thickness_nm": 0.08,
+    "rim_nm": 0.08,
+    "min_ecd_nm": 0.02,
+    "rough_share": 0.15,
 }
 _SILT_VOTE = VOTERS + 1  # so that votes for silt and for pore add up to one number
 

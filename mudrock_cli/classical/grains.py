@@ -7,7 +7,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.classical.recipe import SiltRecipe
-from mudrock_cli.classical.regions import Keep, Piece, find_pieces, join_pieces, keep_regions
+from mudrock_cli.classical.regions import (
+    Keep,
+    Piece,
+    Regions,
+    find_pieces,
+    join_pieces,
+    keep_regions,
+)
 from mudrock_cli.image.packed import Packed
 from mudrock_cli.image.phase import Phase
 from mudrock_cli.spread import Spread
@@ -23,7 +30,7 @@ def choose_grains(
 ) -> Iterator[Packed]:
     """Choose the silt grains among the regions of the opened solid, and put the phases together.
 
-    A grain that the frame cuts counts by what is visible.
+    A grain that the frame cuts counts by the circle of which the frame would leave what is visible.
 
     Parameters
     ----------
@@ -42,7 +49,7 @@ def choose_grains(
         Phases of a band, uint8, shape (rows, columns).
     """
     regions = join_pieces(spread(_measure_opened, planes), _SOLID)
-    large = _diameters(regions.areas, pixel_nm) + 2 * silt.rim_nm >= silt.min_ecd_nm
+    large = _whole_diameters(regions) * pixel_nm + 2 * silt.rim_nm >= silt.min_ecd_nm
     kept = regions.keep(large & (regions.marked <= silt.rough_share * regions.areas))
     grains: list[Packed] = []
 
@@ -52,8 +59,8 @@ def choose_grains(
             yield around
 
     around = join_pieces(gather(), _AROUND)
-    small = _diameters(around.areas, pixel_nm) <= silt.hole_nm
-    holes = around.keep(small & ~around.at_frame)
+    small = _diameters(around.areas) * pixel_nm <= silt.hole_nm
+    holes = around.keep(small & (around.at_sides + around.at_ends == 0))
     yield from spread(_lay_phases, zip(planes, grains, holes, strict=True))
 
 
@@ -79,6 +86,22 @@ def _lay_phases(part: tuple[Planes, Packed, Keep]) -> Packed:
     return Packed.pack(phases)
 
 
-def _diameters(areas: npt.NDArray[np.int64], pixel_nm: float) -> npt.NDArray[np.float64]:
-    """Return equivalent-circle diameters in nanometres."""
-    return np.asarray(np.sqrt(4 / math.pi * areas) * pixel_nm)
+def _diameters(areas: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return equivalent-circle diameters in pixels."""
+    return np.asarray(np.sqrt(4 / math.pi * areas))
+
+
+def _whole_diameters(regions: Regions) -> npt.NDArray[np.float64]:
+    """Return the diameters of the circles of which the frame would leave as much, pixels.
+
+    A chord cuts from a circle of diameter d a segment with the area d^2 (t - sin t) / 8 and the
+    chord d sin(t / 2), where t is the central angle: their ratio tells t. Where two sides of the
+    frame meet, what lies between the corner and the chord is no part of the segment.
+    """
+    half = np.linspace(0, math.pi, 2048)[1:-1]  # of the central angle
+    ratios = (2 * half - np.sin(2 * half)) / (8 * np.sin(half) ** 2)
+    chords = np.hypot(regions.at_sides, regions.at_ends)
+    segments = regions.areas - regions.at_sides * regions.at_ends / 2
+    ratio = segments / np.maximum(chords, 1) ** 2
+    circles = chords / np.sin(np.interp(ratio, ratios, half))
+    return np.maximum(circles, _diameters(regions.areas))

@@ -108,13 +108,13 @@ class SiltRecipe:
         Equivalent-circle diameter up to which a hole in a grain belongs to the grain.
     """
 
-    darkness: float = 0.24
-    roughness: float = 4.9
+    darkness: float = 0.245
+    roughness: float = 4.8
     tolerance: float = 0.4
-    thickness_nm: float = 430.0
-    rim_nm: float = 140.0
-    min_ecd_nm: float = 1950.0
-    rough_share: float = 0.23
+    thickness_nm: float = 410.0
+    rim_nm: float = 145.0
+    min_ecd_nm: float = 1905.0
+    rough_share: float = 0.18
     hole_nm: float = 1000.0
 
 

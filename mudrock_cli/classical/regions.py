@@ -22,15 +22,15 @@ class Piece:
     ----------
     areas, marked : ndarray of int64, shape (labels,)
         Pixels, and those that are marked.
-    at_side : ndarray of bool, shape (labels,)
-        Whether the first or the last column is touched.
+    at_side : ndarray of int64, shape (labels,)
+        Pixels in the first and in the last column.
     head, foot : ndarray of int32, shape (columns,)
         Labels in the first and in the last row; 0 for no region.
     """
 
     areas: npt.NDArray[np.int64]
     marked: npt.NDArray[np.int64]
-    at_side: npt.NDArray[np.bool_]
+    at_side: npt.NDArray[np.int64]
     head: Labels
     foot: Labels
 
@@ -47,14 +47,15 @@ class Regions:
         Pixels.
     marked : ndarray of int64, shape (regions,)
         Pixels that are marked.
-    at_frame : ndarray of bool, shape (regions,)
-        Whether the region touches the frame of the image.
+    at_sides, at_ends : ndarray of int64, shape (regions,)
+        Pixels in the first and the last column of the image, and in its first and last row.
     """
 
     ids: tuple[npt.NDArray[np.int64], ...]
     areas: npt.NDArray[np.int64]
     marked: npt.NDArray[np.int64]
-    at_frame: npt.NDArray[np.bool_]
+    at_sides: npt.NDArray[np.int64]
+    at_ends: npt.NDArray[np.int64]
 
     def keep(self, wanted: npt.NDArray[np.bool_]) -> list[Keep]:
         """Return which labels of each band belong to wanted regions.
@@ -84,8 +85,7 @@ def find_pieces(band: Mask, connectivity: int, mark: Mask | None = None) -> Piec
     labels = _label(band, connectivity)
     areas = np.bincount(labels.ravel())[1:]
     marks = labels[mark > 0] if mark is not None else labels[:0].ravel()
-    at_side = np.zeros(len(areas) + 1, np.bool_)
-    at_side[labels[:, 0]] = at_side[labels[:, -1]] = True
+    at_side = np.bincount(labels[:, [0, -1]].ravel(), minlength=len(areas) + 1)
     return Piece(
         areas=areas,
         marked=np.bincount(marks, minlength=len(areas) + 1)[1:],
@@ -120,30 +120,29 @@ def join_pieces(pieces: Iterable[Piece], connectivity: int) -> Regions:
     connectivity : int
         4 or 8 neighbours.
     """
-    areas, marked, at_frame, pairs = [], [], [], []
+    areas, marked, at_sides, at_ends, pairs = [], [], [], [], []
     above: npt.NDArray[np.int64] | None = None
     foot: Labels | None = None
     total = 0
     for piece in pieces:
-        edge = piece.at_side.astype(np.int64)
-        if above is None:
-            edge[piece.head[piece.head > 0] - 1] = 1
-        else:
+        if above is not None:
             pairs.append(_touching(above, _shift(piece.head, total), connectivity))
         areas.append(piece.areas)
         marked.append(piece.marked)
-        at_frame.append(edge)
+        at_sides.append(piece.at_side)
+        at_ends.append(_count(piece.head if above is None else piece.head[:0], len(piece.areas)))
         foot, above = piece.foot, _shift(piece.foot, total)
         total += len(piece.areas)
     if foot is not None:
-        at_frame[-1][foot[foot > 0] - 1] = 1
+        at_ends[-1] = at_ends[-1] + _count(foot, len(at_ends[-1]))
     region = np.unique(_join(total, pairs), return_inverse=True)[1]
     ids = np.split(region, np.cumsum([len(part) for part in areas])[:-1])
     return Regions(
         tuple(np.concatenate([[0], each]) for each in ids),
         _sum_up(region, areas),
         _sum_up(region, marked),
-        _sum_up(region, at_frame) > 0,
+        _sum_up(region, at_sides),
+        _sum_up(region, at_ends),
     )
 
 
@@ -153,6 +152,11 @@ def _sum_up(
     """Add up what the pieces of each region have."""
     count = int(region.max()) + 1 if region.size else 0
     return np.bincount(region, np.concatenate(parts), minlength=count).astype(np.int64)
+
+
+def _count(row: Labels, labels: int) -> npt.NDArray[np.int64]:
+    """Return how many pixels of a row each label has."""
+    return np.bincount(row, minlength=labels + 1)[1:]
 
 
 def _label(band: Mask, connectivity: int) -> Labels:

@@ -87,8 +87,8 @@ class Workflow:
         Parameters
         ----------
         recipes : sequence of WorkflowRecipe
-            Differ from the workflow's recipe in ``pore`` and ``silt`` thresholds only; by default
-            that recipe alone.
+            Differ from the workflow's recipe in ``pore`` and ``silt`` only, and open by no larger
+            disc; by default that recipe alone.
         advance : callable
             ``advance(done, total)`` in bands.
         watch : callable, optional

@@ -21,12 +21,12 @@ def test_settings_lie_evenly_around_the_recipe() -> None:
     assert len(voters) == VOTERS
     for name, value in asdict(RECIPE.silt).items():
         found = np.array([getattr(voter.silt, name) for voter in voters]) / value
-        if name in ("tolerance", "thickness_nm", "hole_nm"):
+        if name in ("tolerance", "hole_nm"):
             assert found == pytest.approx(1)
             continue
         span = np.abs(found - 1).max()
         assert len(set(found)) == VOTERS
-        assert 0.01 < span <= 0.3
+        assert 0.01 < span <= 0.15
         assert found.mean() == pytest.approx(1, abs=span / 2)
     assert {voter.pore for voter in voters} == {RECIPE.pore}
     assert {voter.contrast for voter in voters} == {RECIPE.contrast}

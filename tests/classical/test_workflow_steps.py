@@ -7,9 +7,14 @@ from scipy import ndimage
 from skimage import morphology
 
 from mudrock_cli.classical.contrast import enhance, enlarge, make_disc, reduce, smooth_median
+from mudrock_cli.classical.grains import choose_grains
+from mudrock_cli.classical.recipe import SiltRecipe
 from mudrock_cli.classical.regions import find_pieces, join_pieces, keep_regions
 from mudrock_cli.classical.scales import Scale
 from mudrock_cli.classical.silt import open_solid
+from mudrock_cli.image.packed import Packed
+from mudrock_cli.image.phase import Phase
+from mudrock_cli.spread import in_turn
 
 ALONE = (False, False, False, False)
 
@@ -132,16 +137,30 @@ def test_regions_in_bands_are_those_of_the_whole(
 
     structure = np.ones((3, 3)) if connectivity == 8 else None
     labels, count = ndimage.label(mask, structure)
-    ring = np.ones_like(mask)
-    ring[1:-1, 1:-1] = 0
     expected = sorted(
-        (int((labels == n).sum()), int(marks[labels == n].sum()), bool(ring[labels == n].any()))
-        for n in range(1, count + 1)
+        (of.sum(), marks[of].sum(), of[:, [0, -1]].sum(), of[[0, -1]].sum())
+        for of in (labels == n for n in range(1, count + 1))
     )
-    columns = (regions.areas, regions.marked, regions.at_frame)
+    columns = (regions.areas, regions.marked, regions.at_sides, regions.at_ends)
     found = zip(*(column.tolist() for column in columns), strict=True)
     assert sorted(found) == expected
     kept = zip(bands, regions.keep(regions.areas > 5), strict=True)
     large = np.concatenate([keep_regions(b, keep, connectivity) for b, keep in kept])
     sizes = np.bincount(labels.ravel())
     assert np.array_equal(large, mask & (sizes[labels] > 5))
+
+
+@settings(deadline=None)
+@given(st.floats(90, 300), st.floats(-0.5, 1.5), st.integers(0, 3), st.booleans())
+def test_a_grain_that_the_frame_cuts_counts_by_its_circle(
+    radius: float, depth: float, turns: int, corner: bool
+) -> None:
+    rows, columns = np.mgrid[:700, :700]
+    middle = depth * radius if corner else 350
+    grain = np.rot90(np.hypot(rows - middle, columns - depth * radius) <= radius, turns)
+    packed = Packed.pack(grain.astype(np.uint8), bits=True)
+    nothing = Packed.pack(np.zeros(grain.shape, np.uint8), bits=True)
+    for share, phase in ((0.92, Phase.SILT), (1.08, Phase.CLAY)):
+        silt = SiltRecipe(rim_nm=0, min_ecd_nm=share * 2 * radius)
+        (phases,) = choose_grains([(nothing, packed, nothing)], silt, 1.0, in_turn)
+        assert (phases.unpack()[grain] == phase).all()

@@ -190,10 +190,12 @@ def ask_workflow(
     if 2 * size.nm > steps.contrast.reach_nm:
         return None
     tells_silt = min(micrograph.specimen.shape) * size.nm >= 2 * steps.silt.min_ecd_nm
+    voters = vary_thresholds(steps)
+    widest = max(voters, key=lambda voter: voter.silt.thickness_nm)
     try:
-        workflow = Workflow(replace(micrograph, pixel_size=size), steps, spread=spread)
+        workflow = Workflow(replace(micrograph, pixel_size=size), widest, spread=spread)
     except MudrockError:
         return None
-    drafts = workflow.draft(vary_thresholds(steps), spread=spread)
+    drafts = workflow.draft(voters, spread=spread)
     votes = count_votes(drafts, size.nm, spread)
     return Opinion(votes, share_votes(), (clay, silt, solid, pore), tells_silt=tells_silt)
