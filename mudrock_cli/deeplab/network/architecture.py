@@ -5,7 +5,6 @@ from keras import layers
 
 from mudrock_cli.deeplab.network.blocks import conv_bn_relu, resize_like
 from mudrock_cli.deeplab.network.encoders import encode
-from mudrock_cli.deeplab.network.reach import add_reach
 from mudrock_cli.deeplab.network.relief import add_relief
 from mudrock_cli.deeplab.network.unet import decode_unet
 from mudrock_cli.deeplab.recipes.recipe import NetworkRecipe
@@ -38,8 +37,6 @@ def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model
     if recipe.dropout:
         y = layers.SpatialDropout2D(recipe.dropout, name="dropout")(y)
     scores = layers.Conv2D(_PHASES, 1, name="phase_scores")(y)
-    if recipe.reach_levels:
-        scores = add_reach(scores, y, recipe)
     logits = resize_like(scores, x, name="phase_scores_up")  # H × W × 3
     if recipe.outline_channels:
         logits = _draw_outlines(logits, y, x, recipe)
@@ -48,24 +45,19 @@ def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model
 
 
 def _deeplab(x: keras.KerasTensor, recipe: NetworkRecipe) -> keras.KerasTensor:
-    reduced = x
-    if recipe.reduction > 1:  # the encoder sees a wider field: H/r × W/r
-        reduced = layers.AveragePooling2D(recipe.reduction, name="reduce")(x)
-    features = encode(recipe.encoder, reduced, recipe.output_stride, recipe.batch_norm_decay)
-    y = _aspp(features.deep, recipe)  # H/(r·os) × W/(r·os) × 256
+    features = encode(recipe.encoder, x, recipe.output_stride, recipe.batch_norm_decay)
+    y = _aspp(features.deep, recipe)  # H/os × W/os × 256
     low = conv_bn_relu(
         features.low_level, recipe.low_level_channels, 1, recipe, name="low_level"
-    )  # H/4r × W/4r × 48
+    )  # H/4 × W/4 × 48
     y = resize_like(y, low, name="aspp_up")
-    y = layers.Concatenate(name="decoder_concat")([y, low])  # H/4r × W/4r × 304
+    y = layers.Concatenate(name="decoder_concat")([y, low])  # H/4 × W/4 × 304
     y = conv_bn_relu(y, recipe.decoder_channels, 3, recipe, name="decoder_1")
     y = conv_bn_relu(y, recipe.decoder_channels, 3, recipe, name="decoder_2")
     if recipe.detail_channels:
         width = recipe.detail_channels
         skip = conv_bn_relu(features.detail, width, 1, recipe, name="detail_skip")
-        y = _add_skip(y, skip, recipe, name="detail")  # H/2r × W/2r
-        if recipe.reduction > 1:
-            y = _add_skip(y, _stem(x, width // 2, recipe), recipe, name="fine")  # H/2 × W/2
+        y = _add_skip(y, skip, recipe, name="detail")  # H/2 × W/2
     return y
 
 
@@ -104,9 +96,3 @@ def _draw_outlines(
     y = _add_skip(y, skip, recipe, name="outline")  # H × W
     correction = layers.Conv2D(_PHASES, 1, kernel_initializer="zeros", name="outline_scores")(y)
     return layers.Add(name="outlined_scores")([scores, correction])
-
-
-def _stem(x: keras.KerasTensor, width: int, recipe: NetworkRecipe) -> keras.KerasTensor:
-    """Two convolutions on the unreduced image: H/2 × W/2. Few channels: memory is its cost."""
-    y = conv_bn_relu(x, width, 5, recipe, name="stem_1", stride=2)
-    return conv_bn_relu(y, width, 3, recipe, name="stem_2")

@@ -26,8 +26,6 @@ class NetworkRecipe:
     detail_channels: int = 0  # > 0 adds finer skips, down to stride 2; the paper has none
     relief: bool = False  # two of the three copies of the grey show its contrast instead
     outline_channels: int = 0  # > 0 adds a skip at full size, for outlines; the paper has none
-    reach_levels: int = 0  # > 0 corrects silt by dilations of the pores; the paper has none
-    reduction: int = 1  # 2: the encoder sees the image at half size, the finest skip all of it
     dropout: float = 0.0
     batch_norm_decay: float = 0.9997
     unet_channels: int = 64  # of the first of unet's levels; each level doubles them
@@ -54,6 +52,7 @@ class AugmentRecipe:
     """Random changes of a crop; a range of zero width, or a share of 0, switches one off."""
 
     scale: tuple[float, float] = (0.7, 1.3)
+    exact: float = 0.0  # share of crops that keep the micrograph's scale and pixels
     flip_horizontal: bool = True
     flip_vertical: bool = False
     quarter_turns: bool = False

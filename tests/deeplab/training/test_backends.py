@@ -37,7 +37,7 @@ def fill(network):
 
 network = {
     "encoder": "mobilenetv2", "output_stride": 16, "aspp_channels": 8, "decoder_channels": 8,
-    "low_level_channels": 8, "detail_channels": 8, "reduction": 2, "batch_norm_decay": 0.9,
+    "low_level_channels": 8, "detail_channels": 8, "batch_norm_decay": 0.9,
 }
 unet = {"architecture": "unet", "encoder": "plain", "unet_channels": 4, "unet_levels": 1}
 rng = np.random.default_rng(1)
