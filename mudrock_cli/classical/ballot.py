@@ -19,12 +19,12 @@ from mudrock_cli.spread import Spread
 
 VOTERS = 7
 _SPANS = {  # of silt: share of a value by which it may be moved, up and down
-    "darkness": 0.12,
-    "roughness": 0.06,
-    "thickness_nm": 0.08,
     "rim_nm": 0.08,
-    "min_ecd_nm": 0.02,
+    "thickness_nm": 0.08,
+    "darkness": 0.12,
     "rough_share": 0.15,
+    "min_ecd_nm": 0.02,
+    "roughness": 0.06,
 }
 _SILT_VOTE = VOTERS + 1  # so that votes for silt and for pore add up to one number
 
@@ -39,14 +39,15 @@ def vary_thresholds(recipe: WorkflowRecipe) -> list[WorkflowRecipe]:
 
     Notes
     -----
-    Points of an additive sequence, whose steps are powers of the root of x^(d + 1) = x + 1 in
-    d dimensions: the generalised golden ratio, which leaves no gaps.
+    The recipe itself and the next points of an additive sequence, whose steps are powers of the
+    root of x^(d + 1) = x + 1 in d dimensions: the generalised golden ratio, which leaves no gaps.
+    In this order of the axes seven come closest to the vote of many.
     """
     root = 2.0
     for _ in range(64):
         root = (1 + root) ** (1 / (len(_SPANS) + 1))
     varied = []
-    for voter in range(1, VOTERS + 1):
+    for voter in range(VOTERS):
         moved = {}
         for axis, (name, span) in enumerate(_SPANS.items(), start=1):
             place = 2 * ((0.5 + voter * root**-axis) % 1) - 1
