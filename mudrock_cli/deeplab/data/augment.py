@@ -20,9 +20,6 @@ def draw_crop(
 ) -> tuple[Floats, Grey]:
     """Cut a random window, bring it to `size` at a random scale, and change it at random.
 
-    An interpolated crop and its labels, which cannot be interpolated, lie up to half a pixel apart,
-    as much as outlines of small pores are known to. So a share of the crops is cut pixel by pixel.
-
     Parameters
     ----------
     grey, labels : ndarray of uint8, shape (H, W)
@@ -62,8 +59,7 @@ def _draw_matrix(
     shape: tuple[int, ...], size: tuple[int, int], recipe: AugmentRecipe, rng: np.random.Generator
 ) -> npt.NDArray[np.float64]:
     """Draw the affine map from crop to micrograph coordinates, (x, y) order."""
-    exact = rng.random() < recipe.exact
-    scale = 1.0 if exact else np.exp(rng.uniform(*np.log(recipe.scale)))
+    scale = np.exp(rng.uniform(*np.log(recipe.scale)))
     turn = np.eye(2)
     if recipe.quarter_turns:
         cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[rng.integers(4)]
@@ -78,8 +74,7 @@ def _draw_matrix(
     limits = np.array([shape[1] - 1, shape[0] - 1])
     spare = np.maximum(limits - 2 * reach, 0)  # 0: the crop is wider and the micrograph centred
     centre = limits / 2 + (rng.random(2) - 0.5) * spare
-    origin = centre - linear @ half
-    return np.column_stack([linear, np.round(origin) if exact else origin])
+    return np.column_stack([linear, centre - linear @ half])
 
 
 def change_grey(grey: Floats, recipe: AugmentRecipe, rng: np.random.Generator) -> Floats:

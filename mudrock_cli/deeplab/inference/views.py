@@ -74,6 +74,9 @@ def resample_factor(micrograph: Micrograph, nm_per_pixel: float) -> float:
 def plan_views(micrograph: Micrograph, tile: int, recipe: Recipe) -> list[View]:
     """Return how the network is shown a micrograph: once for each of the recipe's zooms.
 
+    A few grains tell little of how large they are, so a field that one tile covers is shown at the
+    magnifications of its own that the recipe may have.
+
     Parameters
     ----------
     micrograph : Micrograph
@@ -81,14 +84,16 @@ def plan_views(micrograph: Micrograph, tile: int, recipe: Recipe) -> list[View]:
     tile : int
         Side of a tile.
     recipe : Recipe
-        Pixel size, zooms, overlap of the tiles.
+        Pixel size, zooms, close-ups, overlap of the tiles.
     """
     inference, shape = recipe.inference, micrograph.specimen.shape
     factor = resample_factor(micrograph, recipe.data.nm_per_pixel)
     margin = inference.overlap // _MARGIN_SHARE
+    covered = max(scaled_shape(shape, factor)) <= tile
+    zooms = (inference.close_ups if covered else ()) or inference.zooms
     return [
         View(shape, plan_tiles(scaled_shape(shape, factor * zoom), tile, inference.overlap, margin))
-        for zoom in inference.zooms
+        for zoom in zooms
     ]
 
 

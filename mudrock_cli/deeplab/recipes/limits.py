@@ -40,7 +40,6 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "data.phantoms": (0, 10_000),
     "data.phantom_share": (0, 0.95),
     "augment.scale": (0.05, 20),
-    "augment.exact": (0, 1),
     "augment.brightness": (0, 255),
     "augment.contrast": (0, 0.95),
     "augment.gamma": (0, 3),
@@ -71,6 +70,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "inference.tile": (32, 4096),
     "inference.overlap": (0, 4096),
     "inference.zooms": (0.1, 10),
+    "inference.close_ups": (0.1, 10),
     "inference.adaptation": (0, 1),
     "inference.workflow": (0, 20),
 }
@@ -133,6 +133,9 @@ def _find_conflicts(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[st
         yield "data.tile", data["tile"], "rows and columns, or 0, 0 for whole micrographs"
     if not 1 <= len(inference["zooms"]) <= _MOST_ZOOMS:
         yield "inference.zooms", inference["zooms"], f"1 to {_MOST_ZOOMS} magnifications"
+    if len(inference["close_ups"]) > _MOST_ZOOMS:
+        allowed = f"up to {_MOST_ZOOMS} magnifications"
+        yield "inference.close_ups", inference["close_ups"], allowed
     if data["phantoms"] and data["tile"][0]:
         yield "data.phantoms", data["phantoms"], "0, or data.tile = [0, 0]"
     if abs(sum(data["parts"]) - 1) > 1e-6 or data["parts"][0] == 0:

@@ -52,7 +52,6 @@ class AugmentRecipe:
     """Random changes of a crop; a range of zero width, or a share of 0, switches one off."""
 
     scale: tuple[float, float] = (0.7, 1.3)
-    exact: float = 0.0  # share of crops that keep the micrograph's scale and pixels
     flip_horizontal: bool = True
     flip_vertical: bool = False
     quarter_turns: bool = False
@@ -114,6 +113,7 @@ class InferenceRecipe:
     overlap: int = 128
     flips: int = 1  # views averaged: 1, 2 (mirror) or 4 (both mirrors)
     zooms: tuple[float, ...] = (1.0,)  # magnifications averaged, each of all those views
+    close_ups: tuple[float, ...] = ()  # those of a field that a tile covers; none: as any other
     adaptation: float = 0.0  # share of a large field's own batch statistics, 0 to 1
     workflow: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # logarithms of odds that
     # a vote of the classical workflow shifts: for clay, against silt; for silt, against clay; for

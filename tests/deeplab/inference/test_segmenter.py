@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -200,6 +201,16 @@ def test_zooms_are_averaged_on_the_pixels_of_the_micrograph() -> None:
     alone = [shares((zoom,)) for zoom in (1.0, 0.6, 1.5)]
     assert np.abs(alone[0] - alone[1]).mean() > 0.05  # half of the noise is gone at 0.6
     np.testing.assert_allclose(shares((1.0, 0.6, 1.5)), np.mean(alone, axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(64, 50), (65, 50)])
+def test_a_field_that_a_tile_covers_is_seen_in_close_ups(shape: tuple[int, int]) -> None:
+    micrograph = Micrograph.from_array("x", noise(shape), PixelSize(10.0, "test"))
+    inference = replace(RECIPE.inference, close_ups=(1.0, 2.0))
+    views = plan_views(micrograph, 64, replace(RECIPE, inference=inference))
+    rows, columns = shape
+    expected = [shape, (2 * rows, 2 * columns)] if rows <= 64 else [shape]
+    assert [view.grid for view in views] == expected
 
 
 def test_progress_counts_every_tile() -> None:

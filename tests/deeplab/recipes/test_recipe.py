@@ -57,6 +57,7 @@ def test_any_recipe_comes_back_from_toml(
         ({"network": {"rates": []}}, "network.rates cannot be"),
         ({"inference": {"zooms": []}}, "inference.zooms cannot be"),
         ({"inference": {"zooms": [1.0, 11.0]}}, "inference.zooms cannot be"),
+        ({"inference": {"close_ups": [1.0] * 9}}, "inference.close_ups cannot be"),
         ({"network": {"layers": 3}}, "has no key layers"),
         ({"optimizer": {"rate": -1.0}}, "optimizer.rate cannot be -1.0"),
         ({"optimizer": {"rate": float("nan")}}, "optimizer.rate cannot be nan"),
