@@ -148,7 +148,7 @@ def _warn_of_scale(job: Job, recipe: "WorkflowRecipe", pixel_nm: float) -> None:
         job.warn(
             "field too small for silt",
             f"{source}: the field of {width:.3g} x {height:.3g} µm hardly holds a grain of "
-            f"{grain:g} µm; is {pixel_nm:g} nm per pixel right?",
+            f"{grain:.2g} µm; is {pixel_nm:g} nm per pixel right?",
         )
 
 

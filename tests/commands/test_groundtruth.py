@@ -147,7 +147,7 @@ def test_fields_and_pixels_that_cannot_show_the_recipe_are_warned_of(
     folder: Path, tmp_path: Path
 ) -> None:
     fine = groundtruth(folder / "a.png", "--out", tmp_path / "fine", "--pixel-size", "5nm")
-    assert "the field of 2.6 x 2.4 µm hardly holds a grain of 1.95 µm" in fine.stderr
+    assert "the field of 2.6 x 2.4 µm hardly holds a grain of 1.9 µm" in fine.stderr
     coarse = groundtruth(folder / "a.png", "--out", tmp_path / "coarse", "--pixel-size", "60nm")
     assert "pixels of 60 nm do not show pores of 90 nm" in coarse.stderr
 
