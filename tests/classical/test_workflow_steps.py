@@ -165,3 +165,14 @@ def test_a_grain_that_the_frame_cuts_counts_by_its_circle(
         silt = SiltRecipe(rim_nm=0, min_ecd_nm=share * 2 * radius)
         (phases,) = choose_grains([(nothing, packed, nothing)], silt, 1.0, in_turn)
         assert (phases.unpack()[grain] == phase).all()
+
+
+@pytest.mark.parametrize("corner", [False, True])
+def test_a_sliver_at_the_frame_is_no_large_grain(corner: bool) -> None:
+    rows, columns = np.mgrid[:400, :400]
+    sliver = rows + columns < 60 if corner else (columns < 20) & (np.abs(rows - 200) < 150)
+    packed = Packed.pack(sliver.astype(np.uint8), bits=True)
+    nothing = Packed.pack(np.zeros(sliver.shape, np.uint8), bits=True)
+    silt = SiltRecipe(rim_nm=0, min_ecd_nm=4.2 * np.sqrt(sliver.sum() / np.pi))
+    (phases,) = choose_grains([(nothing, packed, nothing)], silt, 1.0, in_turn)
+    assert (phases.unpack() == Phase.CLAY).all()
