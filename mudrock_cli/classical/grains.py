@@ -106,4 +106,4 @@ def _whole_diameters(regions: Regions) -> npt.NDArray[np.float64]:
     ratio = segments / np.maximum(chords, 1) ** 2
     circles = chords / np.sin(np.interp(ratio, ratios, half))
     visible = _diameters(regions.areas)
-    return np.clip(circles, visible, 2 * visible)
+    return np.asarray(np.clip(circles, visible, 2 * visible))
