@@ -43,6 +43,9 @@ class ContrastRecipe:
 
     Parameters
     ----------
+    nm_per_pixel : float
+        A micrograph of coarser pixels is enlarged to this pixel size first, since windows, discs
+        and rims are whole pixels. 0 leaves it, and so do pixels that are too coarse for `reach_nm`.
     smooth_nm : float
         Side of the median window at the finest scale; 0 leaves the noise.
     reach_nm : float
@@ -53,10 +56,15 @@ class ContrastRecipe:
         Weight of the top-hat beside the bottom-hat's 1.
     """
 
+    nm_per_pixel: float = 12.0
     smooth_nm: float = 50.0
     reach_nm: float = 90.0
     scales: int = 3
     top_hat: float = 0.1
+
+    def shows(self, pixel_nm: float) -> bool:
+        """Return whether pixels are fine enough for the pores that the finest disc meets."""
+        return self.scales == 0 or 2 * pixel_nm <= self.reach_nm
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,8 @@ class SiltRecipe:
         Contrast from which a pixel is no smooth solid in any image, on the scale of
         `PoreRecipe.darkness`.
     roughness : float
-        Contrast from which a pixel is no smooth solid, in units of the image's typical contrast.
+        Contrast from which a pixel is no smooth solid, in units of the image's typical contrast,
+        what noise adds to it left out.
     tolerance : float
         How far `roughness` can be moved with equal right.
     thickness_nm : float

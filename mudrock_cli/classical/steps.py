@@ -12,10 +12,12 @@ from mudrock_cli.classical.draft import Sketch
 from mudrock_cli.classical.recipe import PoreRecipe, WorkflowRecipe
 from mudrock_cli.classical.scales import Scale
 from mudrock_cli.classical.silt import open_solid
-from mudrock_cli.classical.survey import Glance, Survey, glance_at
+from mudrock_cli.classical.survey import Glance, Survey, find_roughness, glance_at
 from mudrock_cli.image.micrograph import Micrograph
 
 _ROUGH = 2.0  # times the typical contrast
+# Standard deviations of smoothed noise: what they may explain is neither roughness nor a groove.
+_NOISY_GRAIN, _NOISY_SOLID = 3.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Steps:
     ----------
     micrograph : Micrograph
         With a pixel size.
+    given : Micrograph
+        The one that it was enlarged from, or the same.
     recipe : WorkflowRecipe
         What to look for.
     pixel_nm : float
@@ -65,6 +69,7 @@ class Steps:
     """
 
     micrograph: Micrograph
+    given: Micrograph
     recipe: WorkflowRecipe
     pixel_nm: float
     scales: list[Scale]
@@ -78,7 +83,17 @@ class Steps:
         grey = band.read(self.micrograph)
         contrast = self._enhance(grey, 0)
         self._kept = contrast if self.alone and self.scales else None
-        return glance_at(band, grey, contrast, self.level.factor)
+        return glance_at(band, grey, self._find_rough(band, grey), contrast, self.level.factor)
+
+    def _find_rough(self, band: Band, grey: Grey) -> Grey:
+        """Return the roughness of a band's rows, in its window or what that was enlarged from."""
+        if self.given is self.micrograph:
+            return band.cut(find_roughness(grey))
+        height, rows = self.micrograph.specimen.height, self.given.specimen.height
+        top, bottom = (edge * rows // height for edge in (band.rows.start, band.rows.stop))
+        first = max(top - 1, 0)
+        found = find_roughness(self.given.read_specimen()(slice(first, bottom + 1), slice(None)))
+        return found[top - first : bottom - first]
 
     def sketch(
         self, recipes: Sequence[WorkflowRecipe], watch: Watch | None, part: tuple[Band, Survey]
@@ -97,7 +112,8 @@ class Steps:
         band, survey = part
         contrast = self._kept or self._enhance(band.read(self.micrograph), survey.solid)
         background = survey.background(contrast.smooth.shape)
-        rough = contrast.exceeds(_ROUGH * survey.typical, background, survey.black)
+        atypical = max(_ROUGH * survey.typical, _NOISY_GRAIN * survey.noise)
+        rough = contrast.exceeds(atypical, background, survey.black)
         sketches = []
         known: dict[PoreRecipe, Mask] = {}
         for recipe in recipes:
@@ -130,7 +146,8 @@ class Steps:
         """Return where neither a pore nor a crack or groove interrupts a smooth solid."""
         limit = recipe.pore.darkness
         if self.scales:
-            limit = min(recipe.silt.darkness, recipe.silt.roughness * survey.typical)
+            grooves = max(recipe.silt.roughness * survey.texture, _NOISY_SOLID * survey.noise)
+            limit = min(recipe.silt.darkness, grooves)
         features = contrast.exceeds(limit, background, survey.black)
         features |= contrast.lies_below(recipe.pore.depth, background, survey.black)
         return 1 - features

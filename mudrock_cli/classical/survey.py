@@ -1,5 +1,6 @@
 """A first look at the whole image: how bright the solid is, how dark the deepest pore."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
@@ -16,6 +17,7 @@ from mudrock_cli.errors import MudrockError
 
 _NOISE_DEPTH = 25.0  # standard deviations of smoothed noise that never pass for full depth
 _MEDIAN_NOISE = 1.25  # standard deviation of a median over that of a mean, white noise
+_LEAST_NOISE = 0.5  # grey levels: they are whole numbers
 _LAPLACE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)  # 6 deviations wide
 _MEDIAN_DEVIATION = 0.6745  # median of |x| over the standard deviation, normal distribution
 
@@ -32,6 +34,8 @@ class Survey:
         Grey of the deepest pore; darker where noise alone could be taken for pores.
     typical : float
         Median contrast as a share of the way from the solid to black.
+    noise : float
+        Standard deviation of the smoothed noise, on the same scale.
     factor : int
         How much `brightness` is reduced.
     brightness : ndarray of uint8
@@ -41,8 +45,14 @@ class Survey:
     solid: int
     black: float
     typical: float
+    noise: float
     factor: int
     brightness: Grey
+
+    @property
+    def texture(self) -> float:
+        """The typical contrast without the noise's share of it: variances add."""
+        return math.sqrt(max(self.typical**2 - self.noise**2, 0.0))
 
     def crop(self, window: slice) -> Self:
         """Return the survey with the brightness of some rows, from a multiple of `factor`."""
@@ -81,7 +91,7 @@ class Glance:
     small: Grey
 
 
-def glance_at(band: Band, grey: Grey, contrast: Contrast, factor: int) -> Glance:
+def glance_at(band: Band, grey: Grey, rough: Grey, contrast: Contrast, factor: int) -> Glance:
     """Look at one band.
 
     Parameters
@@ -90,6 +100,8 @@ def glance_at(band: Band, grey: Grey, contrast: Contrast, factor: int) -> Glance
         Which.
     grey : ndarray of uint8, shape (rows of the window, columns)
         The band's window.
+    rough : ndarray of uint8, shape (rows, columns)
+        From `find_roughness`, of the band's own rows before they were enlarged, which hides noise.
     contrast : Contrast
         Of that window.
     factor : int
@@ -97,7 +109,7 @@ def glance_at(band: Band, grey: Grey, contrast: Contrast, factor: int) -> Glance
     """
     return Glance(
         smooth=_histogram(band.cut(contrast.smooth), 256),
-        rough=_histogram(band.cut(_roughness(grey)), 256),
+        rough=_histogram(rough, 256),
         contrasts=_histogram(np.maximum(band.cut(contrast.levels), 0), 1 << 15),
         unit=contrast.unit,
         small=reduce(band.cut(grey), factor),
@@ -107,7 +119,7 @@ def glance_at(band: Band, grey: Grey, contrast: Contrast, factor: int) -> Glance
 def take_survey(
     glances: Iterable[Glance],
     name: str,
-    window: int,
+    window: float,
     level: Scale,
     background: BackgroundRecipe,
 ) -> Survey:
@@ -119,8 +131,8 @@ def take_survey(
         From top to bottom.
     name : str
         Of the micrograph, for errors.
-    window : int
-        Side of the finest median window, pixels.
+    window : float
+        Side of the finest median window, pixels of the micrograph before it was enlarged.
     level : Scale
         On which the brightness of the solid is measured.
     background : BackgroundRecipe
@@ -144,21 +156,22 @@ def take_survey(
         raise MudrockError(f"{name}: every pixel has the same grey", "check how it was exported")
     solid = _percentile(counts, 50)
     noise = _percentile(rough, 50) / _MEDIAN_DEVIATION / 6
-    noise *= _MEDIAN_NOISE / window if window > 1 else 1
+    noise = max(noise * min(_MEDIAN_NOISE / window, 1), _LEAST_NOISE)
     black = min(_percentile(counts, background.black_percent), solid - _NOISE_DEPTH * noise)
-    typical = _percentile(contrasts, 50) / unit / max(solid - black, 1)
+    depth = max(solid - black, 1)
+    typical = _percentile(contrasts, 50) / unit / depth
     brightness = np.full((1, 1), solid, np.uint8)
     if background.window_nm > 0:
         brightness = smooth_median(np.concatenate(small), level.window)
-    return Survey(solid, black, typical, level.factor, brightness)
+    return Survey(solid, black, typical, noise / depth, level.factor, brightness)
 
 
 def _histogram(values: npt.NDArray[np.integer], length: int) -> npt.NDArray[np.int64]:
     return np.bincount(values.ravel(), minlength=length)
 
 
-def _roughness(grey: Grey) -> Grey:
-    """Return how much each pixel departs from its neighbours, blind to slopes and edges.
+def find_roughness(grey: Grey) -> Grey:
+    """Return how much each pixel departs from its eight neighbours, blind to slopes and edges.
 
     Immerkær (1996), Computer Vision and Image Understanding 64(2), 300–302.
     """

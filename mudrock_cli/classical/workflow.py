@@ -5,7 +5,8 @@ say in it, the levels that thresholds are relative to come from a first look at 
 grains are measured across bands.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,13 +15,16 @@ from mudrock_cli.classical.bands import plan_bands
 from mudrock_cli.classical.contrast import Grey
 from mudrock_cli.classical.draft import Draft
 from mudrock_cli.classical.framing import frame_phases
-from mudrock_cli.classical.recipe import WorkflowRecipe
+from mudrock_cli.classical.recipe import ContrastRecipe, WorkflowRecipe
 from mudrock_cli.classical.scales import plan_background, plan_scales
 from mudrock_cli.classical.silt import opening_reach
 from mudrock_cli.classical.steps import Steps, Watch
 from mudrock_cli.classical.survey import take_survey
 from mudrock_cli.image.enlargement import undo_enlargement
 from mudrock_cli.image.micrograph import Micrograph
+from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.resample import resample, resample_bands, scale_factor, scaled_shape
+from mudrock_cli.image.window import Box
 from mudrock_cli.spread import Spread, in_turn
 
 _BAND_PIXELS = 1 << 24
@@ -33,13 +37,20 @@ class Workflow:
     Parameters
     ----------
     micrograph : Micrograph
-        Its pixel size turns the recipe's lengths into pixels.
+        Its pixel size turns the recipe's lengths into pixels. Only its specimen is looked at.
     recipe : WorkflowRecipe
         What to look for.
     band_pixels : int, optional
         Pixels of a band, roughly; it changes no result.
     spread : Spread
         Who takes a first look at the bands.
+
+    Attributes
+    ----------
+    micrograph : Micrograph
+        What the workflow looks at: the given one, or its specimen enlarged.
+    pixel_nm : float
+        Nanometres per pixel of that.
 
     Raises
     ------
@@ -58,8 +69,9 @@ class Workflow:
     ) -> None:
         if micrograph.pixel_size is None:
             raise ValueError("the lengths of a recipe are physical: a pixel size is needed")
-        self.micrograph, self.recipe = micrograph, recipe
-        self.pixel_nm = nm = micrograph.pixel_size.nm
+        given, given_nm, self.recipe = micrograph, micrograph.pixel_size.nm, recipe
+        micrograph, nm = _enlarge(given, given_nm, recipe.contrast)
+        self.micrograph, self.pixel_nm, self._given = micrograph, nm, given
         scales, level = plan_scales(recipe.contrast, nm), plan_background(recipe.background, nm)
         edge = round(recipe.pore.edge_nm / nm)
         align = max(scale.factor for scale in [*scales, level])
@@ -69,9 +81,9 @@ class Workflow:
         pixels = band_pixels or max(_BAND_PIXELS, _BAND_HALOS * halo * shape[1])
         self.bands = plan_bands(shape, halo, align, pixels)
         alone = len(self.bands) == 1
-        self._steps = Steps(micrograph, recipe, nm, scales, level, edge, alone)
+        self._steps = Steps(micrograph, given, recipe, nm, scales, level, edge, alone)
         source = str(micrograph.path or micrograph.name)
-        window = scales[0].factor * scales[0].window if scales else 1
+        window = scales[0].factor * scales[0].window * nm / given_nm if scales else nm / given_nm
         glances = spread(self._steps.glance, self.bands)
         self.survey = take_survey(glances, source, window, level, recipe.background)
 
@@ -112,6 +124,39 @@ class Workflow:
             advance(number + 1, len(self.bands))
         return drafts
 
+    def restore(self, bands: Iterable[Grey]) -> Iterator[Grey]:
+        """Yield what drafts tell of each pixel on the specimen's pixels as they were given.
+
+        Parameters
+        ----------
+        bands : iterable of ndarray of uint8, shape (rows, columns)
+            Whole rows of `micrograph`'s specimen from top to bottom.
+        """
+        return resample_bands(bands, self.micrograph.specimen.shape, self._given.specimen.shape)
+
+
+def _enlarge(
+    micrograph: Micrograph, nm: float, contrast: ContrastRecipe
+) -> tuple[Micrograph, float]:
+    """Return a micrograph's specimen with pixels as small as the recipe wants, and their size.
+
+    Pixels that are small enough stay as they are, and so do those that show no pores.
+    """
+    shape, wanted = micrograph.specimen.shape, contrast.nm_per_pixel
+    factor = scale_factor(nm, wanted) if wanted else 1.0
+    if factor <= 1 or not contrast.shows(nm):
+        return micrograph, nm
+    new_shape = scaled_shape(shape, factor)
+    enlarged = replace(
+        micrograph,
+        shape=new_shape,
+        read=resample(micrograph.read_specimen(), shape, new_shape),
+        specimen=Box.whole(new_shape),
+        pixel_size=PixelSize(wanted, f"resampled from {nm:g} nm"),
+        reduced=(),
+    )
+    return enlarged, wanted
+
 
 def label_phases(micrograph: Micrograph, recipe: WorkflowRecipe) -> Grey:
     """Return the phases of a micrograph that fits in memory, as `groundtruth` finds them.
@@ -131,4 +176,5 @@ def label_phases(micrograph: Micrograph, recipe: WorkflowRecipe) -> Grey:
     distinct = undo_enlargement(micrograph)
     workflow = Workflow(distinct.micrograph, recipe)
     (draft,) = workflow.draft()
-    return np.concatenate(list(frame_phases(distinct, draft.phases(workflow.pixel_nm))))
+    phases = workflow.restore(draft.phases(workflow.pixel_nm))
+    return np.concatenate(list(frame_phases(distinct, phases)))

@@ -114,13 +114,14 @@ def _label_one(
         )
     _warn_of_scale(job, recipe, micrograph.pixel_size.nm)
     workflow = Workflow(distinct.micrograph, recipe, spread=job.spread)
-    sheet = _start_sheet(distinct.micrograph) if "steps" in sides else None
+    sheet = _start_sheet(workflow.micrograph) if "steps" in sides else None
     varied = vary(recipe) if band else ()
     watch = sheet.watch if sheet else None
     *others, draft = workflow.draft([*varied, recipe], job.advance, watch, job.spread)
 
     def lay(draft: "Draft") -> "Iterator[npt.NDArray[np.uint8]]":
-        return frame_phases(distinct, draft.phases(workflow.pixel_nm, job.spread))
+        phases = draft.phases(workflow.pixel_nm, job.spread)
+        return frame_phases(distinct, workflow.restore(phases))
 
     results = _write(job, workflow, lay(draft), [_count(lay(other)) for other in others])
     _save_sides(job, sides, sheet)
@@ -136,7 +137,7 @@ def _start_sheet(micrograph: "Micrograph") -> "StepSheet":
 def _warn_of_scale(job: Job, recipe: "WorkflowRecipe", pixel_nm: float) -> None:
     """Say when the pixels or the field cannot show what the recipe looks for."""
     source, contrast = job.micrograph.path or job.micrograph.name, recipe.contrast
-    if contrast.scales and 2 * pixel_nm > contrast.reach_nm:
+    if not contrast.shows(pixel_nm):
         job.warn(
             "pixels too coarse for the recipe",
             f"{source}: pixels of {pixel_nm:g} nm do not show pores of {contrast.reach_nm:g} nm, "
@@ -184,6 +185,7 @@ def _write(
             "solid_grey": workflow.survey.solid,
             "black_grey": workflow.survey.black,
             "typical_contrast": workflow.survey.typical,
+            "noise_contrast": workflow.survey.noise,
         }
         writer.provenance["results"] = results
     return results

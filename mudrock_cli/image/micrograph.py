@@ -22,7 +22,7 @@ from mudrock_cli.image.raster import open_raster
 from mudrock_cli.image.samples import Samples
 from mudrock_cli.image.tiff import open_tiff
 from mudrock_cli.image.vendors import calibrate
-from mudrock_cli.image.window import Box, Level, Reader
+from mudrock_cli.image.window import Box, Inside, Level, Reader
 
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -64,6 +64,10 @@ class Micrograph:
     def grey(self) -> npt.NDArray[np.uint8]:
         """Return the whole image, uint8, shape (rows, columns)."""
         return self.read(slice(None), slice(None))
+
+    def read_specimen(self) -> Reader:
+        """Return a reader of the specimen alone, whose rows and columns count from its corner."""
+        return Inside(self.read, self.specimen)
 
     @classmethod
     def from_array(

@@ -1,6 +1,7 @@
 """Windows of an image at another pixel size, the same whichever window they are read in."""
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,26 +108,68 @@ def resample(
     callable
         Integers keep their type, rounded and clipped; floats become float32.
     """
-    if shape == new_shape:
-        return read
-    narrow = new_shape[0] < shape[0]
+    return read if shape == new_shape else _Resampled(read, shape, new_shape, labels)
 
-    def read_resampled(rows: slice, columns: slice) -> npt.NDArray[Any]:
-        vertical = axis_taps(shape[0], new_shape[0], rows, labels=labels)
-        across = axis_taps(shape[1], new_shape[1], columns, labels=labels)
-        block = read(vertical.source, across.source)
-        if labels:
+
+@dataclass(frozen=True)
+class _Resampled:
+    """Reads windows of an image at another number of pixels, in other processes too."""
+
+    read: Reader
+    shape: tuple[int, int]
+    new_shape: tuple[int, int]
+    labels: bool
+
+    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
+        vertical, across = (
+            axis_taps(size, new_size, window, labels=self.labels)
+            for size, new_size, window in zip(
+                self.shape, self.new_shape, (rows, columns), strict=True
+            )
+        )
+        block = self.read(vertical.source, across.source)
+        if self.labels:
             chosen_rows = vertical.index[:, 0] - vertical.source.start
             chosen_columns = across.index[:, 0] - across.source.start
             nearest: npt.NDArray[Any] = block[chosen_rows][:, chosen_columns]
             return nearest
         # Gathering columns is the dear part, so it is done where there are fewer rows.
+        axes = [(0, vertical), (1, across)]
         blended = block
-        for axis, taps in ((0, vertical), (1, across)) if narrow else ((1, across), (0, vertical)):
+        for axis, taps in axes if self.new_shape[0] < self.shape[0] else reversed(axes):
             blended = taps.apply(blended, axis, taps.source.start)
         return round_to(blended, block.dtype)
 
-    return read_resampled
+
+def resample_bands(
+    bands: Iterable[npt.NDArray[np.uint8]], shape: tuple[int, int], new_shape: tuple[int, int]
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Bring labels to another number of pixels while they come, each from the nearest pixel.
+
+    Parameters
+    ----------
+    bands : iterable of ndarray of uint8, shape (rows, columns)
+        Whole rows from top to bottom.
+    shape, new_shape : tuple of int
+        Rows and columns before and after.
+
+    Yields
+    ------
+    ndarray of uint8, shape (rows, columns)
+        Whole rows from top to bottom.
+    """
+    if shape == new_shape:
+        yield from bands
+        return
+    rows, columns = (
+        axis_taps(size, new_size, slice(None), labels=True).index[:, 0]
+        for size, new_size in zip(shape, new_shape, strict=True)
+    )
+    done = 0
+    for band in bands:
+        first, stop = np.searchsorted(rows, (done, done + len(band)))
+        yield band[rows[first:stop] - done][:, columns]
+        done += len(band)
 
 
 def round_to(values: npt.NDArray[np.float32], kind: np.dtype[Any]) -> npt.NDArray[Any]:

@@ -98,6 +98,30 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Inside:
+    """Reads what lies in a box of an image, as if it were the whole image.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(rows, columns)`` of the image.
+    box : Box
+        Where rows and columns count from.
+    """
+
+    read: Reader
+    box: Box
+
+    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
+        """Return the pixels of a window."""
+        window = Box.from_slices(rows, columns, self.box.shape)
+        return self.read(
+            slice(self.box.top + window.top, self.box.top + window.bottom),
+            slice(self.box.left + window.left, self.box.left + window.right),
+        )
+
+
+@dataclass(frozen=True)
 class Level:
     """An image in fewer pixels.
 

@@ -1,12 +1,13 @@
 """The contact sheet of `groundtruth`: what each step of the workflow makes of an image."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mudrock_cli.image.window import Inside
 from mudrock_cli.report.contact_sheet import Thumbnails, draw_contact_sheet
 from mudrock_cli.report.overlay import draw_overlay_by_bands, save_overlay
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from mudrock_cli.classical.steps import Sight
     from mudrock_cli.image.mask import PhaseMask
     from mudrock_cli.image.micrograph import Micrograph
-    from mudrock_cli.image.window import Reader
 
 
 class StepSheet:
@@ -49,20 +49,10 @@ class StepSheet:
         """Write the sheet; the phases of the finished mask, on the file's micrograph, come last."""
         box, size = micrograph.specimen, micrograph.pixel_size
         pictures = self._thumbnails.pictures()
-        grey, phases = (_inside(source.read, box) for source in (micrograph, mask))
+        grey, phases = (Inside(source.read, box) for source in (micrograph, mask))
         overlay = draw_overlay_by_bands(box.shape, grey, phases, size)
         shape = next(iter(pictures.values())).shape
         small = cv2.resize(overlay, shape[::-1], interpolation=cv2.INTER_AREA)
         panels: list[tuple[str, npt.NDArray[np.uint8]]] = [*pictures.items()]
         panels.append(("8 phases: grains chosen by size", np.asarray(small, np.uint8)))
         save_overlay(path, draw_contact_sheet(panels))
-
-
-def _inside(read: "Reader", box: Any) -> "Reader":
-    def read_inside(rows: slice, columns: slice) -> npt.NDArray[Any]:
-        return read(
-            slice(box.top + rows.start, box.top + rows.stop),
-            slice(box.left + columns.start, box.left + columns.stop),
-        )
-
-    return read_inside

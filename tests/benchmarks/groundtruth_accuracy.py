@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import matplotlib
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,9 @@ sys.path.insert(0, str(ROOT))
 
 from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe  # noqa: E402
 from mudrock_cli.classical.workflow import Workflow, label_phases  # noqa: E402
+from mudrock_cli.deeplab.data.dataset import load_samples  # noqa: E402
 from mudrock_cli.deeplab.data.registration import register_labels  # noqa: E402
+from mudrock_cli.deeplab.recipes.cookbook import load_recipe as load_model_recipe  # noqa: E402
 from mudrock_cli.image.mask import open_mask  # noqa: E402
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph  # noqa: E402
 from mudrock_cli.image.phase import Phase  # noqa: E402
@@ -84,6 +87,41 @@ def compare_tiles() -> None:
         micrograph, labels = load(number, 25.0)
         counts = confuse(labels, label_phases(micrograph, WorkflowRecipe()))
         print(f"{number}: silt {iou(counts)[Phase.SILT]:.3f}")
+
+
+def compare_conditions() -> None:
+    """Compare the default recipe on micrographs with noise added, and with coarser pixels."""
+    samples = [
+        sample
+        for sample in load_samples(KUMANO, load_model_recipe("fast", []).data).samples
+        if int(sample.name[-2:]) in TUNED
+    ]
+    print(f"\n{f'pooled {TUNED}, labels registered':42s}    clay    silt    pore")
+    for noise in (0, 4, 8, 14):
+        rng = np.random.default_rng(0)
+        counts = []
+        for sample in samples:
+            grey = np.clip(np.rint(sample.grey + rng.normal(0, noise, sample.grey.shape)), 0, 255)
+            assert sample.pixel_size is not None
+            counts.append(confuse(sample.labels, find(grey, sample.pixel_size.nm)))
+        show(f"noise of {noise} grey levels more", np.sum(counts, axis=0))
+    for nm in (15, 18, 22, 30, 40):
+        counts = []
+        for sample in samples:
+            assert sample.pixel_size is not None
+            height, width = sample.grey.shape
+            factor = sample.pixel_size.nm / nm
+            size = (round(width * factor), round(height * factor))
+            grey = cv2.resize(sample.grey, size, interpolation=cv2.INTER_AREA)
+            found = cv2.resize(find(grey, nm), (width, height), interpolation=cv2.INTER_NEAREST)
+            counts.append(confuse(sample.labels, np.asarray(found, np.uint8)))
+        show(f"pixels of {nm} nm", np.sum(counts, axis=0))
+
+
+def find(grey: npt.NDArray[np.number], pixel_nm: float) -> Grey:
+    size = PixelSize(pixel_nm, "made")
+    micrograph = Micrograph.from_array("made", np.asarray(grey, np.uint8), size)
+    return label_phases(micrograph, WorkflowRecipe())
 
 
 def compare_phantoms(seeds: Sequence[int]) -> None:
@@ -167,6 +205,7 @@ def main() -> None:
     compare("defaults chosen on these", TUNED, recipes)
     compare("held out", HELD_OUT, recipes)
     compare_tiles()
+    compare_conditions()
     compare_phantoms(range(12))
     if len(sys.argv) > 1:
         draw_distance(Path(sys.argv[1]))

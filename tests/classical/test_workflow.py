@@ -85,17 +85,19 @@ def test_lengths_are_physical_not_pixels() -> None:
     assert np.ptp(fractions, axis=0)[1] < 0.04
 
 
-@pytest.mark.parametrize("pixels", [30_000, 90_000])
-def test_bands_give_the_mask_of_one_piece(phantom: Phantom, pixels: int) -> None:
+@pytest.mark.parametrize(("pixels", "nm"), [(30_000, 10.0), (90_000, 10.0), (90_000, 17.0)])
+def test_bands_give_the_mask_of_one_piece(phantom: Phantom, pixels: int, nm: float) -> None:
     box = Box(0, 0, 651, 597)  # no multiple of any scale
-    micrograph = wrap(phantom.grey, specimen=box)
+    micrograph = wrap(phantom.grey, nm, box)
     recipe = replace(RECIPE, silt=replace(RECIPE.silt, min_ecd_nm=900.0))
     masks = []
     for band_pixels in (1 << 24, pixels):
         workflow = Workflow(micrograph, recipe, band_pixels)
         (draft,) = workflow.draft()
-        masks.append(np.concatenate(list(draft.phases(workflow.pixel_nm))))
+        phases = workflow.restore(draft.phases(workflow.pixel_nm))
+        masks.append(np.concatenate(list(phases)))
     assert len(workflow.bands) >= 5
+    assert masks[0].shape == box.shape
     assert set(np.unique(masks[0])) == {Phase.CLAY, Phase.SILT, Phase.PORE}
     assert np.array_equal(*masks)
 
@@ -136,6 +138,34 @@ def test_noise_alone_makes_neither_pores_nor_cracks() -> None:
         found = label(grey)
         assert np.mean(found == Phase.PORE) < 1e-3
         assert np.mean(found == Phase.SILT) > 0.95  # one smooth grain of 3 µm
+
+
+def test_noise_does_not_turn_clay_into_silt() -> None:
+    shares = [np.mean(label(paint_scene(noise=noise)[0]) == Phase.SILT) for noise in (3.0, 9.0)]
+    assert shares[1] == pytest.approx(shares[0], abs=0.03)
+
+
+def test_coarser_pixels_are_enlarged_and_finer_ones_left(phantom: Phantom) -> None:
+    box = Box(5, 7, 305, 407)
+    coarse = Workflow(wrap(phantom.grey, 30.0, box), RECIPE)
+    assert coarse.pixel_nm == RECIPE.contrast.nm_per_pixel
+    assert coarse.micrograph.specimen == Box.whole((750, 1000))
+    left = replace(RECIPE, contrast=replace(RECIPE.contrast, nm_per_pixel=0.0))
+    for nm, recipe in ((10.0, RECIPE), (30.0, left), (46.0, RECIPE)):  # the last show no pores
+        micrograph = wrap(phantom.grey, nm, box)
+        assert Workflow(micrograph, recipe).micrograph is micrograph
+
+
+def test_enlarged_pixels_show_the_pores_of_finer_ones(phantom: Phantom) -> None:
+    coarse = cv2.resize(phantom.grey, None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA)
+    left = replace(RECIPE, contrast=replace(RECIPE.contrast, nm_per_pixel=0.0))
+    pores = label(phantom.grey) == Phase.PORE
+    scores = []
+    for recipe in (RECIPE, left):
+        found = label(np.asarray(coarse, np.uint8), 25.0, recipe) == Phase.PORE
+        fine = cv2.resize(found.astype(np.uint8), pores.shape[::-1], interpolation=0) > 0
+        scores.append((fine & pores).sum() / (fine | pores).sum())
+    assert scores[0] > scores[1] + 0.05
 
 
 def test_a_pit_in_a_grain_belongs_to_it_and_its_pore_stays() -> None:

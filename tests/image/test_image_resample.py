@@ -1,3 +1,5 @@
+import pickle
+
 import cv2
 import numpy as np
 import pytest
@@ -6,8 +8,8 @@ from hypothesis import strategies as st
 
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.resample import resample, resample_micrograph
-from mudrock_cli.image.window import Box
+from mudrock_cli.image.resample import resample, resample_bands, resample_micrograph
+from mudrock_cli.image.window import Box, Inside
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (61, 83), np.uint8)
 EVERYTHING = (slice(None), slice(None))
@@ -58,6 +60,22 @@ def test_labels_stay_labels_and_come_back() -> None:
     np.testing.assert_array_equal(big(*EVERYTHING), labels.repeat(3, 0).repeat(3, 1))
     back = resample(big, (60, 90), labels.shape, labels=True)(*EVERYTHING)
     np.testing.assert_array_equal(back, labels)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 130), st.integers(1, 130), st.lists(st.integers(1, 60), max_size=5))
+def test_labels_in_bands_are_those_of_the_whole(height: int, width: int, cuts: list[int]) -> None:
+    whole = resample(read, IMAGE.shape, (height, width), labels=True)(*EVERYTHING)
+    bands = resample_bands(np.split(IMAGE, sorted(set(cuts))), IMAGE.shape, (height, width))
+    np.testing.assert_array_equal(np.concatenate(list(bands)), whole)
+
+
+def test_a_reader_of_an_enlarged_box_travels_to_other_processes() -> None:
+    box = Box(3, 5, 50, 70)
+    reader = resample(Inside(read, box), box.shape, (94, 130))
+    window = (slice(10, 40), slice(None))
+    expected = resample(lambda r, c: IMAGE[3:50, 5:70][r, c], box.shape, (94, 130))(*window)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(reader))(*window), expected)
 
 
 def test_a_micrograph_at_another_pixel_size_covers_the_same_field() -> None:

@@ -187,7 +187,7 @@ def ask_workflow(
     # Like the network, which takes a micrograph without a pixel size as if it had the model's.
     size = micrograph.pixel_size or PixelSize(recipe.data.nm_per_pixel, "that of the model")
     steps = load_recipe(_WORKFLOW)
-    if 2 * size.nm > steps.contrast.reach_nm:
+    if not steps.contrast.shows(size.nm):
         return None
     tells_silt = min(micrograph.specimen.shape) * size.nm >= 2 * steps.silt.min_ecd_nm
     voters = vary_thresholds(steps)
@@ -197,5 +197,5 @@ def ask_workflow(
     except MudrockError:
         return None
     drafts = workflow.draft(voters, spread=spread)
-    votes = count_votes(drafts, size.nm, spread)
+    votes = workflow.restore(count_votes(drafts, workflow.pixel_nm, spread))
     return Opinion(votes, share_votes(), (clay, silt, solid, pore), tells_silt=tells_silt)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.deeplab.inference.engine import Engine
-from mudrock_cli.deeplab.inference.views import View, plan_views, read_inside
+from mudrock_cli.deeplab.inference.views import View, plan_views
 from mudrock_cli.deeplab.network.statistics import Statistics
 from mudrock_cli.deeplab.recipes.recipe import Recipe
 from mudrock_cli.image.micrograph import Micrograph
@@ -70,7 +70,7 @@ def _trust(view: View, tile: int) -> float:
 
 def _choose_tiles(micrograph: Micrograph, view: View, tile: int) -> npt.NDArray[np.float32]:
     """Read tiles from all over a field, shape (batches, N, tile, tile, 1)."""
-    read = resample(read_inside(micrograph), view.shape, view.grid)
+    read = resample(micrograph.read_specimen(), view.shape, view.grid)
     tops, lefts = (np.linspace(0, side - tile, _SIDE).astype(int) for side in view.grid)
     tiles = [
         read(slice(int(top), int(top) + tile), slice(int(left), int(left) + tile))

@@ -16,7 +16,6 @@ from mudrock_cli.deeplab.inference.views import (
     count_ready,
     first_needed,
     plan_views,
-    read_inside,
 )
 from mudrock_cli.deeplab.recipes.recipe import Recipe
 from mudrock_cli.errors import MudrockError
@@ -121,7 +120,7 @@ def segment_part(
     views = plan_views(micrograph, engine.tile, recipe)
     tiles = sum(len(view.needed(part)) * len(view.plan.lefts) for view in views)
     look = _Look(engine, recipe.inference.flips, micrograph.name, _count_up(advance, tiles))
-    first, *others = (_view_bands(read_inside(micrograph), v, part, look) for v in views)
+    first, *others = (_view_bands(micrograph.read_specimen(), v, part, look) for v in views)
     rest = [Rows(probabilities for _, probabilities in bands) for bands in others]
     for rows, probabilities in first:
         for view in rest:

@@ -4,14 +4,10 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-import numpy.typing as npt
-
 from mudrock_cli.deeplab.recipes.recipe import Recipe
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.resample import axis_taps, scale_factor, scaled_shape
 from mudrock_cli.image.tiles import TilePlan, plan_tiles
-from mudrock_cli.image.window import Box, Reader
 
 _MARGIN_SHARE = 8  # tiles reach over the edges by overlap / 8, so that no edge meets padding
 _LEAST_ROWS = 4  # of tiles in a part: one or two more are computed twice at each seam
@@ -50,20 +46,6 @@ class View:
         lead = next(n for n in range(count) if self.plan.tops[n] + self.plan.tile > first)
         stop = next(n for n in range(1, count + 1) if self.ready(n) >= rows.stop)
         return range(min(lead, stop - 1), stop)
-
-
-def read_inside(micrograph: Micrograph) -> Reader:
-    """Return a reader of the specimen alone, whose rows and columns count from its corner."""
-    box = micrograph.specimen
-
-    def read(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
-        window = Box.from_slices(rows, columns, box.shape)
-        return micrograph.read(
-            slice(box.top + window.top, box.top + window.bottom),
-            slice(box.left + window.left, box.left + window.right),
-        )
-
-    return read
 
 
 def resample_factor(micrograph: Micrograph, nm_per_pixel: float) -> float:
