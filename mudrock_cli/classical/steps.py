@@ -1,5 +1,6 @@
 """What the workflow does to one band of a micrograph."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from mudrock_cli.classical.draft import Sketch
 from mudrock_cli.classical.recipe import PoreRecipe, WorkflowRecipe
 from mudrock_cli.classical.scales import Scale
 from mudrock_cli.classical.silt import open_solid
-from mudrock_cli.classical.survey import Glance, Survey, find_roughness, glance_at
+from mudrock_cli.classical.survey import INNER_NM, Glance, Survey, find_roughness, glance_at
 from mudrock_cli.image.micrograph import Micrograph
 
 _ROUGH = 2.0  # times the typical contrast
@@ -83,7 +84,8 @@ class Steps:
         grey = band.read(self.micrograph)
         contrast = self._enhance(grey, 0)
         self._kept = contrast if self.alone and self.scales else None
-        return glance_at(band, grey, self._find_rough(band, grey), contrast, self.level.factor)
+        rough, middle = self._find_rough(band, grey), math.ceil(INNER_NM / self.pixel_nm)
+        return glance_at(band, grey, rough, contrast, self.level.factor, middle)
 
     def _find_rough(self, band: Band, grey: Grey) -> Grey:
         """Return the roughness of a band's rows, in its window or what that was enlarged from."""

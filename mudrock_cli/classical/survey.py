@@ -18,6 +18,12 @@ from mudrock_cli.errors import MudrockError
 _NOISE_DEPTH = 25.0  # standard deviations of smoothed noise that never pass for full depth
 _MEDIAN_NOISE = 1.25  # standard deviation of a median over that of a mean, white noise
 _LEAST_NOISE = 0.5  # grey levels: they are whole numbers
+# Smooth regions are looked at in their middle, so far from an edge: platelets are thinner. An edge
+# has at least this contrast. Below this share of the way to black nothing is solid.
+INNER_NM, _EDGE, _SOLID_DEPTH = 500.0, 0.245, 0.38
+_LEAST_INNER = 0.01  # share of the pixels that must lie there
+_INNER_TEXTURE = 1.1  # times their upper quartile: just above the typical contrast of real mudrock
+_EDGES, _GREYS, _CONTRASTS = 64, 32, 160  # bins: of a grey level, of 8, and of an eighth
 _LAPLACE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)  # 6 deviations wide
 _MEDIAN_DEVIATION = 0.6745  # median of |x| over the standard deviation, normal distribution
 
@@ -34,8 +40,10 @@ class Survey:
         Grey of the deepest pore; darker where noise alone could be taken for pores.
     typical : float
         Median contrast as a share of the way from the solid to black.
-    noise : float
-        Standard deviation of the smoothed noise, on the same scale.
+    noise, texture : float
+        On the same scale: standard deviation of the smoothed noise, and the contrast that a smooth
+        solid has. That is the typical one without the noise's share of it (variances add), or where
+        there are wide smooth regions and they have less, theirs.
     factor : int
         How much `brightness` is reduced.
     brightness : ndarray of uint8
@@ -46,13 +54,9 @@ class Survey:
     black: float
     typical: float
     noise: float
+    texture: float
     factor: int
     brightness: Grey
-
-    @property
-    def texture(self) -> float:
-        """The typical contrast without the noise's share of it: variances add."""
-        return math.sqrt(max(self.typical**2 - self.noise**2, 0.0))
 
     def crop(self, window: slice) -> Self:
         """Return the survey with the brightness of some rows, from a multiple of `factor`."""
@@ -80,6 +84,9 @@ class Glance:
         Histogram of the contrast, in 1 / `unit` grey levels.
     unit : int
         Parts of a grey level.
+    inner : ndarray of int64, shape (64, 32, 160)
+        Histogram of the largest contrast around each pixel (grey levels), of its smoothed grey
+        (eights of levels) and of its contrast (eighths of a level).
     small : ndarray of uint8
         The grey, reduced.
     """
@@ -88,10 +95,13 @@ class Glance:
     rough: npt.NDArray[np.int64]
     contrasts: npt.NDArray[np.int64]
     unit: int
+    inner: npt.NDArray[np.int64]
     small: Grey
 
 
-def glance_at(band: Band, grey: Grey, rough: Grey, contrast: Contrast, factor: int) -> Glance:
+def glance_at(
+    band: Band, grey: Grey, rough: Grey, contrast: Contrast, factor: int, middle: int
+) -> Glance:
     """Look at one band.
 
     Parameters
@@ -106,12 +116,15 @@ def glance_at(band: Band, grey: Grey, rough: Grey, contrast: Contrast, factor: i
         Of that window.
     factor : int
         How much the brightness is reduced.
+    middle : int
+        Pixels from the middle of a smooth region to its edges, at least.
     """
     return Glance(
         smooth=_histogram(band.cut(contrast.smooth), 256),
         rough=_histogram(rough, 256),
         contrasts=_histogram(np.maximum(band.cut(contrast.levels), 0), 1 << 15),
         unit=contrast.unit,
+        inner=_look_inside(band, contrast, middle),
         small=reduce(band.cut(grey), factor),
     )
 
@@ -145,11 +158,13 @@ def take_survey(
     """
     counts, rough = np.zeros(256, np.int64), np.zeros(256, np.int64)
     contrasts = np.zeros(1 << 15, np.int64)
+    inner = np.zeros((_EDGES, _GREYS, _CONTRASTS), np.int64)
     small, unit = [], 1
     for glance in glances:
         counts += glance.smooth
         rough += glance.rough
         contrasts += glance.contrasts
+        inner += glance.inner
         small.append(glance.small)
         unit = glance.unit
     if np.count_nonzero(counts) < 2:
@@ -160,10 +175,26 @@ def take_survey(
     black = min(_percentile(counts, background.black_percent), solid - _NOISE_DEPTH * noise)
     depth = max(solid - black, 1)
     typical = _percentile(contrasts, 50) / unit / depth
+    texture = math.sqrt(max(typical**2 - (noise / depth) ** 2, 0.0))
+    darkest = max(int(solid - _SOLID_DEPTH * depth) // 8 + 1, 0)
+    calm = inner[: int(_EDGE * depth), darkest:-1].sum(axis=(0, 1))  # the last bin is saturated
+    if calm.sum() >= max(_LEAST_INNER * counts.sum(), 1):
+        texture = min(texture, _INNER_TEXTURE * _percentile(calm, 75) / 8 / depth)
     brightness = np.full((1, 1), solid, np.uint8)
     if background.window_nm > 0:
         brightness = smooth_median(np.concatenate(small), level.window)
-    return Survey(solid, black, typical, noise / depth, level.factor, brightness)
+    return Survey(solid, black, typical, noise / depth, texture, level.factor, brightness)
+
+
+def _look_inside(band: Band, contrast: Contrast, middle: int) -> npt.NDArray[np.int64]:
+    """Return the histogram of the largest contrast around, of grey and of contrast."""
+    levels = np.clip(contrast.levels // contrast.unit, 0, _EDGES - 1).astype(np.uint8)
+    around = cv2.dilate(levels, np.ones((2 * middle + 1, 2 * middle + 1), np.uint8))
+    index = band.cut(around).astype(np.int32) * _GREYS + band.cut(contrast.smooth) // 8
+    eighths = band.cut(contrast.levels).astype(np.int32) * 8 // contrast.unit
+    eighths = np.clip(eighths, 0, _CONTRASTS - 1)
+    counts = _histogram(index * _CONTRASTS + eighths, _EDGES * _GREYS * _CONTRASTS)
+    return counts.reshape(_EDGES, _GREYS, _CONTRASTS)
 
 
 def _histogram(values: npt.NDArray[np.integer], length: int) -> npt.NDArray[np.int64]:

@@ -5,6 +5,7 @@ say in it, the levels that thresholds are relative to come from a first look at 
 grains are measured across bands.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,7 +20,7 @@ from mudrock_cli.classical.recipe import ContrastRecipe, WorkflowRecipe
 from mudrock_cli.classical.scales import plan_background, plan_scales
 from mudrock_cli.classical.silt import opening_reach
 from mudrock_cli.classical.steps import Steps, Watch
-from mudrock_cli.classical.survey import take_survey
+from mudrock_cli.classical.survey import INNER_NM, take_survey
 from mudrock_cli.image.enlargement import undo_enlargement
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.pixel_size import PixelSize
@@ -76,7 +77,9 @@ class Workflow:
         edge = round(recipe.pore.edge_nm / nm)
         align = max(scale.factor for scale in [*scales, level])
         halo = max((scale.reach for scale in scales), default=0) + align
-        halo += max(opening_reach(recipe.silt.thickness_nm / nm), edge)
+        halo += max(
+            opening_reach(recipe.silt.thickness_nm / nm), edge, math.ceil(INNER_NM / nm) + 1
+        )
         shape = micrograph.specimen.shape
         pixels = band_pixels or max(_BAND_PIXELS, _BAND_HALOS * halo * shape[1])
         self.bands = plan_bands(shape, halo, align, pixels)

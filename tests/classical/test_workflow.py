@@ -217,12 +217,23 @@ def test_lower_thresholds_find_more_pores(phantom: Phantom) -> None:
     assert share(counts[2], Phase.PORE) == np.mean(label(phantom.grey) == Phase.PORE)
 
 
-@pytest.mark.parametrize("seed", [7, 8, 9])
-def test_the_exact_recipe_finds_the_fractions_of_a_phantom(seed: int) -> None:
-    made = make_phantom(seed, (1000, 1200))
-    found = label(made.grey, recipe=load_recipe("exact"))
-    assert np.mean(found == Phase.PORE) == pytest.approx(made.facts["porosity"], abs=0.01)
-    assert np.mean(found == Phase.SILT) == pytest.approx(made.facts["silt_fraction"], abs=0.012)
+def test_the_exact_recipe_finds_the_fractions_of_phantoms() -> None:
+    silt = []
+    for seed in range(7, 12):
+        made = make_phantom(seed, (1000, 1200))
+        found = label(made.grey, recipe=load_recipe("exact"))
+        assert np.mean(found == Phase.PORE) == pytest.approx(made.facts["porosity"], abs=0.01)
+        silt.append(np.mean(found == Phase.SILT) - made.facts["silt_fraction"])
+    assert np.mean(silt) == pytest.approx(0, abs=0.01)  # a grain taken or left is a point or two
+    assert np.abs(silt).max() < 0.03
+
+
+def test_the_smoothest_grain_tells_what_is_smooth(phantom: Phantom) -> None:
+    grey = phantom.grey.copy()
+    grey[100:400, 100:400] = 140 + grey[100:400, 100:400] % 3  # 3 µm wide, hardly rough
+    smooth, rough = (Workflow(wrap(each), RECIPE).survey for each in (grey, phantom.grey))
+    assert smooth.texture < 0.6 * smooth.typical
+    assert smooth.texture < 0.5 * rough.texture
 
 
 def test_the_defaults_keep_the_habits_of_the_published_labels(phantom: Phantom) -> None:
