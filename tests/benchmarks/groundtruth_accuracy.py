@@ -20,11 +20,13 @@ from matplotlib.figure import Figure
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from mudrock_cli.classical.framing import frame_phases  # noqa: E402
 from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe  # noqa: E402
 from mudrock_cli.classical.workflow import Workflow, label_phases  # noqa: E402
 from mudrock_cli.deeplab.data.dataset import load_samples  # noqa: E402
 from mudrock_cli.deeplab.data.registration import register_labels  # noqa: E402
 from mudrock_cli.deeplab.recipes.cookbook import load_recipe as load_model_recipe  # noqa: E402
+from mudrock_cli.image.enlargement import undo_enlargement  # noqa: E402
 from mudrock_cli.image.mask import open_mask  # noqa: E402
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph  # noqa: E402
 from mudrock_cli.image.phase import Phase  # noqa: E402
@@ -146,12 +148,14 @@ def sweep(
     micrograph: Micrograph, labels: Grey, recipes: Sequence[WorkflowRecipe], phase: Phase
 ) -> list[float]:
     """Return the IoU of a phase for recipes that differ in thresholds."""
-    workflow = Workflow(micrograph, recipes[0])
-    drafts = workflow.draft(recipes)
-    return [
-        float(iou(confuse(labels, np.concatenate(list(draft.phases(workflow.pixel_nm)))))[phase])
-        for draft in drafts
-    ]
+    distinct = undo_enlargement(micrograph)
+    workflow = Workflow(distinct.micrograph, recipes[0])
+    scores = []
+    for draft in workflow.draft(recipes):
+        phases = workflow.restore(draft.phases(workflow.pixel_nm))
+        found = np.concatenate(list(frame_phases(distinct, phases)))
+        scores.append(float(iou(confuse(labels, found))[phase]))
+    return scores
 
 
 def draw_distance(path: Path) -> None:

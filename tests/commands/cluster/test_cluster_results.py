@@ -39,8 +39,11 @@ def test_segment_mosaics(
 
 
 @pytest.mark.usefixtures("bands")
-def test_label_and_measure_mosaics(images: Path, tmp_path: Path, workers: LocalCluster) -> None:
-    words = ["groundtruth", images, "--pixel-size", "100nm", "--band", "--save", "overlay"]
+@pytest.mark.parametrize("size", ["100nm", "20nm"])  # too coarse for pores; enlarged first
+def test_label_and_measure_mosaics(
+    images: Path, tmp_path: Path, workers: LocalCluster, size: str
+) -> None:
+    words = ["groundtruth", images, "--pixel-size", size, "--band", "--save", "overlay"]
     here, there = run_both(tmp_path / "masks", workers.scheduler_address, *words, "--json")
     assert lines(here) == lines(there)
     words = ["stats", tmp_path / "masks" / "here", "--micrographs", images, "--min-silt", "5um"]
