@@ -10,10 +10,11 @@ import numpy as np
 from mudrock_cli.classical.bands import Band
 from mudrock_cli.classical.contrast import Contrast, Grey, Mask, enhance
 from mudrock_cli.classical.draft import Sketch
+from mudrock_cli.classical.glance import INNER_NM, Glance, find_roughness, glance_at
 from mudrock_cli.classical.recipe import PoreRecipe, WorkflowRecipe
 from mudrock_cli.classical.scales import Scale
 from mudrock_cli.classical.silt import open_solid
-from mudrock_cli.classical.survey import INNER_NM, Glance, Survey, find_roughness, glance_at
+from mudrock_cli.classical.survey import Survey
 from mudrock_cli.image.micrograph import Micrograph
 
 _ROUGH = 2.0  # times the typical contrast

@@ -5,27 +5,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.classical.bands import Band
-from mudrock_cli.classical.contrast import Contrast, Grey, enlarge, reduce, smooth_median
+from mudrock_cli.classical.contrast import Grey, enlarge, smooth_median
+from mudrock_cli.classical.glance import CONTRASTS, EDGES, GREYS, Glance
 from mudrock_cli.classical.recipe import BackgroundRecipe
 from mudrock_cli.classical.scales import Scale
 from mudrock_cli.errors import MudrockError
 
 _NOISE_DEPTH = 25.0  # standard deviations of smoothed noise that never pass for full depth
 _MEDIAN_NOISE = 1.25  # standard deviation of a median over that of a mean, white noise
-_LEAST_NOISE = 0.5  # grey levels: they are whole numbers
-# Smooth regions are looked at in their middle, so far from an edge: platelets are thinner. An edge
-# has at least this contrast. Below this share of the way to black nothing is solid.
-INNER_NM, _EDGE, _SOLID_DEPTH = 500.0, 0.245, 0.38
-_LEAST_INNER = 0.01  # share of the pixels that must lie there
-_INNER_TEXTURE = 1.1  # times their upper quartile: just above the typical contrast of real mudrock
-_EDGES, _GREYS, _CONTRASTS = 64, 32, 160  # bins: of a grey level, of 8, and of an eighth
-_LAPLACE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)  # 6 deviations wide
 _MEDIAN_DEVIATION = 0.6745  # median of |x| over the standard deviation, normal distribution
+_LEAST_NOISE = 0.5  # grey levels: they are whole numbers
+_EDGE = 0.245  # contrast of the edge of a smooth region
+_SOLID_DEPTH = 0.38  # share of the way to black below which nothing is solid
+_LEAST_INNER = 0.01  # share of the pixels that must lie in the middle of smooth regions
+_INNER_TEXTURE = 1.1  # times their upper quartile: just above the typical contrast of real mudrock
 
 
 @dataclass(frozen=True)
@@ -72,63 +68,6 @@ class Survey:
         return enlarge(self.brightness, self.factor, shape)
 
 
-@dataclass(frozen=True)
-class Glance:
-    """What a first look at one band gives to the survey.
-
-    Parameters
-    ----------
-    smooth, rough : ndarray of int64, shape (256,)
-        Histograms of the smoothed grey and of its roughness.
-    contrasts : ndarray of int64, shape (32768,)
-        Histogram of the contrast, in 1 / `unit` grey levels.
-    unit : int
-        Parts of a grey level.
-    inner : ndarray of int64, shape (64, 32, 160)
-        Histogram of the largest contrast around each pixel (grey levels), of its smoothed grey
-        (eights of levels) and of its contrast (eighths of a level).
-    small : ndarray of uint8
-        The grey, reduced.
-    """
-
-    smooth: npt.NDArray[np.int64]
-    rough: npt.NDArray[np.int64]
-    contrasts: npt.NDArray[np.int64]
-    unit: int
-    inner: npt.NDArray[np.int64]
-    small: Grey
-
-
-def glance_at(
-    band: Band, grey: Grey, rough: Grey, contrast: Contrast, factor: int, middle: int
-) -> Glance:
-    """Look at one band.
-
-    Parameters
-    ----------
-    band : Band
-        Which.
-    grey : ndarray of uint8, shape (rows of the window, columns)
-        The band's window.
-    rough : ndarray of uint8, shape (rows, columns)
-        From `find_roughness`, of the band's own rows before they were enlarged, which hides noise.
-    contrast : Contrast
-        Of that window.
-    factor : int
-        How much the brightness is reduced.
-    middle : int
-        Pixels from the middle of a smooth region to its edges, at least.
-    """
-    return Glance(
-        smooth=_histogram(band.cut(contrast.smooth), 256),
-        rough=_histogram(rough, 256),
-        contrasts=_histogram(np.maximum(band.cut(contrast.levels), 0), 1 << 15),
-        unit=contrast.unit,
-        inner=_look_inside(band, contrast, middle),
-        small=reduce(band.cut(grey), factor),
-    )
-
-
 def take_survey(
     glances: Iterable[Glance],
     name: str,
@@ -158,7 +97,7 @@ def take_survey(
     """
     counts, rough = np.zeros(256, np.int64), np.zeros(256, np.int64)
     contrasts = np.zeros(1 << 15, np.int64)
-    inner = np.zeros((_EDGES, _GREYS, _CONTRASTS), np.int64)
+    inner = np.zeros((EDGES, GREYS, CONTRASTS), np.int64)
     small, unit = [], 1
     for glance in glances:
         counts += glance.smooth
@@ -184,29 +123,6 @@ def take_survey(
     if background.window_nm > 0:
         brightness = smooth_median(np.concatenate(small), level.window)
     return Survey(solid, black, typical, noise / depth, texture, level.factor, brightness)
-
-
-def _look_inside(band: Band, contrast: Contrast, middle: int) -> npt.NDArray[np.int64]:
-    """Return the histogram of the largest contrast around, of grey and of contrast."""
-    levels = np.clip(contrast.levels // contrast.unit, 0, _EDGES - 1).astype(np.uint8)
-    around = cv2.dilate(levels, np.ones((2 * middle + 1, 2 * middle + 1), np.uint8))
-    index = band.cut(around).astype(np.int32) * _GREYS + band.cut(contrast.smooth) // 8
-    eighths = band.cut(contrast.levels).astype(np.int32) * 8 // contrast.unit
-    eighths = np.clip(eighths, 0, _CONTRASTS - 1)
-    counts = _histogram(index * _CONTRASTS + eighths, _EDGES * _GREYS * _CONTRASTS)
-    return counts.reshape(_EDGES, _GREYS, _CONTRASTS)
-
-
-def _histogram(values: npt.NDArray[np.integer], length: int) -> npt.NDArray[np.int64]:
-    return np.bincount(values.ravel(), minlength=length)
-
-
-def find_roughness(grey: Grey) -> Grey:
-    """Return how much each pixel departs from its eight neighbours, blind to slopes and edges.
-
-    Immerkær (1996), Computer Vision and Image Understanding 64(2), 300–302.
-    """
-    return np.asarray(cv2.convertScaleAbs(cv2.filter2D(grey, cv2.CV_16S, _LAPLACE)), np.uint8)
 
 
 def _percentile(counts: npt.NDArray[np.int64], percent: float) -> int:

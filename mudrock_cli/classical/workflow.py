@@ -16,11 +16,12 @@ from mudrock_cli.classical.bands import plan_bands
 from mudrock_cli.classical.contrast import Grey
 from mudrock_cli.classical.draft import Draft
 from mudrock_cli.classical.framing import frame_phases
+from mudrock_cli.classical.glance import INNER_NM
 from mudrock_cli.classical.recipe import ContrastRecipe, WorkflowRecipe
 from mudrock_cli.classical.scales import plan_background, plan_scales
 from mudrock_cli.classical.silt import opening_reach
 from mudrock_cli.classical.steps import Steps, Watch
-from mudrock_cli.classical.survey import INNER_NM, take_survey
+from mudrock_cli.classical.survey import take_survey
 from mudrock_cli.image.enlargement import undo_enlargement
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.pixel_size import PixelSize
