@@ -20,6 +20,10 @@ from matplotlib.figure import Figure
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from mudrock_cli.deeplab.network.backend import start_backend  # noqa: E402
+
+start_backend()  # without its notices
+
 from mudrock_cli.classical.framing import frame_phases  # noqa: E402
 from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe  # noqa: E402
 from mudrock_cli.classical.workflow import Workflow, label_phases  # noqa: E402
