@@ -18,13 +18,46 @@ _LAPLACE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)  # 6 devi
 
 
 @dataclass(frozen=True)
+class Strip:
+    """Rows of a micrograph with a few around them.
+
+    Parameters
+    ----------
+    grey : ndarray of uint8, shape (rows, columns)
+        From row `first` of the specimen on; four more than `rows` at either end, or up to the end.
+    first : int
+        Its first row.
+    rows : slice
+        The rows that count.
+    """
+
+    grey: Grey
+    first: int
+    rows: slice
+
+    def count_roughness(self) -> npt.NDArray[np.int64]:
+        """Count how much pixels, and means of 2 x 2 pixels, depart from their neighbours."""
+        skipped = self.first % 2  # pairs of rows are the same in every strip
+        height, width = (side // 2 * 2 for side in self.grey[skipped:].shape)
+        pairs = self.grey[skipped : skipped + height, :width]
+        reduced = reduce(pairs, 2) if pairs.size else pairs
+        counts = []
+        for grey, first, step in ((self.grey, self.first, 1), (reduced, -(-self.first // 2), 2)):
+            top, bottom = (-(-edge // step) - first for edge in (self.rows.start, self.rows.stop))
+            counts.append(_histogram(_find_roughness(grey)[top:bottom], 256))
+        return np.stack(counts)
+
+
+@dataclass(frozen=True)
 class Glance:
     """What a first look at one band gives to the survey.
 
     Parameters
     ----------
-    smooth, rough : ndarray of int64, shape (256,)
-        Histograms of the smoothed grey and of its roughness.
+    smooth : ndarray of int64, shape (256,)
+        Histogram of the smoothed grey.
+    rough : ndarray of int64, shape (2, 256)
+        From `Strip.count_roughness`.
     contrasts : ndarray of int64, shape (32768,)
         Histogram of the contrast, in 1 / `unit` grey levels.
     unit : int
@@ -45,7 +78,7 @@ class Glance:
 
 
 def glance_at(
-    band: Band, grey: Grey, rough: Grey, contrast: Contrast, factor: int, middle: int
+    band: Band, grey: Grey, strip: Strip, contrast: Contrast, factor: int, middle: int
 ) -> Glance:
     """Look at one band.
 
@@ -55,8 +88,8 @@ def glance_at(
         Which.
     grey : ndarray of uint8, shape (rows of the window, columns)
         The band's window.
-    rough : ndarray of uint8, shape (rows, columns)
-        From `find_roughness`, of the band's own rows before they were enlarged, which hides noise.
+    strip : Strip
+        The band's own rows before they were enlarged, which hides noise.
     contrast : Contrast
         Of that window.
     factor : int
@@ -66,7 +99,7 @@ def glance_at(
     """
     return Glance(
         smooth=_histogram(band.cut(contrast.smooth), 256),
-        rough=_histogram(rough, 256),
+        rough=strip.count_roughness(),
         contrasts=_histogram(np.maximum(band.cut(contrast.levels), 0), 1 << 15),
         unit=contrast.unit,
         inner=_look_inside(band, contrast, middle),
@@ -85,11 +118,13 @@ def _look_inside(band: Band, contrast: Contrast, middle: int) -> npt.NDArray[np.
     return counts.reshape(EDGES, GREYS, CONTRASTS)
 
 
-def find_roughness(grey: Grey) -> Grey:
+def _find_roughness(grey: Grey) -> Grey:
     """Return how much each pixel departs from its eight neighbours, blind to slopes and edges.
 
     Immerkær (1996), Computer Vision and Image Understanding 64(2), 300–302.
     """
+    if not grey.size:
+        return grey
     return np.asarray(cv2.convertScaleAbs(cv2.filter2D(grey, cv2.CV_16S, _LAPLACE)), np.uint8)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from mudrock_cli.classical.bands import Band
 from mudrock_cli.classical.contrast import Contrast, Grey, Mask, enhance
 from mudrock_cli.classical.draft import Sketch
-from mudrock_cli.classical.glance import INNER_NM, Glance, find_roughness, glance_at
+from mudrock_cli.classical.glance import INNER_NM, Glance, Strip, glance_at
 from mudrock_cli.classical.recipe import PoreRecipe, WorkflowRecipe
 from mudrock_cli.classical.scales import Scale
 from mudrock_cli.classical.silt import open_solid
@@ -85,18 +85,18 @@ class Steps:
         grey = band.read(self.micrograph)
         contrast = self._enhance(grey, 0)
         self._kept = contrast if self.alone and self.scales else None
-        rough, middle = self._find_rough(band, grey), math.ceil(INNER_NM / self.pixel_nm)
-        return glance_at(band, grey, rough, contrast, self.level.factor, middle)
+        strip, middle = self._cut_strip(band, grey), math.ceil(INNER_NM / self.pixel_nm)
+        return glance_at(band, grey, strip, contrast, self.level.factor, middle)
 
-    def _find_rough(self, band: Band, grey: Grey) -> Grey:
-        """Return the roughness of a band's rows, in its window or what that was enlarged from."""
+    def _cut_strip(self, band: Band, grey: Grey) -> Strip:
+        """Return a band's rows as they were before the micrograph was enlarged."""
         if self.given is self.micrograph:
-            return band.cut(find_roughness(grey))
+            return Strip(grey, band.window.start, band.rows)
         height, rows = self.micrograph.specimen.height, self.given.specimen.height
         top, bottom = (edge * rows // height for edge in (band.rows.start, band.rows.stop))
-        first = max(top - 1, 0)
-        found = find_roughness(self.given.read_specimen()(slice(first, bottom + 1), slice(None)))
-        return found[top - first : bottom - first]
+        first = max(top - 4, 0)
+        read = self.given.read_specimen()
+        return Strip(read(slice(first, bottom + 4), slice(None)), first, slice(top, bottom))
 
     def sketch(
         self, recipes: Sequence[WorkflowRecipe], watch: Watch | None, part: tuple[Band, Survey]

@@ -95,7 +95,7 @@ def take_survey(
     MudrockError
         If every pixel has the same grey.
     """
-    counts, rough = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    counts, rough = np.zeros(256, np.int64), np.zeros((2, 256), np.int64)
     contrasts = np.zeros(1 << 15, np.int64)
     inner = np.zeros((EDGES, GREYS, CONTRASTS), np.int64)
     small, unit = [], 1
@@ -109,8 +109,7 @@ def take_survey(
     if np.count_nonzero(counts) < 2:
         raise MudrockError(f"{name}: every pixel has the same grey", "check how it was exported")
     solid = _percentile(counts, 50)
-    noise = _percentile(rough, 50) / _MEDIAN_DEVIATION / 6
-    noise = max(noise * min(_MEDIAN_NOISE / window, 1), _LEAST_NOISE)
+    noise = max(_find_noise(rough) * min(_MEDIAN_NOISE / window, 1), _LEAST_NOISE)
     black = min(_percentile(counts, background.black_percent), solid - _NOISE_DEPTH * noise)
     depth = max(solid - black, 1)
     typical = _percentile(contrasts, 50) / unit / depth
@@ -123,6 +122,15 @@ def take_survey(
     if background.window_nm > 0:
         brightness = smooth_median(np.concatenate(small), level.window)
     return Survey(solid, black, typical, noise / depth, texture, level.factor, brightness)
+
+
+def _find_noise(rough: npt.NDArray[np.int64]) -> float:
+    """Return the standard deviation of white noise, which means of four pixels halve.
+
+    What departs as much from its neighbours on either scale is texture.
+    """
+    fine, coarse = (_percentile(counts, 50) / _MEDIAN_DEVIATION / 6 for counts in rough)
+    return math.sqrt(max(fine**2 - coarse**2, 0) * 4 / 3)
 
 
 def _percentile(counts: npt.NDArray[np.int64], percent: float) -> int:

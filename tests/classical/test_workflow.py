@@ -145,6 +145,20 @@ def test_noise_does_not_turn_clay_into_silt() -> None:
     assert shares[1] == pytest.approx(shares[0], abs=0.03)
 
 
+@pytest.mark.parametrize("nm", [10.0, 40.0])
+def test_noise_is_measured_and_texture_is_none(phantom: Phantom, nm: float) -> None:
+    size = (int(6000 / nm), int(7000 / nm))
+    grey = cv2.resize(phantom.grey, size, interpolation=cv2.INTER_AREA).astype(float)
+    found = []
+    for noise in (0.0, 8.0):
+        noisy = grey + np.random.default_rng(0).normal(0, noise, grey.shape)
+        survey = Workflow(wrap(np.clip(noisy, 0, 255).astype(np.uint8), nm), RECIPE).survey
+        found.append(survey.noise * (survey.solid - survey.black))
+    smoothing = min(1.25 * nm / 50, 1)  # of a median 50 nm wide
+    assert found[0] < 0.6  # grey levels are whole
+    assert found[1] == pytest.approx(8 * smoothing, rel=0.2)
+
+
 def test_coarser_pixels_are_enlarged_and_finer_ones_left(phantom: Phantom) -> None:
     box = Box(5, 7, 305, 407)
     coarse = Workflow(wrap(phantom.grey, 30.0, box), RECIPE)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -7,6 +9,7 @@ from scipy import ndimage
 from skimage import morphology
 
 from mudrock_cli.classical.contrast import enhance, enlarge, make_disc, reduce, smooth_median
+from mudrock_cli.classical.glance import Strip
 from mudrock_cli.classical.grains import choose_grains
 from mudrock_cli.classical.recipe import SiltRecipe
 from mudrock_cli.classical.regions import find_pieces, join_pieces, keep_regions
@@ -148,6 +151,21 @@ def test_regions_in_bands_are_those_of_the_whole(
     large = np.concatenate([keep_regions(b, keep, connectivity) for b, keep in kept])
     sizes = np.bincount(labels.ravel())
     assert np.array_equal(large, mask & (sizes[labels] > 5))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 41), st.lists(st.integers(1, 40), max_size=4))
+def test_roughness_counted_in_strips_is_that_of_the_whole(height: int, cuts: list[int]) -> None:
+    grey = make_grey((41, 30))[:height]
+    edges = [0, *sorted({cut for cut in cuts if cut < height}), height]
+    counts = []
+    for top, bottom in pairwise(edges):
+        first = max(top - 4, 0)
+        strip = Strip(grey[first : bottom + 4], first, slice(top, bottom))
+        counts.append(strip.count_roughness())
+    whole = Strip(grey, 0, slice(0, height)).count_roughness()
+    np.testing.assert_array_equal(np.sum(counts, axis=0), whole)
+    assert whole.sum(axis=1).tolist() == [height * 30, height // 2 * 15]
 
 
 @settings(deadline=None)
