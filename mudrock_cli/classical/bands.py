@@ -29,9 +29,7 @@ class Band:
 
     def read(self, micrograph: Micrograph) -> Grey:
         """Read the window, uint8, shape (rows, columns of the specimen)."""
-        box = micrograph.specimen
-        rows = slice(box.top + self.window.start, box.top + self.window.stop)
-        return micrograph.read(rows, box.columns)
+        return micrograph.read_specimen()(self.window, slice(None))
 
     def cut(self, array: npt.NDArray[Value]) -> npt.NDArray[Value]:
         """Return the band's own rows of what was computed on its window."""

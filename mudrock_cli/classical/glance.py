@@ -11,6 +11,8 @@ from mudrock_cli.classical.contrast import Contrast, Grey, reduce
 
 INNER_NM = 500.0
 """From the middle of a smooth region to its edges, at least: platelets are thinner."""
+MARGIN = 4
+"""Rows around those of a `Strip`: a pair of rows, its neighbour, and one for odd beginnings."""
 EDGES, GREYS, CONTRASTS = 64, 32, 160
 """Bins of `Glance.inner`: of a grey level, of 8, and of an eighth."""
 
@@ -24,7 +26,7 @@ class Strip:
     Parameters
     ----------
     grey : ndarray of uint8, shape (rows, columns)
-        From row `first` of the specimen on; four more than `rows` at either end, or up to the end.
+        From row `first` of the specimen on; `MARGIN` more than `rows` at either end, or all.
     first : int
         Its first row.
     rows : slice

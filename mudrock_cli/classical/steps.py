@@ -10,7 +10,7 @@ import numpy as np
 from mudrock_cli.classical.bands import Band
 from mudrock_cli.classical.contrast import Contrast, Grey, Mask, enhance
 from mudrock_cli.classical.draft import Sketch
-from mudrock_cli.classical.glance import INNER_NM, Glance, Strip, glance_at
+from mudrock_cli.classical.glance import INNER_NM, MARGIN, Glance, Strip, glance_at
 from mudrock_cli.classical.recipe import PoreRecipe, WorkflowRecipe
 from mudrock_cli.classical.scales import Scale
 from mudrock_cli.classical.silt import open_solid
@@ -94,9 +94,9 @@ class Steps:
             return Strip(grey, band.window.start, band.rows)
         height, rows = self.micrograph.specimen.height, self.given.specimen.height
         top, bottom = (edge * rows // height for edge in (band.rows.start, band.rows.stop))
-        first = max(top - 4, 0)
+        first = max(top - MARGIN, 0)
         read = self.given.read_specimen()
-        return Strip(read(slice(first, bottom + 4), slice(None)), first, slice(top, bottom))
+        return Strip(read(slice(first, bottom + MARGIN), slice(None)), first, slice(top, bottom))
 
     def sketch(
         self, recipes: Sequence[WorkflowRecipe], watch: Watch | None, part: tuple[Band, Survey]

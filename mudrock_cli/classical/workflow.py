@@ -24,8 +24,7 @@ from mudrock_cli.classical.steps import Steps, Watch
 from mudrock_cli.classical.survey import take_survey
 from mudrock_cli.image.enlargement import undo_enlargement
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.resample import resample, resample_bands, scale_factor, scaled_shape
+from mudrock_cli.image.resample import resample_bands, resample_micrograph, scale_factor
 from mudrock_cli.image.window import Box
 from mudrock_cli.spread import Spread, in_turn
 
@@ -150,16 +149,9 @@ def _enlarge(
     factor = scale_factor(nm, wanted) if wanted else 1.0
     if factor <= 1 or not contrast.shows(nm):
         return micrograph, nm
-    new_shape = scaled_shape(shape, factor)
-    enlarged = replace(
-        micrograph,
-        shape=new_shape,
-        read=resample(micrograph.read_specimen(), shape, new_shape),
-        specimen=Box.whole(new_shape),
-        pixel_size=PixelSize(wanted, f"resampled from {nm:g} nm"),
-        reduced=(),
-    )
-    return enlarged, wanted
+    read, box = micrograph.read_specimen(), Box.whole(shape)
+    specimen = replace(micrograph, shape=shape, read=read, specimen=box, reduced=())
+    return resample_micrograph(specimen, wanted), wanted
 
 
 def label_phases(micrograph: Micrograph, recipe: WorkflowRecipe) -> Grey:

@@ -9,7 +9,7 @@ from scipy import ndimage
 from skimage import morphology
 
 from mudrock_cli.classical.contrast import enhance, enlarge, make_disc, reduce, smooth_median
-from mudrock_cli.classical.glance import Strip
+from mudrock_cli.classical.glance import MARGIN, Strip
 from mudrock_cli.classical.grains import choose_grains
 from mudrock_cli.classical.recipe import SiltRecipe
 from mudrock_cli.classical.regions import find_pieces, join_pieces, keep_regions
@@ -160,8 +160,8 @@ def test_roughness_counted_in_strips_is_that_of_the_whole(height: int, cuts: lis
     edges = [0, *sorted({cut for cut in cuts if cut < height}), height]
     counts = []
     for top, bottom in pairwise(edges):
-        first = max(top - 4, 0)
-        strip = Strip(grey[first : bottom + 4], first, slice(top, bottom))
+        first = max(top - MARGIN, 0)
+        strip = Strip(grey[first : bottom + MARGIN], first, slice(top, bottom))
         counts.append(strip.count_roughness())
     whole = Strip(grey, 0, slice(0, height)).count_roughness()
     np.testing.assert_array_equal(np.sum(counts, axis=0), whole)
