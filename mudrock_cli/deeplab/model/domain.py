@@ -8,7 +8,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mudrock_cli.deeplab.model.zoo import CARD, TrainedModel
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mudrock_cli.deeplab.model.zoo import TrainedModel
+
 from mudrock_cli.errors import MudrockError
 
 MARGIN = 0.75
@@ -93,7 +97,7 @@ def tell_outside(domain: Domain, figures: Figures) -> str:
     return ", ".join(told)
 
 
-def read_domain(model: TrainedModel) -> dict[str, Limits]:
+def read_domain(model: "TrainedModel") -> dict[str, Limits]:
     """Read what a model knows from its card; empty where the card does not tell.
 
     Raises
@@ -108,10 +112,10 @@ def read_domain(model: TrainedModel) -> dict[str, Limits]:
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = "its domain is no table of low and high"
-        raise MudrockError(f"{model.path / CARD}: {reason}", "train the model again") from error
+        raise MudrockError(f"{model.path}/card.json: {reason}", "train the model again") from error
     if not all(math.isfinite(row.low) and math.isfinite(row.high) for row in found.values()):
         reason = "its domain has limits that are not finite"
-        raise MudrockError(f"{model.path / CARD}: {reason}", "train the model again")
+        raise MudrockError(f"{model.path}/card.json: {reason}", "train the model again")
     return found
 
 
