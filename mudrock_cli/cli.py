@@ -14,7 +14,7 @@ from mudrock_cli import __version__
 from mudrock_cli.commands.evaluate import evaluate
 from mudrock_cli.commands.export import export
 from mudrock_cli.commands.groundtruth import groundtruth
-from mudrock_cli.commands.log.events import keeping_log
+from mudrock_cli.commands.log import keeping_log
 from mudrock_cli.commands.models import models
 from mudrock_cli.commands.report import report
 from mudrock_cli.commands.segment import segment

@@ -4,8 +4,8 @@ import hypothesis
 import numpy as np
 import pytest
 
-from mudrock_cli.deeplab.model.zoo import TrainedModel, seal_model
-from mudrock_cli.deeplab.recipes.recipe import Recipe
+from mudrock_cli.deeplab.model import TrainedModel, seal_model
+from mudrock_cli.deeplab.recipe import Recipe
 
 hypothesis.settings.register_profile("shared", deadline=None)  # machines are busy with others' work
 hypothesis.settings.load_profile("shared")

@@ -1,26 +1,424 @@
-"""The paper's other method: a random forest on filter responses, pixel by pixel.
+"""Every hyper-parameter of the random forest, from and to TOML."""
 
-What the Trainable Weka Segmentation does, for a user with a few labelled patches and no GPU. A
-forest is kept as a model folder: ``recipe.toml`` and ``weights.npz``, which holds numbers only.
-"""
-
-from collections.abc import Iterator
+import dataclasses
+import math
+import os
+import reprlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import tomli_w
 
-from mudrock_cli.classical import forest_filters as filters
-from mudrock_cli.classical.forest_recipe import ForestRecipe
-from mudrock_cli.classical.forest_trees import Responses, Trees
+from mudrock_cli.config import parse_toml, read_text
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.named_arrays import read_named_arrays
-from mudrock_cli.image.placement import placing
-from mudrock_cli.image.texts import read_text
-from mudrock_cli.image.window import Reader
+from mudrock_cli.files import placing, read_named_arrays
+from mudrock_cli.image.types import Phase, Reader
+
+ARCHITECTURE = "forest"
+_INFERENCE = {"tile": 1024, "overlap": 384, "flips": 1}
+_RANGES: dict[str, tuple[float, float]] = {
+    "nm_per_pixel": (1e-3, 1e6),
+    "trees": (1, 5000),
+    "features_per_node": (1, 200),
+    "depth": (1, 14),
+    "min_leaf": (1, 10**6),
+    "pixels_per_phase": (1, 10**7),
+    "prior": (0, 1),
+    "brightness": (0, 255),
+    "contrast": (0, 2),
+    "seed": (0, 2**32 - 1),
+}
+
+
+@dataclass(frozen=True)
+class ForestRecipe:
+    """How a forest is grown; trees and features per node are the paper's.
+
+    Parameters
+    ----------
+    nm_per_pixel : float
+        Pixel size of the images it learns from, and is given.
+    trees, features_per_node : int
+        Trees, and filter responses drawn at random at each node for the best split.
+    depth, min_leaf : int
+        Deepest level; fewest training pixels in a leaf.
+    scales : tuple of float
+        Standard deviations of the Gaussians, in pixels.
+    pixels_per_phase : int
+        Pixels of each phase that are drawn from all images together.
+    prior : float
+        0: every phase is taken to be equally likely beforehand; 1: as likely as it is frequent
+        in the labels. Labels on less than half of the pixels (scribbles) tell no frequency, and
+        count as 0.
+    brightness, contrast : float
+        Training pixels are made brighter by up to about this many grey levels and richer in
+        contrast by about this share, at random, since microscopes differ.
+    seed : int
+        Of everything random.
+    """
+
+    nm_per_pixel: float = 10.0
+    trees: int = 200
+    features_per_node: int = 2
+    depth: int = 10
+    min_leaf: int = 5
+    scales: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+    pixels_per_phase: int = 30_000
+    prior: float = 0.6
+    brightness: float = 5.0
+    contrast: float = 0.05
+    seed: int = 20220101
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                shown = reprlib.repr(value)
+                raise MudrockError(f"[forest] {name} = {shown} is outside {low:g} to {high:g}")
+        if not 1 <= len(self.scales) <= 16 or not all(0.3 <= one <= 256 for one in self.scales):
+            raise MudrockError("[forest] scales must be 1 to 16 numbers between 0.3 and 256")
+
+    @classmethod
+    def from_toml(cls, text: str, source: str = "recipe") -> Self:
+        """Read a recipe; whatever the text leaves out keeps its default.
+
+        Parameters
+        ----------
+        text : str
+            TOML with ``network.architecture = "forest"``, ``data.nm_per_pixel`` and ``[forest]``.
+        source : str
+            Where it is from, for messages.
+
+        Raises
+        ------
+        MudrockError
+            If it is no TOML, the recipe of something else, or has an unknown key or a wrong value.
+        """
+        table = parse_toml(text, source)
+        sections = {name: _section(table, name, source) for name in ("network", "data", "forest")}
+        if sections["network"].get("architecture") != ARCHITECTURE:
+            raise MudrockError(f'{source}: network.architecture is not "{ARCHITECTURE}"')
+        values = dict(sections["forest"])
+        if "nm_per_pixel" in sections["data"]:
+            values["nm_per_pixel"] = sections["data"]["nm_per_pixel"]
+        hints = get_type_hints(cls)
+        unknown = sorted(set(values) - set(hints))
+        if unknown:
+            raise MudrockError(
+                f"{source} [forest] has no key {', '.join(unknown)[:200]}",
+                f"known: {', '.join(sorted(hints))}",
+            )
+        converted = {k: _value(hints[k], v, f"{source} {k}") for k, v in values.items()}
+        try:
+            return cls(**converted)
+        except MudrockError as error:
+            raise MudrockError(f"{source}: {error.message}") from error
+
+    def to_toml(self) -> str:
+        """Write the whole recipe, defaults included."""
+        values = dataclasses.asdict(self)
+        nm_per_pixel = values.pop("nm_per_pixel")
+        return tomli_w.dumps(
+            {
+                "network": {"architecture": ARCHITECTURE},
+                "data": {"nm_per_pixel": nm_per_pixel},
+                "forest": values,
+                "inference": _INFERENCE,
+            }
+        )
+
+
+def _section(table: dict[str, Any], name: str, source: str) -> dict[str, Any]:
+    section = table.get(name, {})
+    if not isinstance(section, dict):
+        raise MudrockError(f"{source}: [{name}] must be a table")
+    return section
+
+
+def _value(hint: Any, value: Any, source: str) -> Any:
+    """Convert a TOML value to the field's type, or say what was expected."""
+    if hint is int and type(value) is int:
+        return value
+    if hint is float and type(value) in (int, float) and abs(value) < 1 << 53:
+        return float(value)
+    if hint == tuple[float, ...] and isinstance(value, list):
+        return tuple(_value(float, item, source) for item in value)
+    raise MudrockError(f"{source}: {reprlib.repr(value)} is not what belongs there")
+
+
+# Filter responses that tell a forest what surrounds a pixel.
+#
+# Gaussians at several scales, and at each scale the Sobel gradient, the two eigenvalues of the
+# Hessian, the difference to the next finer Gaussian and the local standard deviation: the features
+# of the Trainable Weka Segmentation (Arganda-Carreras et al. 2017, doi
+# 10.1093/bioinformatics/btx180)
+# that Bihani et al. (2022) compare with.
+
+Image = npt.NDArray[np.float32]
+
+_KINDS = ("gauss", "sobel", "hessian_high", "hessian_low", "difference", "deviation")
+_BORDER = cv2.BORDER_REFLECT
+_MOST_SIGMA = 4.0  # pixels: wider Gaussians are computed on a reduced image
+
+
+def name_responses(scales: Sequence[float]) -> list[str]:
+    """Return the names of the responses, in the order in which they are computed."""
+    return ["grey", *(f"{kind}_{scale:g}" for scale in scales for kind in _KINDS)]
+
+
+def find_levels(scales: Sequence[float]) -> npt.NDArray[np.bool_]:
+    """Mark the responses that rise with the brightness; the others rise with contrast only."""
+    return np.array([name.split("_")[0] in ("grey", "gauss") for name in name_responses(scales)])
+
+
+def find_reach(scales: Sequence[float]) -> int:
+    """Return how many pixels away a response still looks; a multiple of all reductions."""
+    widest = max(scales)
+    step = _reduction(widest)
+    return step * math.ceil((4 * widest + 2 * step + 1) / step)
+
+
+def find_step(scales: Sequence[float]) -> int:
+    """Return the grid in rows on which a band must begin to give what the whole image gives."""
+    return _reduction(max(scales))
+
+
+def compute_responses(grey: npt.NDArray[np.uint8], scales: Sequence[float]) -> Iterator[Image]:
+    """Compute the responses one after the other, so that memory holds few of them.
+
+    Parameters
+    ----------
+    grey : ndarray of uint8, shape (H, W)
+        Grey levels; the image is mirrored at its border.
+    scales : sequence of float
+        Standard deviations of the Gaussians in pixels, ascending.
+
+    Yields
+    ------
+    ndarray of float32, shape (H, W)
+        In the order of :func:`name_responses`. Derivatives are multiplied by the scale to their
+        order, which makes them comparable between scales (Lindeberg 1998).
+    """
+    finer = grey.astype(np.float32)
+    yield finer
+    squares = finer * finer
+    plain = finer
+    for scale in scales:
+        smooth = blur(plain, scale)
+        yield smooth
+        across, along = _derive(smooth, 1, 0) * scale, _derive(smooth, 0, 1) * scale
+        yield cv2.magnitude(across, along)
+        xx, yy = _derive(smooth, 2, 0) * scale**2, _derive(smooth, 0, 2) * scale**2
+        xy = _derive(smooth, 1, 1) * scale**2
+        middle, half = (xx + yy) / 2, cv2.magnitude((xx - yy) / 2, xy)
+        yield middle + half
+        yield middle - half
+        yield finer - smooth
+        yield np.sqrt(np.maximum(blur(squares, scale) - smooth * smooth, 0))
+        finer = smooth
+
+
+def blur(image: Image, sigma: float) -> Image:
+    """Convolve with a Gaussian; a wide one on an image reduced by averaging, then enlarged."""
+    step = _reduction(sigma)
+    if step == 1:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=_BORDER), np.float32)
+    height, width = image.shape
+    padded = cv2.copyMakeBorder(image, 0, -height % step, 0, -width % step, _BORDER)
+    size = padded.shape[1], padded.shape[0]
+    small = cv2.resize(padded, (size[0] // step, size[1] // step), interpolation=cv2.INTER_AREA)
+    # Averaging over a block adds a variance of 1/12, linear interpolation one of 1/6 small pixels.
+    reduced = math.sqrt((sigma / step) ** 2 - 1 / 12 - 1 / 6)
+    small = cv2.GaussianBlur(small, (0, 0), reduced, borderType=_BORDER)
+    return np.asarray(cv2.resize(small, size)[:height, :width], np.float32)
+
+
+def _reduction(sigma: float) -> int:
+    step = 1
+    while sigma / step > _MOST_SIGMA:
+        step *= 2
+    return step
+
+
+def _derive(image: Image, across: int, along: int) -> Image:
+    """Return a derivative per pixel, by a 3 × 3 Sobel operator."""
+    scale = 1 / 8 if across + along == 1 else 1 / 4
+    return np.asarray(cv2.Sobel(image, cv2.CV_32F, across, along, ksize=3, scale=scale), np.float32)
+
+
+# Decision trees as rectangular tables of numbers, grown by scikit-learn and run by NumPy.
+#
+# A tree of depth D is a complete binary tree: the root is node 1, node n has the children 2n and
+# 2n + 1, and the nodes from 2^D on are its leaves. A branch that ended early goes on with nodes
+# that
+# always lead left. So a tree needs no pointers, a file of trees can hold nothing but numbers, and
+# every pixel takes the same D steps, which NumPy does for thousands at once.
+
+Responses = npt.NDArray[np.uint8]
+"""Filter responses in 256 steps, shape (pixels, features)."""
+
+_CHUNK = 16384  # pixels at once: their responses and places fit a core's cache
+_ENOUGH, _LEAD = 25, 0.4  # trees, and lead in probability, after which a phase is settled
+
+_Table = tuple[npt.NDArray[np.intp], npt.NDArray[np.uint8], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Trees:
+    """T trees of depth D over F features.
+
+    Parameters
+    ----------
+    feature, threshold : ndarray of uint8, shape (T, 2**D)
+        A pixel goes right at a node where its response of this feature exceeds the threshold.
+        Node 0 does not exist.
+    value : ndarray of float16, shape (T, 2**D, 3)
+        Probabilities of clay, silt, pore in each leaf.
+    """
+
+    feature: npt.NDArray[np.uint8]
+    threshold: npt.NDArray[np.uint8]
+    value: npt.NDArray[np.float16]
+
+    def predict(
+        self, responses: Responses, prior: npt.NDArray[np.float32], threads: int | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return the trees' mean probabilities, weighted by a prior.
+
+        A pixel whose phase leads by far after some trees is not shown to the others: they would
+        change the phase of fewer than one such pixel in a thousand, and cost four fifths of the
+        time.
+
+        Parameters
+        ----------
+        responses : ndarray of uint8, shape (N, F)
+            One row per pixel.
+        prior : ndarray of float32, shape (3,)
+            Weights of clay, silt, pore.
+        threads : int, optional
+            All cores by default.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, 3)
+            Probabilities that add up to 1.
+        """
+        found = np.empty((len(responses), 3), np.float32)
+        tables: list[_Table] = [
+            (feature.astype(np.intp), threshold, value.astype(np.float32) * prior)
+            for feature, threshold, value in zip(
+                self.feature, self.threshold, self.value, strict=True
+            )
+        ]
+
+        def run(top: int) -> None:
+            chunk = np.ascontiguousarray(responses[top : top + _CHUNK])
+            votes = _descend(chunk, tables[:_ENOUGH])
+            ranked = np.sort(votes, axis=1)
+            close = np.flatnonzero(ranked[:, 2] - ranked[:, 1] < _LEAD * votes.sum(axis=1))
+            if len(close) and len(tables) > _ENOUGH:
+                votes[close] += _descend(chunk[close], tables[_ENOUGH:])
+            found[top : top + _CHUNK] = votes / votes.sum(axis=1, keepdims=True)
+
+        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+            list(pool.map(run, range(0, len(responses), _CHUNK)))
+        return found
+
+
+def _descend(responses: Responses, tables: Sequence[_Table]) -> npt.NDArray[np.float32]:
+    """Walk all pixels down all trees, level by level, and add up what stands in the leaves."""
+    count, features = responses.shape
+    flat, rows = responses.ravel(), np.arange(count) * features
+    node, place = np.empty((2, count), np.intp)
+    response, limit = np.empty((2, count), np.uint8)
+    right = np.empty(count, np.bool_)
+    leaf = np.empty((count, 3), np.float32)
+    total = np.zeros((count, 3), np.float32)
+    for feature, threshold, value in tables:
+        np.greater(responses[:, feature[1]], threshold[1], out=right)  # all stand at the root
+        np.add(right, 2, out=node)
+        for _ in range(len(value).bit_length() - 2):
+            # "clip" only spares NumPy a copy: loading has checked that nothing is out of range.
+            feature.take(node, out=place, mode="clip")
+            np.add(place, rows, out=place)
+            flat.take(place, out=response, mode="clip")
+            threshold.take(node, out=limit, mode="clip")
+            np.greater(response, limit, out=right)
+            np.add(node, node, out=node)
+            np.add(node, right, out=node)
+        node -= len(value)
+        value.take(node, axis=0, out=leaf, mode="clip")
+        total += leaf
+    return total
+
+
+def grow_trees(
+    responses: Responses,
+    phases: npt.NDArray[np.uint8],
+    *,
+    trees: int,
+    features_per_node: int,
+    depth: int,
+    min_leaf: int,
+    seed: int,
+) -> Trees:
+    """Grow a random forest (Breiman 2001, doi 10.1023/A:1010933404324).
+
+    Parameters
+    ----------
+    responses : ndarray of uint8, shape (N, F)
+        One row per training pixel.
+    phases : ndarray of uint8, shape (N,)
+        Their phases, 0, 1 or 2.
+    trees, features_per_node, depth, min_leaf, seed : int
+        See :class:`~mudrock_cli.classical.forest_recipe.ForestRecipe`.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    forest = RandomForestClassifier(
+        n_estimators=trees,
+        max_features=min(features_per_node, responses.shape[1]),
+        max_depth=depth,
+        min_samples_leaf=min_leaf,
+        random_state=seed,
+        n_jobs=-1,
+    )
+    forest.fit(responses, phases)
+    tables = [_lay_out(tree.tree_, depth, forest.classes_) for tree in forest.estimators_]
+    feature, threshold, value = (np.stack(parts) for parts in zip(*tables, strict=True))
+    return Trees(feature, threshold, value)
+
+
+def _lay_out(tree: Any, depth: int, classes: npt.NDArray[np.uint8]) -> tuple[Any, ...]:
+    """Lay a tree of scikit-learn out as a complete tree."""
+    feature, threshold = np.zeros((2, 2**depth), np.uint8)
+    threshold[:] = 255
+    nodes = np.zeros(1, np.intp)
+    for level in range(depth):
+        here = slice(2**level, 2 ** (level + 1))
+        inner = tree.children_left[nodes] >= 0
+        feature[here] = np.where(inner, tree.feature[nodes], 0)
+        # Thresholds lie between two whole numbers: "above 7.5" is "above 7".
+        threshold[here] = np.where(inner, np.floor(tree.threshold[nodes]), 255)
+        left = np.where(inner, tree.children_left[nodes], nodes)
+        right = np.where(inner, tree.children_right[nodes], nodes)
+        nodes = np.stack([left, right], axis=1).ravel()
+    value = np.zeros((2**depth, 3), np.float16)
+    shares = tree.value[nodes, 0]
+    value[:, classes] = shares / shares.sum(axis=1, keepdims=True)
+    return feature, threshold, value
+
+
+# The paper's other method: a random forest on filter responses, pixel by pixel.
+#
+# What the Trainable Weka Segmentation does, for a user with a few labelled patches and no GPU. A
+# forest is kept as a model folder: ``recipe.toml`` and ``weights.npz``, which holds numbers only.
 
 Grey = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -92,7 +490,7 @@ class Forest:
             Clay, silt, pore; they add up to 1.
         """
         height, width = shape
-        reach, step = filters.find_reach(self.recipe.scales), filters.find_step(self.recipe.scales)
+        reach, step = find_reach(self.recipe.scales), find_step(self.recipe.scales)
         count = max(reach, _BAND_PIXELS // width // step * step)
         for top in range(0, height, count):
             bottom = min(top + count, height)
@@ -105,7 +503,7 @@ class Forest:
     def _compute_steps(self, grey: Grey, rows: slice) -> Responses:
         """Return the responses of some rows in 256 steps, shape (pixels, F)."""
         steps = np.empty((rows.stop - rows.start, grey.shape[1], len(self.low)), np.uint8)
-        for column, response in enumerate(filters.compute_responses(grey, self.recipe.scales)):
+        for column, response in enumerate(compute_responses(grey, self.recipe.scales)):
             inner = response[rows]
             steps[..., column] = to_steps(inner, self.low[column], self.high[column])
         return steps.reshape(-1, len(self.low))
@@ -168,7 +566,7 @@ _AGAIN = "train the model again"
 
 
 def _describe_arrays(recipe: ForestRecipe) -> dict[str, tuple[tuple[int, ...], npt.DTypeLike]]:
-    count, leaves = len(filters.name_responses(recipe.scales)), 2**recipe.depth
+    count, leaves = len(name_responses(recipe.scales)), 2**recipe.depth
     return {
         "low": ((count,), np.dtype(np.float32)),
         "high": ((count,), np.dtype(np.float32)),
@@ -193,3 +591,100 @@ def to_steps(response: Floats, low: np.float32, high: np.float32) -> Responses:
     gain = 255 / (float(high) - float(low))
     scaled = cv2.addWeighted(response, gain, response, 0, -float(low) * gain, dtype=cv2.CV_8U)
     return np.asarray(scaled, np.uint8).reshape(response.shape)
+
+
+# Grow a random forest from masks or from a few strokes of the brush.
+
+_PHASES = (Phase.CLAY, Phase.SILT, Phase.PORE)
+_TAIL = 0.002  # share of the training pixels below and above the 256 steps of a response
+
+
+def train_forest(images: Sequence[Grey], labels: Sequence[Grey], recipe: ForestRecipe) -> Forest:
+    """Grow a forest from labelled images.
+
+    Parameters
+    ----------
+    images : sequence of ndarray of uint8, shape (H, W)
+        Grey levels at the recipe's pixel size.
+    labels : sequence of ndarray of uint8, shape (H, W)
+        Phases 0, 1, 2; 255 where nothing is known: whole masks, or a few strokes of the brush.
+    recipe : ForestRecipe
+        How to grow it.
+
+    Raises
+    ------
+    MudrockError
+        If sizes differ, a label is no phase, or fewer than two phases are labelled.
+    """
+    rng = np.random.default_rng(recipe.seed)
+    counts = np.array([_count_phases(*pair) for pair in zip(images, labels, strict=True)])
+    totals = counts.sum(axis=0)
+    if np.count_nonzero(totals) < 2:
+        raise MudrockError(
+            "fewer than two phases are labelled", "label some pixels of clay, silt and pore"
+        )
+    drawn = np.stack(
+        [
+            rng.multivariate_hypergeometric(column, min(recipe.pixels_per_phase, column.sum()))
+            for column in counts.T
+        ],
+        axis=1,
+    )
+    parts, phases = [], []
+    for image, label, numbers in zip(images, labels, drawn, strict=True):
+        places = [
+            rng.choice(np.flatnonzero(label == phase), number, replace=False)
+            for phase, number in zip(_PHASES, numbers, strict=True)
+        ]
+        chosen = np.concatenate(places)
+        responses = compute_responses(image, recipe.scales)
+        parts.append(np.stack([response.ravel()[chosen] for response in responses], axis=1))
+        phases.append(np.repeat(np.array(_PHASES, np.uint8), numbers))
+    samples = _vary(np.concatenate(parts), recipe, rng)
+    low, high = np.quantile(samples, [_TAIL, 1 - _TAIL], axis=0).astype(np.float32)
+    high = np.maximum(high, low + np.float32(1e-3))
+    steps = np.stack(
+        [to_steps(np.ascontiguousarray(c), low[i], high[i]) for i, c in enumerate(samples.T)],
+        axis=1,
+    )
+    trees = grow_trees(
+        steps,
+        np.concatenate(phases),
+        trees=recipe.trees,
+        features_per_node=recipe.features_per_node,
+        depth=recipe.depth,
+        min_leaf=recipe.min_leaf,
+        seed=recipe.seed,
+    )
+    pixels = sum(image.size for image in images)
+    prior = _weigh(totals, drawn.sum(axis=0), recipe.prior if 2 * totals.sum() > pixels else 0.0)
+    return Forest(recipe, low, high, trees, prior)
+
+
+def _count_phases(image: Grey, label: Grey) -> npt.NDArray[np.int64]:
+    if image.shape != label.shape:
+        raise MudrockError(
+            f"an image of {image.shape} does not belong to a label of {label.shape}",
+            "label the image at its own size",
+        )
+    counts = np.bincount(label.ravel(), minlength=256)
+    if counts[3:255].any():
+        raise MudrockError("a label holds values that are no phase", "labels hold 0, 1, 2 and 255")
+    return counts[list(_PHASES)]
+
+
+def _vary(samples: Floats, recipe: ForestRecipe, rng: np.random.Generator) -> Floats:
+    """Change brightness and contrast around each sample; the filters are linear, so exactly so."""
+    gain = np.exp(rng.normal(0, recipe.contrast, len(samples))).astype(np.float32)
+    shift = rng.normal(0, recipe.brightness, len(samples)).astype(np.float32)
+    levels = find_levels(recipe.scales)
+    return np.asarray(samples * gain[:, None] + shift[:, None] * levels, np.float32)
+
+
+def _weigh(totals: npt.NDArray[np.int64], drawn: npt.NDArray[np.int64], strength: float) -> Floats:
+    """Return by how much more frequent each phase is than among the training pixels."""
+    frequency = np.maximum(totals, 1) / totals.sum()
+    share = np.maximum(drawn, 1) / drawn.sum()
+    equal = 1 / (3 * share)  # undoes unequal shares, where a phase has too few pixels
+    weights = equal ** (1 - strength) * (frequency / share) ** strength
+    return np.asarray(weights / weights.sum(), np.float32)

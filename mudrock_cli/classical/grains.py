@@ -1,23 +1,309 @@
-"""Grains chosen by size: on the whole image, never on a band."""
+"""Bands of few values, compressed: small enough to hold those of a mosaic, or to send them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
+import cv2
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from mudrock_cli.classical.filters import Mask
 from mudrock_cli.classical.recipe import SiltRecipe
-from mudrock_cli.classical.regions import (
-    Keep,
-    Piece,
-    Regions,
-    find_pieces,
-    join_pieces,
-    keep_regions,
-)
-from mudrock_cli.image.packed import Packed
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.spread import Spread
+from mudrock_cli.image.types import Phase, Spread
+
+_LEVEL = 1  # of Zstandard: faster than the disk, and phases have long runs
+
+
+@dataclass(frozen=True)
+class Packed:
+    """An array, compressed.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array.
+    dtype : str
+        Of the array.
+    bits : bool
+        Whether an eighth of a byte per pixel was compressed.
+    data : bytes
+        The compressed values.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    bits: bool
+    data: bytes
+
+    @classmethod
+    def pack(cls, array: npt.NDArray[Any], *, bits: bool = False) -> Self:
+        """Compress an array.
+
+        Parameters
+        ----------
+        array : ndarray
+            Any array.
+        bits : bool
+            Its values are 0 and 1 only.
+        """
+        raw = np.packbits(array) if bits else array
+        data = bytes(imagecodecs.zstd_encode(raw.tobytes(), level=_LEVEL))
+        return cls(array.shape, array.dtype.str, bits, data)
+
+    def unpack(self) -> npt.NDArray[Any]:
+        """Return the array."""
+        values = np.frombuffer(imagecodecs.zstd_decode(self.data), np.uint8)
+        if self.bits:
+            values = np.unpackbits(values, count=int(np.prod(self.shape)))
+            return values.astype(self.dtype, copy=False).reshape(self.shape)
+        return values.view(self.dtype).reshape(self.shape)
+
+
+# Connected regions of an image that is held in bands: their sizes, and which of them to keep.
+
+Labels = npt.NDArray[np.int32]
+Keep = npt.NDArray[np.bool_]
+"""For each label of a band, from 0 for no region, whether to keep it."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The parts of regions that lie in one band.
+
+    Parameters
+    ----------
+    areas, marked : ndarray of int64, shape (labels,)
+        Pixels, and those that are marked.
+    at_side : ndarray of int64, shape (labels,)
+        Pixels in the first and in the last column.
+    head, foot : ndarray of int32, shape (columns,)
+        Labels in the first and in the last row; 0 for no region.
+    """
+
+    areas: npt.NDArray[np.int64]
+    marked: npt.NDArray[np.int64]
+    at_side: npt.NDArray[np.int64]
+    head: Labels
+    foot: Labels
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Regions of one image.
+
+    Parameters
+    ----------
+    ids : tuple of ndarray of int64
+        Per band: the region of each of the band's labels; entry 0 is no region.
+    areas : ndarray of int64, shape (regions,)
+        Pixels.
+    marked : ndarray of int64, shape (regions,)
+        Pixels that are marked.
+    at_sides, at_ends : ndarray of int64, shape (regions,)
+        Pixels in the first and the last column of the image, and in its first and last row.
+    """
+
+    ids: tuple[npt.NDArray[np.int64], ...]
+    areas: npt.NDArray[np.int64]
+    marked: npt.NDArray[np.int64]
+    at_sides: npt.NDArray[np.int64]
+    at_ends: npt.NDArray[np.int64]
+
+    def keep(self, wanted: npt.NDArray[np.bool_]) -> list[Keep]:
+        """Return which labels of each band belong to wanted regions.
+
+        Parameters
+        ----------
+        wanted : ndarray of bool, shape (regions,)
+        """
+        kept = [np.append(wanted, False)[ids] for ids in self.ids]
+        for labels in kept:
+            labels[0] = False
+        return kept
+
+
+def find_pieces(band: Mask, connectivity: int, mark: Mask | None = None) -> Piece:
+    """Find the connected regions of one band.
+
+    Parameters
+    ----------
+    band : ndarray of uint8, shape (rows, columns)
+        1 where there is a region.
+    connectivity : int
+        4 or 8 neighbours.
+    mark : ndarray of uint8, shape (rows, columns), optional
+        1 where a pixel is marked.
+    """
+    labels = _label(band, connectivity)
+    areas = np.bincount(labels.ravel())[1:]
+    marks = labels[mark > 0] if mark is not None else labels[:0].ravel()
+    at_side = np.bincount(labels[:, [0, -1]].ravel(), minlength=len(areas) + 1)
+    return Piece(
+        areas=areas,
+        marked=np.bincount(marks, minlength=len(areas) + 1)[1:],
+        at_side=at_side[1:],
+        head=labels[0].copy(),
+        foot=labels[-1].copy(),
+    )
+
+
+def keep_regions(band: Mask, keep: Keep, connectivity: int) -> Mask:
+    """Return a band with only those of its regions that are kept.
+
+    Parameters
+    ----------
+    band : ndarray of uint8, shape (rows, columns)
+        The band in which `find_pieces` found the labels.
+    keep : ndarray of bool
+        From `Regions.keep`.
+    connectivity : int
+        As `find_pieces` had it.
+    """
+    return keep[_label(band, connectivity)].view(np.uint8)
+
+
+def join_pieces(pieces: Iterable[Piece], connectivity: int) -> Regions:
+    """Join the pieces of bands, from top to bottom, to the regions of the image.
+
+    Parameters
+    ----------
+    pieces : iterable of Piece
+        Of all bands.
+    connectivity : int
+        4 or 8 neighbours.
+    """
+    areas, marked, at_sides, at_ends, pairs = [], [], [], [], []
+    above: npt.NDArray[np.int64] | None = None
+    foot: Labels | None = None
+    total = 0
+    for piece in pieces:
+        if above is not None:
+            pairs.append(_touching(above, _shift(piece.head, total), connectivity))
+        areas.append(piece.areas)
+        marked.append(piece.marked)
+        at_sides.append(piece.at_side)
+        at_ends.append(_count(piece.head if above is None else piece.head[:0], len(piece.areas)))
+        foot, above = piece.foot, _shift(piece.foot, total)
+        total += len(piece.areas)
+    if foot is not None:
+        at_ends[-1] = at_ends[-1] + _count(foot, len(at_ends[-1]))
+    region = np.unique(_join(total, pairs), return_inverse=True)[1]
+    ids = np.split(region, np.cumsum([len(part) for part in areas])[:-1])
+    return Regions(
+        tuple(np.concatenate([[0], each]) for each in ids),
+        _sum_up(region, areas),
+        _sum_up(region, marked),
+        _sum_up(region, at_sides),
+        _sum_up(region, at_ends),
+    )
+
+
+def _sum_up(
+    region: npt.NDArray[np.int64], parts: list[npt.NDArray[np.int64]]
+) -> npt.NDArray[np.int64]:
+    """Add up what the pieces of each region have."""
+    count = int(region.max()) + 1 if region.size else 0
+    return np.bincount(region, np.concatenate(parts), minlength=count).astype(np.int64)
+
+
+def _count(row: Labels, labels: int) -> npt.NDArray[np.int64]:
+    """Return how many pixels of a row each label has."""
+    return np.bincount(row, minlength=labels + 1)[1:]
+
+
+def _label(band: Mask, connectivity: int) -> Labels:
+    return np.asarray(cv2.connectedComponents(band, connectivity=connectivity)[1], np.int32)
+
+
+def _shift(row: Labels, first: int) -> npt.NDArray[np.int64]:
+    """Return labels of the whole image, from 1."""
+    return np.where(row > 0, row.astype(np.int64) + first, 0)
+
+
+def _touching(
+    above: npt.NDArray[np.int64], below: npt.NDArray[np.int64], connectivity: int
+) -> npt.NDArray[np.int64]:
+    """Return the pairs of labels (n, 2) that meet between two rows."""
+    meetings = [(above, below)]
+    if connectivity == 8:
+        meetings += [(above[1:], below[:-1]), (above[:-1], below[1:])]
+    pairs = np.concatenate([np.stack(meeting, axis=1) for meeting in meetings])
+    return np.unique(pairs[(pairs > 0).all(axis=1)], axis=0) - 1
+
+
+def _join(count: int, pairs: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    """Return the smallest label connected to each label: union-find, paths halved."""
+    parent = list(range(count))
+
+    def find(label: int) -> int:
+        while parent[label] != label:
+            parent[label] = parent[parent[label]]
+            label = parent[label]
+        return label
+
+    for first, second in np.concatenate(pairs).tolist() if pairs else []:
+        low, high = sorted((find(first), find(second)))
+        parent[high] = low
+    return np.array([find(label) for label in range(count)], np.int64)
+
+
+# Silt: what is left of the solid after erosion and dilation, if it is large enough.
+
+Sides = tuple[bool, bool, bool, bool]
+"""Whether a window ends with the image at its top, bottom, left, right."""
+
+
+def opening_reach(thickness: float) -> int:
+    """Return how many pixels around a place decide whether it is in the opened solid."""
+    return 2 * math.ceil(thickness / 2) + 2
+
+
+def open_solid(solid: Mask, thickness: float, rim: float, sides: Sides) -> Mask:
+    """Erode the solid by a disc and dilate it, but leave out a rim.
+
+    Erosion and dilation by a disc are thresholds on exact Euclidean distances, at a cost that does
+    not grow with the disc. Beyond the frame the image is mirrored, so a grain that the frame cuts
+    keeps its edge.
+
+    Parameters
+    ----------
+    solid : ndarray of uint8, shape (rows, columns)
+        0 where pores, cracks or grooves between platelets interrupt a smooth solid.
+    thickness : float
+        Diameter of the disc, pixels.
+    rim : float
+        The dilation is smaller than the erosion by this many pixels.
+    sides : tuple of bool
+        Whether the window ends with the image at its top, bottom, left, right.
+
+    Returns
+    -------
+    ndarray of uint8, shape (rows, columns)
+    """
+    radius = thickness / 2
+    reach = math.ceil(radius) + 1
+    top, bottom, left, right = (reach if side else 0 for side in sides)
+    padded = cv2.copyMakeBorder(1 - solid, top, bottom, left, right, cv2.BORDER_REFLECT)
+    if not padded.any():
+        return np.ones_like(solid)
+    core = distance_to(padded) > radius
+    if not core.any():
+        return np.zeros_like(solid)
+    opened = distance_to(core.view(np.uint8)) <= radius - rim
+    inner = opened[top : opened.shape[0] - bottom, left : opened.shape[1] - right]
+    return np.ascontiguousarray(inner).view(np.uint8)
+
+
+def distance_to(mask: Mask) -> npt.NDArray[np.float32]:
+    """Return each pixel's Euclidean distance to the nearest pixel of `mask` (Felzenszwalb 2012)."""
+    distance = cv2.distanceTransform(1 - mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance, np.float32)
+
+
+# Grains chosen by size: on the whole image, never on a band.
 
 Planes = tuple[Packed, Packed, Packed]
 """Pores, opened solid, and where the contrast is twice the typical one: masks of a band."""

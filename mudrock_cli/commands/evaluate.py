@@ -1,22 +1,333 @@
-"""``mudrock evaluate``: how good masks are, against labels."""
+"""What `evaluate` compares: folders of masks, and models that segment the images first."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.text import Text
 
-from mudrock_cli.commands.comparison.methods import open_methods
-from mudrock_cli.commands.comparison.scoring import (
-    ScoreOptions,
-    parse_length,
-    parse_tolerance,
-    score_all,
-)
+from mudrock_cli.config import read_rows
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
+
+if TYPE_CHECKING:
+    from mudrock_cli.image.inputs import Pair
+    from mudrock_cli.image.mask import PhaseMask
+    from mudrock_cli.image.micrograph import Micrograph
+    from mudrock_cli.image.types import PixelSize
+    from mudrock_cli.measure.scores import ImageScores
+
+
+EngineName = Literal["auto", "openvino", "keras"]
+Predict = Callable[["Pair", "Micrograph | None"], "PhaseMask"]
+
+SPLIT_FILES = ("split.csv", "training/split.csv")  # where the training of a model writes it
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to a mask.
+
+    Parameters
+    ----------
+    name : str
+        What the tables call it.
+    predict : callable
+        ``predict(pair, micrograph)`` returns the mask to be judged.
+    splits : mapping of str to str
+        Where an image stood when the method was trained, by its name; empty when not known.
+    """
+
+    name: str
+    predict: Predict
+    splits: Mapping[str, str] = field(default_factory=dict)
+
+    def split_of(self, image: str) -> str | None:
+        """Return the part of the split that holds an image.
+
+        ``unknown`` where the split does not name the image, None where there is no split.
+        """
+        if not self.splits:
+            return None
+        return self.splits.get(image) or self.splits.get(Path(image).name) or "unknown"
+
+
+def open_methods(
+    arguments: Sequence[str],
+    pairs: Sequence["Pair"],
+    *,
+    engine: EngineName,
+    split: Path | None,
+    masks: Path | None,
+) -> list[Method]:
+    """Open models and folders of masks.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Folders of masks, folders or names of models.
+    pairs : sequence of Pair
+        What they will be judged on.
+    engine : str
+        What runs a network.
+    split : Path or None
+        Overrides the split in a model's folder.
+    masks : Path or None
+        Folder below which masks that a model makes are kept.
+
+    Raises
+    ------
+    UsageError
+        If an argument is neither, or a folder holds no mask for any label.
+    """
+    given = read_split(split) if split else None
+    methods: list[Method] = []
+    for number, argument in enumerate(arguments):
+        folder = Path(argument)
+        is_masks = folder.is_dir() and not (folder / "recipe.toml").is_file()
+        method = _open_masks(folder, pairs) if is_masks else _open_model(argument, engine, masks)
+        name, taken = method.name, {other.name for other in methods}
+        if name in taken:
+            name = f"{folder.resolve().parent.name}/{name}"
+        if name in taken or folder.resolve() in {Path(a).resolve() for a in arguments[:number]}:
+            raise UsageError(f"{argument}: given twice", "compare different masks")
+        methods.append(Method(name, method.predict, method.splits if given is None else given))
+    return methods
+
+
+def read_split(path: Path) -> dict[str, str]:
+    """Read which image, or which parent of images, is in which part.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with the columns ``name`` and ``part`` at least, as training records it.
+
+    Raises
+    ------
+    MudrockError
+        If the file cannot be read or is no such table.
+    """
+    expected = f"expected a CSV with the columns name,part; parts are {', '.join(SPLITS)}"
+    rows = read_rows(path, expected)
+    found = {row.get("name") or "": row.get("part") or "" for row in rows}
+    wrong = sorted(set(found.values()) - set(SPLITS))
+    if not found or wrong or "" in found:
+        reason = (
+            f"the part {wrong[0][:60]!r} is unknown" if any(wrong) else "names no part of an image"
+        )
+        raise MudrockError(f"{path}: {reason}", expected)
+    return {_strip_suffix(name): part for name, part in found.items()}
+
+
+def _strip_suffix(name: str) -> str:
+    path = Path(name)
+    known = path.suffix.lower() in (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".zarr")
+    return path.with_suffix("").as_posix() if known else name
+
+
+def _open_masks(folder: Path, pairs: Sequence["Pair"]) -> Method:
+    from mudrock_cli.image.inputs import find_partner
+    from mudrock_cli.image.mask import open_mask
+
+    if not any(find_partner(folder, pair.name) for pair in pairs):
+        raise UsageError(
+            f"{folder}: no mask for any of the {len(pairs)} labels, such as {pairs[0].name}.tif",
+            "masks are found by the names of the labels",
+        )
+
+    def predict(pair: "Pair", micrograph: "Micrograph | None") -> "PhaseMask":
+        path = find_partner(folder, pair.name)
+        if path is None:
+            raise MudrockError(
+                f"{pair.label}: no mask called {pair.name} in {folder}", "make it, or leave it out"
+            )
+        return open_mask(path)
+
+    return Method(folder.resolve().name, predict)
+
+
+def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method:
+    from mudrock_cli.commands.prediction import ask_workflow, open_engine
+    from mudrock_cli.deeplab.inference import restore_bands, segment_bands
+    from mudrock_cli.deeplab.model import load_model
+    from mudrock_cli.image.mask import PhaseMask, create_mask, open_mask
+    from mudrock_cli.image.resample import undo_enlargement
+
+    model = load_model(argument)
+    runner = open_engine(model, engine)
+
+    def predict(pair: "Pair", micrograph: "Micrograph | None") -> "PhaseMask":
+        import numpy as np
+
+        if micrograph is None:
+            raise MudrockError(
+                f"{pair.label}: no image {pair.name} to segment", "put it beside the labels"
+            )
+        distinct = undo_enlargement(micrograph)
+        opinion = ask_workflow(model.recipe, distinct.micrograph, model.temperature)
+        found = segment_bands(distinct.micrograph, runner, model.recipe, opinion=opinion)
+        bands = restore_bands(found, distinct)
+        if masks is None:
+            phases = np.concatenate([band.phases for band in bands])
+            return PhaseMask.from_array(pair.name, phases, micrograph.pixel_size)
+        path = masks / model.name / f"{pair.name}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        facts = {"method": "segment", "model": {"name": model.name, "sha256": model.digest}}
+        with create_mask(path, micrograph.shape, micrograph.pixel_size, facts) as writer:
+            for band in bands:
+                writer.write_rows(band.phases)
+        return open_mask(path)
+
+    recorded = [model.path / name for name in SPLIT_FILES if (model.path / name).is_file()]
+    return Method(model.name, predict, read_split(recorded[0]) if recorded else {})
+
+
+# Score every image by every method; what fails is said and does not stop the others.
+
+_PIXELS = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(px|pixels?)?\s*")
+_WHOLE = 1 << 26  # pixels of a mask up to which it is held in memory, not read again and again
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How masks are compared.
+
+    Parameters
+    ----------
+    tolerance : str
+        Of the boundary F1, ``3px`` or a length such as ``30nm``.
+    min_pixels : int
+        Smallest instance that is matched.
+    pixel_size : PixelSize or None
+        Overrides what the files tell.
+    triptychs : Path or None
+        Folder for the triptychs; None draws none.
+    """
+
+    tolerance: str
+    min_pixels: int
+    pixel_size: "PixelSize | None"
+    triptychs: Path | None
+
+
+def score_all(
+    pairs: Sequence["Pair"],
+    methods: Sequence[Method],
+    options: ScoreOptions,
+    errors: list[MudrockError],
+) -> Iterator["ImageScores"]:
+    """Yield the scores of all images by all methods.
+
+    Parameters
+    ----------
+    pairs, methods : sequence
+        What is compared.
+    options : ScoreOptions
+        How it is compared.
+    errors : list of MudrockError
+        Takes what failed, which has been said on stderr by then.
+    """
+    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+    hidden = not stderr.is_terminal
+    with Progress(console=stderr, disable=hidden, transient=True) as progress:
+        task = progress.add_task("images", total=len(pairs) * len(methods))
+        for pair in pairs:
+            for method in methods:
+                try:
+                    yield _score_one(pair, method, options)
+                except UsageError:
+                    raise
+                except MudrockError as error:
+                    errors.append(error)
+                    hint = f"; {error.hint}" if error.hint else ""
+                    stderr.print(Text(f"error: {error.message}{hint}"))
+                progress.advance(task)
+
+
+def _score_one(pair: "Pair", method: Method, options: ScoreOptions) -> "ImageScores":
+    from mudrock_cli.image.mask import open_mask
+    from mudrock_cli.image.micrograph import open_micrograph
+    from mudrock_cli.measure.scores import ImageScores, score_mask
+
+    truth = _hold(open_mask(pair.label))
+    image = open_micrograph(pair.image, pixel_size=options.pixel_size) if pair.image else None
+    prediction = _hold(method.predict(pair, image))
+    known = [truth.pixel_size, image.pixel_size if image else None, prediction.pixel_size]
+    size = options.pixel_size or next((one for one in known if one), None)
+    scores = score_mask(
+        truth,
+        prediction,
+        tolerance=parse_tolerance(options.tolerance, size or pair.name),
+        min_pixels=options.min_pixels,
+        um_per_pixel=size.um if size else None,
+    )
+    if options.triptychs is not None:
+        path = options.triptychs / method.name / f"{pair.name}.png"
+        title = f"{method.name}: IoU silt {{1:.3f}}, clay {{0:.3f}}, pore {{2:.3f}}"
+        _save_triptych(path, truth, prediction, image, size, title.format(*scores.iou))
+    return ImageScores(method.name, pair.name, method.split_of(pair.name), scores)
+
+
+def _hold(mask: "PhaseMask") -> "PhaseMask":
+    """Read a mask of usual size once."""
+    if mask.shape[0] * mask.shape[1] > _WHOLE:
+        return mask
+    phases = mask.phases()
+    return replace(mask, read=lambda rows, columns: phases[rows, columns])
+
+
+def _save_triptych(
+    path: Path,
+    truth: "PhaseMask",
+    prediction: "PhaseMask",
+    image: "Micrograph | None",
+    size: "PixelSize | None",
+    title: str,
+) -> None:
+    from mudrock_cli.report.overlay import draw_triptych, save_overlay
+
+    if image is not None and image.shape != truth.shape:
+        sizes = [f"{one.shape[1]} × {one.shape[0]}" for one in (truth, image)]
+        raise MudrockError(
+            f"{truth.path}: {sizes[0]} pixels, its image has {sizes[1]}", "label the same image"
+        )
+    save_overlay(path, draw_triptych(truth, prediction, image, size, title))
+
+
+def parse_length(text: str | None, option: str) -> "PixelSize | None":
+    """Read a length from the command line."""
+    from mudrock_cli.image.types import PixelSize
+
+    if text is None:
+        return None
+    try:
+        return PixelSize.parse(text, option)
+    except MudrockError as error:
+        raise UsageError(error.message, error.hint) from error
+
+
+def parse_tolerance(text: str, size: "PixelSize | str | None") -> float:
+    """Return the tolerance in pixels; `size` is the name of an image that has no pixel size."""
+    match = _PIXELS.fullmatch(text)
+    if match:
+        return float(match[1])
+    length = parse_length(text, "--tolerance")
+    if isinstance(size, str):
+        raise MudrockError(
+            f"{size}: no pixel size, so {text} is no number of pixels",
+            "give --pixel-size, or --tolerance in px",
+        )
+    return length.nm / size.nm if length and size else 0.0
+
+
+# ``mudrock evaluate``: how good masks are, against labels.
 
 
 def evaluate(
@@ -60,8 +371,8 @@ def evaluate(
     per image, averaged over images and pooled. Only pixels with a label count. A phase that an
     image has in neither truth nor prediction is left out of the mean, and that is said.
     """
-    from mudrock_cli.image.pairs import find_pairs
-    from mudrock_cli.measure.scoring.score_table import tabulate_scores
+    from mudrock_cli.image.inputs import find_pairs
+    from mudrock_cli.measure.scores import tabulate_scores
 
     size = parse_length(pixel_size, "--pixel-size")
     parse_tolerance(tolerance, None)
@@ -103,7 +414,7 @@ def _say_json(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _say_tables(rows: Sequence[Mapping[str, Any]], first: str) -> None:
-    from mudrock_cli.report import score_tables
+    from mudrock_cli.report import evaluation as score_tables
 
     console = Console(highlight=False)
     for table in (
@@ -120,9 +431,9 @@ def _say_tables(rows: Sequence[Mapping[str, Any]], first: str) -> None:
 
 
 def _write(out: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
-    from mudrock_cli.measure.scoring.score_table import write_scores
+    from mudrock_cli.measure.scores import write_scores
     from mudrock_cli.report.evaluation import draw_evaluation
-    from mudrock_cli.report.style import save_figures
+    from mudrock_cli.report.figures import save_figures
 
     write_scores(out / "scores.parquet", rows, facts)
     save_figures(out, {"evaluation": draw_evaluation(rows)})

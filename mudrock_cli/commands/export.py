@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mudrock_cli.commands.batch.options import parse_pixel_size
-from mudrock_cli.commands.batch.outputs import prepare_folders
+from mudrock_cli.commands.batch import parse_pixel_size, prepare_folders
 from mudrock_cli.errors import ExitCode, MudrockError
 
 if TYPE_CHECKING:
     from mudrock_cli.image.inputs import Input
     from mudrock_cli.image.mask import PhaseMask
-    from mudrock_cli.image.pixel_size import PixelSize
-    from mudrock_cli.report.interchange import Labelled
+    from mudrock_cli.image.types import PixelSize
+    from mudrock_cli.report.export import Labelled
+
 
 _ENDINGS = {
     "geojson": ".geojson",
@@ -102,7 +102,7 @@ class _Batch:
 
     def write_coco(self, inputs: "Sequence[Input]", place: Path) -> None:
         """Write one file about all masks."""
-        from mudrock_cli.report.interchange import to_coco
+        from mudrock_cli.report.export import to_coco
 
         text = to_coco(self._label_all(inputs))
         if self.failed < len(inputs):
@@ -125,8 +125,8 @@ def _label(mask: "PhaseMask", size: "PixelSize | None", item: "Input") -> "Label
     """Find the objects of a mask, numbered as ``mudrock stats`` numbers them."""
     import numpy as np
 
-    from mudrock_cli.measure.objects.labelling import label_mask
-    from mudrock_cli.report.interchange import Labelled
+    from mudrock_cli.measure.components import label_mask
+    from mudrock_cli.report.export import Labelled
 
     labelling = label_mask(mask)
     return Labelled(
@@ -139,13 +139,13 @@ def _label(mask: "PhaseMask", size: "PixelSize | None", item: "Input") -> "Label
 
 
 def _write_geojson(part: Path, image: "Labelled") -> None:
-    from mudrock_cli.report.interchange import to_geojson
+    from mudrock_cli.report.export import to_geojson
 
     _write_text(part, to_geojson(image))
 
 
 def _write_rois(part: Path, image: "Labelled") -> None:
-    from mudrock_cli.report.interchange import write_rois
+    from mudrock_cli.report.export import write_rois
 
     write_rois(part, image)
 
@@ -153,8 +153,8 @@ def _write_rois(part: Path, image: "Labelled") -> None:
 def _write_table(part: Path, mask: "PhaseMask", size: "PixelSize | None", name: str) -> None:
     from pyarrow import csv
 
-    from mudrock_cli.measure.objects.labelling import label_mask
-    from mudrock_cli.measure.summaries.instances import measure_instances
+    from mudrock_cli.measure.components import label_mask
+    from mudrock_cli.measure.instances import measure_instances
 
     if size is None:
         raise MudrockError(
@@ -165,16 +165,16 @@ def _write_table(part: Path, mask: "PhaseMask", size: "PixelSize | None", name: 
 
 
 def _write_labels(part: Path, mask: "PhaseMask", size: "PixelSize | None") -> None:
-    from mudrock_cli.image.plane_writer import write_plane
-    from mudrock_cli.measure.objects.labelling import label_mask
+    from mudrock_cli.image.tiff import write_plane
+    from mudrock_cli.measure.components import label_mask
 
     labelling = label_mask(mask)
     write_plane(part, mask.shape, labelling.label_type, labelling.paint(mask), size)
 
 
 def _write_zarr(place: Path, mask: "PhaseMask", size: "PixelSize | None") -> None:
-    from mudrock_cli.image.ngff.writer import write_instances
-    from mudrock_cli.measure.objects.labelling import label_mask
+    from mudrock_cli.image.ome_zarr_writer import write_instances
+    from mudrock_cli.measure.components import label_mask
 
     labelling = label_mask(mask)
     bands = labelling.paint(mask)
@@ -187,7 +187,7 @@ def _write_text(part: Path, text: str) -> None:
 
 def _replace(place: Path, write: Callable[[Path], None]) -> None:
     """Write a file beside its place and move it there."""
-    from mudrock_cli.image.placement import placing
+    from mudrock_cli.files import placing
 
     with placing(place, "choose another --out, or make room") as part:
         write(part)

@@ -8,26 +8,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mudrock_cli.commands.batch.jobs import BatchOptions, Job
-from mudrock_cli.commands.batch.loop import run_batch
-from mudrock_cli.commands.batch.options import Scheduler, parse_pixel_size, parse_save
-from mudrock_cli.commands.batch.outputs import choose_places
-from mudrock_cli.commands.batch.progress import Column
-from mudrock_cli.commands.cluster.scheduler import open_cluster
+from mudrock_cli.commands.batch import (
+    BatchOptions,
+    Job,
+    Scheduler,
+    choose_places,
+    parse_pixel_size,
+    parse_save,
+    run_batch,
+)
+from mudrock_cli.commands.cluster import open_cluster
+from mudrock_cli.commands.console import Column
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.limits import MAX_PIXELS
+from mudrock_cli.image.samples import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from mudrock_cli.classical.draft import Draft
     from mudrock_cli.classical.recipe import WorkflowRecipe
-    from mudrock_cli.classical.workflow import Workflow
+    from mudrock_cli.classical.workflow import Draft, Workflow
     from mudrock_cli.image.micrograph import Micrograph
-    from mudrock_cli.report.step_sheet import StepSheet
+    from mudrock_cli.report.overlay import StepSheet
 
     Counts = npt.NDArray[np.int64]
+
 
 SIDES = {"overlay": ".overlay.png", "steps": ".steps.png"}
 
@@ -101,10 +106,9 @@ def _label_one(
     job: Job, recipe: "WorkflowRecipe", sides: Mapping[str, str], band: bool
 ) -> dict[str, Any]:
     """Write the mask of one micrograph, and what is wanted beside it."""
-    from mudrock_cli.classical.framing import frame_phases
-    from mudrock_cli.classical.sensitivity import vary
-    from mudrock_cli.classical.workflow import Workflow
-    from mudrock_cli.image.enlargement import undo_enlargement
+    from mudrock_cli.classical.recipe import vary
+    from mudrock_cli.classical.workflow import Workflow, frame_phases
+    from mudrock_cli.image.resample import undo_enlargement
 
     micrograph, distinct = job.micrograph, undo_enlargement(job.micrograph)
     if micrograph.pixel_size is None:
@@ -129,7 +133,7 @@ def _label_one(
 
 
 def _start_sheet(micrograph: "Micrograph") -> "StepSheet":
-    from mudrock_cli.report.step_sheet import StepSheet
+    from mudrock_cli.report.overlay import StepSheet
 
     return StepSheet(micrograph)
 
@@ -193,8 +197,8 @@ def _write(
 
 def _summarise(counts: "Counts", others: "Sequence[Counts]") -> dict[str, Any]:
     """Return phase fractions of the specimen, and their extremes with varied thresholds."""
-    from mudrock_cli.classical.sensitivity import share, spread
-    from mudrock_cli.image.phase import Phase
+    from mudrock_cli.classical.recipe import share, spread
+    from mudrock_cli.image.types import Phase
 
     phases = {"pore": Phase.PORE, "silt": Phase.SILT, "clay": Phase.CLAY}
     results: dict[str, Any] = {"specimen_px": int(counts.sum() - counts[Phase.VOID])}

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from mudrock_cli.deeplab.model.zoo import TrainedModel
+    from mudrock_cli.deeplab.model import TrainedModel
+
 
 _PHASES = ("clay", "silt", "pore")
 
@@ -24,7 +25,7 @@ def models(
     IoU is measured on micrographs that the network was not trained on; the card.md in a model's
     folder tells on which, and what the model's limits are.
     """
-    from mudrock_cli.deeplab.model.zoo import DEFAULT_MODEL, list_models, load_model, models_folder
+    from mudrock_cli.deeplab.model import DEFAULT_MODEL, list_models, load_model, models_folder
 
     found = [load_model(name) for name in list_models()]
     if as_json:

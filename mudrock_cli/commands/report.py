@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mudrock_cli.errors import UsageError
-from mudrock_cli.image.claims import remove_leftovers
-from mudrock_cli.image.placement import check_writable
+from mudrock_cli.files import check_writable, remove_leftovers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mudrock_cli.report.facts import Fact
-    from mudrock_cli.report.pictures import Pictures
+    from mudrock_cli.report.page import Fact
     from mudrock_cli.report.tables import Tables
+    from mudrock_cli.report.viewer import Pictures
+
 
 _PAGE_BYTES = 2_600_000
 _LEAST_BYTES, _MOST_BYTES = 40_000, 420_000
@@ -45,8 +45,8 @@ def report(
     speaks against them, a viewer for each micrograph, size distributions, fabric, and the table of
     all grains and pores to sort and filter.
     """
+    from mudrock_cli.report.figures import save_figures
     from mudrock_cli.report.page import render_page, write_page
-    from mudrock_cli.report.style import save_figures
     from mudrock_cli.report.tables import read_tables
 
     start = time.monotonic()
@@ -67,7 +67,7 @@ def report(
     pictures = _make_pictures(tables, micrographs)
     write_page(page, render_page(tables, drawn, pictures, _tell_provenance(tables, given)))
     if figures is not None:
-        from mudrock_cli.report.gallery import name_files
+        from mudrock_cli.report.figures import name_files
 
         files = save_figures(figures, name_files(drawn))
         typer.echo(f"{len(files)} files of figures in {figures}")
@@ -80,8 +80,13 @@ def report(
 
 def _draw_figures(tables: "Tables") -> "dict[str, dict[str, Figure]]":
     """Draw all figures: of images compared, of groups, of all together, and of each image."""
-    from mudrock_cli.report.gallery import draw_comparison, draw_objects, draw_texture
-    from mudrock_cli.report.objects import pool_objects, split_objects
+    from mudrock_cli.report.figures import (
+        draw_comparison,
+        draw_objects,
+        draw_texture,
+        pool_objects,
+        split_objects,
+    )
 
     objects = split_objects(tables)
     names = [row["image"] for row in tables.images]
@@ -103,8 +108,7 @@ def _draw_figures(tables: "Tables") -> "dict[str, dict[str, Figure]]":
 
 def _make_pictures(tables: "Tables", micrographs: Path | None) -> "dict[str, Pictures | str]":
     """Make the pictures of each viewer, or say why there is none."""
-    from mudrock_cli.report.pictures import make_pictures
-    from mudrock_cli.report.sources import find_source
+    from mudrock_cli.report.viewer import find_source, make_pictures
 
     share = _PAGE_BYTES // len(tables.images)
     budget = min(max(share, _LEAST_BYTES), _MOST_BYTES)
@@ -124,7 +128,7 @@ def _tell_provenance(tables: "Tables", arguments: Sequence[str]) -> "list[Fact]"
     import shlex
 
     from mudrock_cli import __version__
-    from mudrock_cli.report.facts import Fact
+    from mudrock_cli.report.page import Fact
 
     options = tables.facts.get("options") or {}
     told = dict(options)

@@ -8,23 +8,29 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mudrock_cli.commands.batch.jobs import BatchOptions, Job
-from mudrock_cli.commands.batch.loop import run_batch
-from mudrock_cli.commands.batch.options import Scheduler, parse_pixel_size, parse_save
-from mudrock_cli.commands.batch.outputs import choose_places
-from mudrock_cli.commands.batch.progress import Column
-from mudrock_cli.commands.cluster.scheduler import open_cluster
-from mudrock_cli.image.limits import MAX_PIXELS
+from mudrock_cli.commands.batch import (
+    BatchOptions,
+    Job,
+    Scheduler,
+    choose_places,
+    parse_pixel_size,
+    parse_save,
+    run_batch,
+)
+from mudrock_cli.commands.cluster import open_cluster
+from mudrock_cli.commands.console import Column
+from mudrock_cli.image.samples import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from mudrock_cli.deeplab.inference.engine import Engine
-    from mudrock_cli.deeplab.inference.segmenter import SegmentedBand
-    from mudrock_cli.deeplab.model.domain import Domain
-    from mudrock_cli.deeplab.model.zoo import TrainedModel
-    from mudrock_cli.image.enlargement import Distinct
+    from mudrock_cli.deeplab.engine import Engine
+    from mudrock_cli.deeplab.inference import SegmentedBand
+    from mudrock_cli.deeplab.model import TrainedModel
+    from mudrock_cli.deeplab.training_range import Domain
+    from mudrock_cli.image.resample import Distinct
+
 
 SIDES = {
     "overlay": ".overlay.png",
@@ -75,9 +81,9 @@ def segment(
     NAME.zarr the mask is a label image of an OME-Zarr, which holds the micrograph too; several
     inputs become an OME-Zarr each in that folder.
     """
-    from mudrock_cli.commands.prediction.engines import choose_engine, name_workflow, share_engine
-    from mudrock_cli.deeplab.model.domain import read_domain
-    from mudrock_cli.deeplab.model.zoo import DEFAULT_MODEL, list_models, load_model
+    from mudrock_cli.commands.prediction import choose_engine, name_workflow, share_engine
+    from mudrock_cli.deeplab.model import DEFAULT_MODEL, list_models, load_model
+    from mudrock_cli.deeplab.training_range import read_domain
     from mudrock_cli.image.inputs import find_inputs
 
     sides = parse_save(save, SIDES)
@@ -125,10 +131,10 @@ def _segment_one(
     """Write the mask of one micrograph, and what is wanted beside it."""
     import numpy as np
 
-    from mudrock_cli.commands.prediction.domain import compare_with_domain
-    from mudrock_cli.deeplab.inference.views import resample_factor
-    from mudrock_cli.image.enlargement import undo_enlargement
+    from mudrock_cli.commands.prediction import compare_with_domain
+    from mudrock_cli.deeplab.inference import resample_factor
     from mudrock_cli.image.mask import create_mask
+    from mudrock_cli.image.resample import undo_enlargement
 
     micrograph, distinct = job.micrograph, undo_enlargement(job.micrograph)
     factor = resample_factor(distinct.micrograph, model.nm_per_pixel)
@@ -163,9 +169,8 @@ def _segment_bands(
     confidence: bool,
 ) -> "Iterator[SegmentedBand]":
     """Segment a micrograph here, or in parts on a cluster; bands are those of its file."""
-    from mudrock_cli.commands.prediction.engines import ask_workflow
-    from mudrock_cli.deeplab.inference.segmenter import restore_bands, segment_bands
-    from mudrock_cli.deeplab.inference.spreading import spread_bands
+    from mudrock_cli.commands.prediction import ask_workflow
+    from mudrock_cli.deeplab.inference import restore_bands, segment_bands, spread_bands
 
     seen, recipe = distinct.micrograph, model.recipe
     opinion = ask_workflow(recipe, seen, model.temperature, job.spread)
@@ -202,7 +207,7 @@ def _warn_of_scale(job: Job, model: "TrainedModel", factor: float) -> None:
 
 def _summarise(counts: "npt.NDArray[np.int64]", entropy: float) -> dict[str, Any]:
     """Return phase fractions of the specimen, and the network's doubt averaged over it."""
-    from mudrock_cli.image.phase import Phase
+    from mudrock_cli.image.types import Phase
 
     specimen = int(counts.sum() - counts[Phase.VOID])
     total = max(specimen, 1)
@@ -218,8 +223,8 @@ def _summarise(counts: "npt.NDArray[np.int64]", entropy: float) -> dict[str, Any
 def _save_sides(job: Job, sides: Mapping[str, str], spool: IO[bytes]) -> None:
     """Write the files beside a mask that is finished."""
     from mudrock_cli.image.mask import open_mask
-    from mudrock_cli.image.plane_writer import write_plane
-    from mudrock_cli.measure.objects.labelling import label_mask
+    from mudrock_cli.image.tiff import write_plane
+    from mudrock_cli.measure.components import label_mask
     from mudrock_cli.report.overlay import draw_overlay_by_bands, save_overlay
 
     if not sides:

@@ -1,23 +1,95 @@
-"""``mudrock train``: labelled micrographs to a model folder."""
+"""Train the paper's other method, the random forest, by the same split and onto the same card."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import mudrock_cli
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 
 if TYPE_CHECKING:
-    from mudrock_cli.commands.training.progress import TrainingNarrator
-    from mudrock_cli.deeplab.campaign.order import Order
-    from mudrock_cli.deeplab.campaign.plan import Campaign
-    from mudrock_cli.deeplab.campaign.stages import Outcome
-    from mudrock_cli.deeplab.data.dataset import Sample
-    from mudrock_cli.deeplab.model.zoo import TrainedModel
-    from mudrock_cli.deeplab.recipes.recipe import Recipe
+    from mudrock_cli.classical.forest import Forest
+    from mudrock_cli.commands.console import TrainingNarrator
+    from mudrock_cli.deeplab.cross_validation import Campaign, Findings, Narrator, Order, Outcome
+    from mudrock_cli.deeplab.dataset import Sample
+    from mudrock_cli.deeplab.model import TrainedModel
+    from mudrock_cli.deeplab.recipe import Recipe
+    from mudrock_cli.deeplab.split import Split
+
+
+def run_forest_campaign(campaign: "Campaign", narrator: "Narrator") -> "TrainedModel":
+    """Grow forests on the folds and on the split, judge them, and write the model folder.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        With a recipe of architecture ``forest``.
+    narrator : Narrator
+        Is told how it goes.
+
+    Raises
+    ------
+    MudrockError
+        If a phase is missing, or the folder cannot be written.
+    """
+    from mudrock_cli.deeplab.cross_validation import pool_findings
+    from mudrock_cli.deeplab.split import write_split
+
+    found = []
+    for number, fold in enumerate(campaign.folds, start=1):
+        held = ", ".join(fold.parents("test"))
+        narrator.on_stage(f"fold {number} of {len(campaign.folds)}, without {held}")
+        found.append(_judge(campaign, fold, _grow(campaign, fold)))
+    narrator.on_stage("growing the forest")
+    began = time.monotonic()
+    forest = _grow(campaign, campaign.split)
+    hours = (time.monotonic() - began) / 3600
+    narrator.on_stage("judging")
+    findings = pool_findings(found) if campaign.folds else _judge(campaign, campaign.split, forest)
+    write_split(campaign.out / "split.csv", campaign.split, campaign.samples)
+    return _write(campaign, forest, findings, hours)
+
+
+def _grow(campaign: "Campaign", split: "Split") -> "Forest":
+    from mudrock_cli.classical.forest import ForestRecipe, train_forest
+
+    samples = split.choose(campaign.samples, "train")
+    recipe = ForestRecipe.from_toml(campaign.recipe.to_toml())
+    return train_forest([s.grey for s in samples], [s.labels for s in samples], recipe)
+
+
+def _judge(campaign: "Campaign", split: "Split", forest: "Forest") -> "Findings":
+    from mudrock_cli.commands.prediction import ForestEngine
+    from mudrock_cli.deeplab.cross_validation import HELD_OUT, judge_engine
+
+    engine = ForestEngine(forest, campaign.recipe.inference.tile)
+    keep = campaign.work / HELD_OUT
+    return judge_engine(engine, campaign.samples, split, campaign.recipe, keep=keep)
+
+
+def _write(
+    campaign: "Campaign", forest: "Forest", findings: "Findings", hours: float
+) -> "TrainedModel":
+    from mudrock_cli.deeplab.cross_validation import describe_figures
+    from mudrock_cli.deeplab.model import assembling, describe_model, load_model, seal_model
+    from mudrock_cli.files import write_text
+
+    facts: dict[str, Any] = {"mudrock": mudrock_cli.__version__, "temperature": 1.0}
+    facts |= describe_figures(campaign, campaign.split, findings)
+    facts["training"] = {"trees": forest.recipe.trees, "hours": hours}
+    with assembling(campaign.out) as scratch:
+        forest.save(scratch)
+        write_text(scratch / "card.md", describe_model(campaign.out.name, campaign.recipe, facts))
+        seal_model(scratch, facts)
+    return load_model(str(campaign.out))
+
+
+# ``mudrock train``: labelled micrographs to a model folder.
 
 
 def train(
@@ -61,13 +133,18 @@ def train(
     card hold for micrographs that it has not seen. Ctrl-C leaves a usable model; --resume goes on
     where it stopped. KERAS_BACKEND chooses tensorflow, jax or torch.
     """
-    from mudrock_cli.commands.training.progress import TrainingNarrator
-    from mudrock_cli.deeplab.network.backend import start_backend
+    from mudrock_cli.commands.console import TrainingNarrator
+    from mudrock_cli.deeplab.weights import start_backend
 
     start_backend()
-    from mudrock_cli.deeplab.campaign.order import Order, recall_order, record_order, refuse_taken
-    from mudrock_cli.deeplab.campaign.plan import WORK
-    from mudrock_cli.image.claims import claiming, remove_leftovers
+    from mudrock_cli.deeplab.cross_validation import (
+        WORK,
+        Order,
+        recall_order,
+        record_order,
+        refuse_taken,
+    )
+    from mudrock_cli.files import claiming, remove_leftovers
 
     if resume:
         if recipe or init or split or folds or pixel_size:
@@ -86,8 +163,6 @@ def train(
             remove_leftovers(folder)
         record_order(out, order)
         if order.recipe.network.architecture == "forest":
-            from mudrock_cli.commands.training.forest_campaign import run_forest_campaign
-
             forest = run_forest_campaign(campaign, narrator)
             narrator.close(_measure_domain(forest, campaign, narrator), None)
             return
@@ -98,9 +173,9 @@ def train(
 
 def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingNarrator") -> "Campaign":
     """Read the data and divide it."""
-    from mudrock_cli.commands.prediction.engines import ask_workflow
-    from mudrock_cli.deeplab.campaign.order import plan_campaign
-    from mudrock_cli.deeplab.data.dataset import load_samples
+    from mudrock_cli.commands.prediction import ask_workflow
+    from mudrock_cli.deeplab.cross_validation import plan_campaign
+    from mudrock_cli.deeplab.dataset import load_samples
 
     narrator.on_stage("reading the data")
     loaded = load_samples(data, order.recipe.data, order.size)
@@ -119,7 +194,7 @@ def _make_phantoms(recipe: "Recipe") -> Iterator["Sample"]:
     """Draw the synthetic fields of a recipe, four times a crop in area."""
     import numpy as np
 
-    from mudrock_cli.deeplab.data.dataset import Sample
+    from mudrock_cli.deeplab.dataset import Sample
     from mudrock_cli.phantom import make_patch
 
     rng = np.random.default_rng(recipe.training.seed)
@@ -130,8 +205,8 @@ def _make_phantoms(recipe: "Recipe") -> Iterator["Sample"]:
 
 
 def _run(campaign: "Campaign", narrator: "TrainingNarrator", resume: bool) -> "Outcome":
-    from mudrock_cli.deeplab.campaign.stages import run_campaign
-    from mudrock_cli.report.training_curves import draw_curves
+    from mudrock_cli.deeplab.cross_validation import run_campaign
+    from mudrock_cli.report.figures import draw_curves
 
     outcome = run_campaign(campaign, narrator, resume=resume)
     if outcome.trained.ended != "interrupted":
@@ -146,7 +221,7 @@ def _measure_domain(
     model: "TrainedModel", campaign: "Campaign", narrator: "TrainingNarrator"
 ) -> "TrainedModel":
     """Put on the model's card what its training micrographs span."""
-    from mudrock_cli.commands.prediction.domain import measure_domain
+    from mudrock_cli.commands.prediction import measure_domain
 
     narrator.on_stage("measuring what the model knows")
     train = campaign.split.choose(campaign.samples, "train")

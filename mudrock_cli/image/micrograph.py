@@ -1,28 +1,80 @@
-"""A grey micrograph that is read through windows."""
+"""A window reader that travels to another process as the name of its file."""
 
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.bad_input import refusing
-from mudrock_cli.image.databar import find_specimen
-from mudrock_cli.image.file_reader import FileReader
+from mudrock_cli.errors import MudrockError, refusing
+from mudrock_cli.files import is_zarr
+from mudrock_cli.image.data_bar import find_specimen
 from mudrock_cli.image.grey import read_grey, read_levels
-from mudrock_cli.image.limits import MAX_PIXELS
-from mudrock_cli.image.mask_metadata import is_mudrock_mask
-from mudrock_cli.image.ngff.folder import is_zarr
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.pixel_size import calibrate, is_mudrock_mask
 from mudrock_cli.image.raster import open_raster
-from mudrock_cli.image.samples import Samples
+from mudrock_cli.image.samples import MAX_PIXELS, Samples
 from mudrock_cli.image.tiff import open_tiff
-from mudrock_cli.image.vendors import calibrate
-from mudrock_cli.image.window import Box, Inside, Level, Reader
+from mudrock_cli.image.types import Box, Inside, Level, PixelSize, Reader
+
+_OPEN_FILES = 4  # that a process keeps at hand; their readers cache decoded pixels
+
+
+class FileReader:
+    """Read windows of a file, which is opened again where the reader is unpickled.
+
+    Parameters
+    ----------
+    opener : callable
+        ``opener(path, *options)`` returns a window reader; importable by name.
+    path : Path
+        The file.
+    *options
+        Hashable.
+    read : callable, optional
+        The reader, where the file is open already.
+    """
+
+    def __init__(
+        self,
+        opener: Callable[..., Reader],
+        path: Path,
+        *options: Any,
+        read: Reader | None = None,
+    ) -> None:
+        self._opener, self._path, self._options, self._read = opener, path, options, read
+
+    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
+        """Return the pixels of a window.
+
+        Raises
+        ------
+        MudrockError
+            If the file cannot be opened or read.
+        """
+        if self._read is None:
+            with refusing(self._path):
+                known = self._path.stat()
+            version = known.st_size, known.st_mtime_ns
+            self._read = _open_again(self._opener, self._path, self._options, version)
+        return self._read(rows, columns)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FileReader, (self._opener, self._path.absolute(), *self._options)
+
+
+@lru_cache(_OPEN_FILES)
+def _open_again(
+    opener: Callable[..., Reader], path: Path, options: tuple[Any, ...], version: tuple[int, int]
+) -> Reader:
+    """Open a file once for all parts of it; `version` tells a changed file from the old one."""
+    return opener(path, *options)
+
+
+# A grey micrograph that is read through windows.
 
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -181,7 +233,7 @@ def open_samples(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples
 def _open_format(path: Path, max_pixels: int, bombs: bool) -> Samples:
     """Open an image by what its first bytes, or its folder, say that it is."""
     if is_zarr(path):
-        from mudrock_cli.image.ngff import images  # zarr takes a second to start
+        from mudrock_cli.image import ome_zarr as images
 
         return (images.open_labels if bombs else images.open_image)(path, max_pixels)
     with refusing(path):

@@ -8,11 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin
 
-from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.bad_input import refusing
-from mudrock_cli.image.limits import check_expansion, check_header, check_segment
-from mudrock_cli.image.samples import Colours, Samples
-from mudrock_cli.image.window import Box
+from mudrock_cli.errors import MudrockError, refusing
+from mudrock_cli.image.samples import Colours, Samples, check_expansion, check_header, check_segment
+from mudrock_cli.image.types import Box
 
 _PLUGINS: dict[bytes, type[ImageFile.ImageFile]] = {
     b"\x89PNG": PngImagePlugin.PngImageFile,

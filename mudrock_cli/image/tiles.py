@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.image.window import Reader
+from mudrock_cli.image.types import Reader
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.phantom.fabric import smooth_noise
 from mudrock_cli.phantom.geometry import RECESS, Packing
-from mudrock_cli.phantom.particles import FLAT, HOLE, PYRITE, SILT
-from mudrock_cli.phantom.spec import PhantomSpec
+from mudrock_cli.phantom.shapes import FLAT, HOLE, PYRITE, SILT, PhantomSpec, smooth_noise
 
 Grey = npt.NDArray[np.float32]
 

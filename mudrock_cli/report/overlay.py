@@ -1,18 +1,86 @@
-"""The picture that people check: a micrograph with its phases in colour and a scale bar."""
+"""Scale bars: a round length, drawn where it can be read."""
 
 import math
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
+import matplotlib
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from mudrock_cli.image.phase import COLOURS, Phase
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.placement import placing
-from mudrock_cli.image.window import Reader
-from mudrock_cli.report.scale_bar import draw_scale_bar
+from mudrock_cli.files import placing
+from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.image.micrograph import Micrograph
+from mudrock_cli.image.types import COLOURS, Inside, Phase, PixelSize, Reader
+
+if TYPE_CHECKING:
+    from mudrock_cli.classical.filters import Band
+    from mudrock_cli.classical.workflow import Sight
+
+
+_SHARE = 0.22  # of the image's width that a bar may take
+_SMALLEST = 64  # pixels: a smaller picture has no room for a bar
+_UNITS = ((1e-3, "nm"), (1.0, "µm"), (1e3, "mm"))
+
+
+def choose_length_um(longest_um: float) -> float:
+    """Return the largest of ..., 1, 2, 5, 10, 20, 50, ... micrometres up to `longest_um`."""
+    decade = 10.0 ** math.floor(math.log10(longest_um))
+    # a rounding error must not turn 4.9999999 of a 5 into a 2
+    fitting = [step for step in (1, 2, 5) if step * decade <= longest_um * (1 + 1e-9)]
+    return fitting[-1] * decade if fitting else decade / 2
+
+
+def format_bar_length(length_um: float) -> str:
+    """Return a length with the unit that keeps the number between 1 and 1000."""
+    scale, unit = max((u for u in _UNITS if length_um >= u[0] * (1 - 1e-9)), default=_UNITS[0])
+    return f"{length_um / scale:.6g} {unit}"
+
+
+def draw_scale_bar(rgb: npt.NDArray[np.uint8], um_per_pixel: float) -> None:
+    """Draw a bar with its length into the lower right corner, in place.
+
+    Parameters
+    ----------
+    rgb : ndarray of uint8, shape (H, W, 3)
+        Unchanged when smaller than 64 pixels in a direction.
+    um_per_pixel : float
+        Micrometres per pixel of `rgb`.
+    """
+    height, width = rgb.shape[:2]
+    if min(height, width) < _SMALLEST:
+        return
+    length_um = choose_length_um(_SHARE * width * um_per_pixel)
+    length, text = round(length_um / um_per_pixel), format_bar_length(length_um)
+    font = _load_font(max(round(min(width, 2 * height) / 42), 9))
+    left, top, right, bottom = font.getbbox(text)
+    text_width, text_height = math.ceil(right - left), math.ceil(bottom - top)
+    pad = max(text_height // 2, 3)
+    thick = max(text_height // 3, 2)
+    box_width = max(length, text_width) + 2 * pad
+    box_height = text_height + thick + 3 * pad
+    box = rgb[height - pad - box_height : height - pad, width - pad - box_width : width - pad]
+    picture = Image.fromarray(np.ascontiguousarray(box // 4))
+    draw = ImageDraw.Draw(picture)
+    draw.text(((box_width - text_width) / 2 - left, pad - top), text, font=font, fill="white")
+    start = (box_width - length) // 2
+    bar_top = box_height - pad - thick
+    draw.rectangle((start, bar_top, start + length - 1, bar_top + thick - 1), fill="white")
+    box[...] = np.asarray(picture)
+
+
+@cache
+def _load_font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which travels with Matplotlib; Pillow's own font has no micro sign."""
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), size)
+
+
+# The picture that people check: a micrograph with its phases in colour and a scale bar.
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -117,3 +185,223 @@ def save_overlay(path: Path, rgb: Rgb) -> None:
     picture = _reduce(rgb, math.ceil(max(rgb.shape[:2]) / MAX_SIDE))
     with placing(path) as part:
         Image.fromarray(picture).save(part, format="PNG", compress_level=4)
+
+
+# A contact sheet: small pictures with titles, so that a reader sees which step went wrong.
+
+_GAP, _COLUMNS = 12, 3
+
+
+class Thumbnails:
+    """Reduced pictures of one image, filled band by band.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the image.
+    longest : int
+        Pixels of a picture's longer side at most.
+    """
+
+    def __init__(self, shape: tuple[int, int], longest: int = 900) -> None:
+        self.factor = max(1, math.ceil(max(shape) / longest))
+        self._shape = shape
+        self._pictures: dict[str, npt.NDArray[np.uint8]] = {}
+
+    def add(self, title: str, top: int, band: npt.NDArray[np.uint8]) -> None:
+        """Put a band of full size, uint8, shape (rows, columns), at row `top` of a picture."""
+        height, width = (math.ceil(side / self.factor) for side in self._shape)
+        picture = self._pictures.setdefault(title, np.zeros((height, width), np.uint8))
+        first, last = top // self.factor, math.ceil((top + len(band)) / self.factor)
+        size = (width, max(last - first, 1))
+        picture[first:last] = cv2.resize(band, size, interpolation=cv2.INTER_AREA)
+
+    def pictures(self) -> Mapping[str, npt.NDArray[np.uint8]]:
+        """Return the pictures in the order in which they began."""
+        return self._pictures
+
+
+def draw_contact_sheet(panels: Sequence[tuple[str, npt.NDArray[np.uint8]]]) -> Rgb:
+    """Lay out pictures of one size in rows of three, a title above each.
+
+    Parameters
+    ----------
+    panels : sequence of (str, ndarray of uint8)
+        Titles, and pictures of shape (rows, columns) or (rows, columns, 3).
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3)
+    """
+    height, width = panels[0][1].shape[:2]
+    size = max(11, round(width / 36))
+    font, title = ImageFont.load_default(size), round(1.7 * size)
+    rows = math.ceil(len(panels) / _COLUMNS)
+    columns = min(_COLUMNS, len(panels))
+    extent = (columns * (width + _GAP) + _GAP, rows * (height + title + _GAP) + _GAP)
+    sheet = Image.new("RGB", extent, "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, (text, picture) in enumerate(panels):
+        left = _GAP + number % _COLUMNS * (width + _GAP)
+        top = _GAP + number // _COLUMNS * (height + title + _GAP)
+        draw.text((left, top), text, font=font, fill="black")
+        sheet.paste(Image.fromarray(picture).convert("RGB"), (left, top + title))
+    return np.asarray(sheet)
+
+
+# The contact sheet of `groundtruth`: what each step of the workflow makes of an image.
+
+
+class StepSheet:
+    """Collects the steps of one image, band by band.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        What the workflow is shown; only its specimen is drawn.
+    """
+
+    def __init__(self, micrograph: "Micrograph") -> None:
+        self._micrograph = micrograph
+        self._thumbnails = Thumbnails(micrograph.specimen.shape)
+
+    def watch(self, band: "Band", sight: "Sight") -> None:
+        """Take in a band."""
+        steps = {
+            "1 micrograph": band.read(self._micrograph),
+            "2 median, finest scale": sight.contrast.smooth,
+            "3 closing, mean of the scales": sight.contrast.ceiling,
+            "4 contrast: bottom-hat less top-hat": sight.relative,
+            "5 pores: contrast above the threshold": 255 * sight.pores,
+            "6 smooth solid": 255 * sight.solid,
+            "7 smooth solid, eroded and dilated": 255 * sight.opened,
+        }
+        for title, picture in steps.items():
+            self._thumbnails.add(title, band.rows.start, band.cut(picture))
+
+    def save(self, path: Path, micrograph: "Micrograph", mask: "PhaseMask") -> None:
+        """Write the sheet; the phases of the finished mask, on the file's micrograph, come last."""
+        box, size = micrograph.specimen, micrograph.pixel_size
+        pictures = self._thumbnails.pictures()
+        grey, phases = (Inside(source.read, box) for source in (micrograph, mask))
+        overlay = draw_overlay_by_bands(box.shape, grey, phases, size)
+        shape = next(iter(pictures.values())).shape
+        small = cv2.resize(overlay, shape[::-1], interpolation=cv2.INTER_AREA)
+        panels: list[tuple[str, npt.NDArray[np.uint8]]] = [*pictures.items()]
+        panels.append(("8 phases: grains chosen by size", np.asarray(small, np.uint8)))
+        save_overlay(path, draw_contact_sheet(panels))
+
+
+# Truth, prediction and their difference side by side, as in the paper's Figure 7.
+
+_GAP_TRIPTYCH = 12  # pixels between the panels
+_FLAT = 150  # grey of the panels where there is no micrograph
+_RIGHT = 0  # a code of agreement; VOID in the truth counts as that
+ERRORS: tuple[tuple[str, tuple[int, int, int]], ...] = (
+    ("silt invented", (220, 40, 40)),
+    ("silt missed", (255, 190, 60)),
+    ("pore invented", (40, 200, 80)),
+    ("pore missed", (60, 130, 255)),
+    ("no phase", (255, 0, 255)),
+)
+"""Kinds of wrong pixels and their colours. Where silt and pore are mistaken for each other, the
+predicted one counts as invented; no phase: VOID is predicted on specimen."""
+
+
+def draw_triptych(
+    truth: PhaseMask,
+    prediction: PhaseMask,
+    micrograph: Micrograph | None,
+    pixel_size: PixelSize | None,
+    title: str,
+) -> Rgb:
+    """Draw truth, prediction and difference side by side under a line of text.
+
+    Parameters
+    ----------
+    truth, prediction : PhaseMask
+        Masks of one shape.
+    micrograph : Micrograph or None
+        What they are laid over; a flat grey without.
+    pixel_size : PixelSize or None
+        For the scale bar.
+    title : str
+        What the prediction is.
+
+    Returns
+    -------
+    ndarray of uint8, shape (h, w, 3)
+        At most `MAX_SIDE` wide.
+    """
+    width = truth.shape[1]
+    read_grey = _read_flat if micrograph is None else micrograph.read
+    panel = math.ceil(width / math.ceil(3 * width / (MAX_SIDE - 2 * _GAP_TRIPTYCH)))
+    panels = [
+        _fit(draw_overlay_by_bands(truth.shape, read_grey, mask.read, pixel_size), panel)
+        for mask in (truth, prediction)
+    ]
+    panels.append(_fit(_draw_difference(truth, prediction, micrograph), panel))
+    gap = np.full((panels[0].shape[0], _GAP_TRIPTYCH, 3), 255, np.uint8)
+    row = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
+    return np.concatenate([_draw_header(row.shape[1], panel, title), row])
+
+
+def classify_errors(
+    truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
+    """Return for every pixel 0 where it is right or not judged, else 1 + its place in `ERRORS`."""
+    codes = np.full(truth.shape, _RIGHT, np.uint8)
+    wrong = (truth != prediction) & (truth != Phase.VOID)
+    codes[wrong & (truth == Phase.SILT)] = 2
+    codes[wrong & (truth == Phase.PORE)] = 4
+    codes[wrong & (prediction == Phase.SILT)] = 1
+    codes[wrong & (prediction == Phase.PORE)] = 3
+    codes[wrong & (prediction == Phase.VOID)] = 5
+    return codes
+
+
+def _draw_difference(truth: PhaseMask, prediction: PhaseMask, micrograph: Micrograph | None) -> Rgb:
+    """Draw wrong pixels in the colours of `ERRORS` over the dimmed micrograph."""
+    height, width = truth.shape
+    read_grey = _read_flat if micrograph is None else micrograph.read
+    factor = math.ceil(max(truth.shape) / MAX_SIDE)
+    colours = np.array([(0, 0, 0), *(colour for _, colour in ERRORS)], np.uint8)
+    bands = []
+    step = max(_BAND_PIXELS // width, 1) * factor
+    for top in range(0, height, step):
+        rows, columns = slice(top, min(top + step, height)), slice(0, width)
+        codes = classify_errors(truth.read(rows, columns), prediction.read(rows, columns))
+        grey = read_grey(rows, columns)
+        band = np.repeat((grey // 2 + 90)[..., None], 3, axis=2)
+        band[codes > 0] = colours[codes[codes > 0]]
+        size = math.ceil(width / factor), math.ceil(band.shape[0] / factor)
+        bands.append(cv2.resize(band, size, interpolation=cv2.INTER_AREA) if factor > 1 else band)
+    return np.concatenate(bands)
+
+
+def _read_flat(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
+    return np.full((rows.stop - rows.start, columns.stop - columns.start), _FLAT, np.uint8)
+
+
+def _fit(rgb: Rgb, width: int) -> Rgb:
+    if rgb.shape[1] == width:
+        return rgb
+    size = width, max(1, round(rgb.shape[0] * width / rgb.shape[1]))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _draw_header(width: int, panel: int, title: str) -> Rgb:
+    """Name the panels and explain the colours of the third."""
+    size = max(9, min(panel // 30, 36))
+    font = ImageFont.load_default(size)
+    picture = Image.new("RGB", (width, 3 * size + 6), "white")
+    draw = ImageDraw.Draw(picture)
+    starts = [number * (panel + _GAP_TRIPTYCH) for number in range(3)]
+    for start, text in zip(starts, ("truth", title, "difference"), strict=True):
+        draw.text((start + 2, 2), text, font=font, fill="black")
+    left = float(starts[2] + 2)
+    for text, colour in ERRORS[:4]:
+        draw.rectangle((left, 1.7 * size, left + 0.7 * size, 2.4 * size), fill=colour)
+        draw.text((left + size, 1.5 * size), text, font=font, fill="black")
+        left += 1.5 * size + draw.textlength(text, font=font)
+    return np.asarray(picture)

@@ -42,9 +42,9 @@ def shift(band: Phases, top: int) -> Phases:
 
 def write(path: Path, kind: str, side: int) -> None:
     """Write a mask by bands."""
-    from mudrock_cli.image import mask_writer
+    from mudrock_cli.image import mask as mask_writer
     from mudrock_cli.image.mask import create_mask
-    from mudrock_cli.image.pixel_size import PixelSize
+    from mudrock_cli.image.types import PixelSize
 
     if kind == "noise":
         mask_writer._LEVEL = 0
@@ -77,7 +77,7 @@ def read(path: Path, kind: str, side: int) -> None:
 
 def mask_bytes() -> int:
     """Return the compressed bytes from which on a mask becomes a BigTIFF."""
-    from mudrock_cli.image.mask_writer import _BIG_BYTES
+    from mudrock_cli.image.mask import _BIG_BYTES
 
     return _BIG_BYTES
 

@@ -20,21 +20,18 @@ from matplotlib.figure import Figure
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from mudrock_cli.deeplab.network.backend import start_backend  # noqa: E402
+from mudrock_cli.deeplab.weights import start_backend  # noqa: E402
 
 start_backend()  # without its notices
 
-from mudrock_cli.classical.framing import frame_phases  # noqa: E402
 from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe  # noqa: E402
-from mudrock_cli.classical.workflow import Workflow, label_phases  # noqa: E402
-from mudrock_cli.deeplab.data.dataset import load_samples  # noqa: E402
-from mudrock_cli.deeplab.data.registration import register_labels  # noqa: E402
-from mudrock_cli.deeplab.recipes.cookbook import load_recipe as load_model_recipe  # noqa: E402
-from mudrock_cli.image.enlargement import undo_enlargement  # noqa: E402
+from mudrock_cli.classical.workflow import Workflow, frame_phases, label_phases  # noqa: E402
+from mudrock_cli.deeplab.dataset import load_samples, register_labels  # noqa: E402
+from mudrock_cli.deeplab.recipe import load_recipe as load_model_recipe  # noqa: E402
 from mudrock_cli.image.mask import open_mask  # noqa: E402
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph  # noqa: E402
-from mudrock_cli.image.phase import Phase  # noqa: E402
-from mudrock_cli.image.pixel_size import PixelSize  # noqa: E402
+from mudrock_cli.image.resample import undo_enlargement  # noqa: E402
+from mudrock_cli.image.types import Phase, PixelSize  # noqa: E402
 from mudrock_cli.phantom import make_phantom  # noqa: E402
 
 KUMANO = ROOT / ".." / "shared" / "data" / "kumano"

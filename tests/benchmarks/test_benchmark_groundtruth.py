@@ -19,7 +19,7 @@ from skimage import filters, morphology
 from mudrock_cli.classical.recipe import WorkflowRecipe
 from mudrock_cli.classical.workflow import label_phases
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.types import PixelSize
 from mudrock_cli.phantom import make_phantom
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pytest
 import tifffile
 
-from mudrock_cli.deeplab.inference.engine import open_engine
-from mudrock_cli.deeplab.model.zoo import TrainedModel, list_models, load_model
+from mudrock_cli.deeplab.engine import open_engine
+from mudrock_cli.deeplab.model import TrainedModel, list_models, load_model
 
 Probabilities = npt.NDArray[np.float32]
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,8 +135,8 @@ def test_engines_agree_within_the_tolerance_of_their_precision(model: TrainedMod
 
 @pytest.mark.network
 def test_openvino_is_four_times_keras_predict(model: TrainedModel) -> None:
-    from mudrock_cli.deeplab.network.architecture import build_network
-    from mudrock_cli.deeplab.network.weights import load_weights
+    from mudrock_cli.deeplab.network import build_network
+    from mudrock_cli.deeplab.weights import load_weights
 
     tiles, tile = cut_tiles(model), model.recipe.inference.tile
     network = build_network(model.recipe.network, tile, tile)

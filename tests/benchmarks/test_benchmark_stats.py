@@ -15,10 +15,9 @@ from scipy.ndimage import gaussian_filter
 from skimage.measure import label, regionprops_table
 
 from mudrock_cli.image.mask import PhaseMask, create_mask, write_mask
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.measure.objects.labelling import label_mask
-from mudrock_cli.measure.summaries.instances import measure_instances
+from mudrock_cli.image.types import Phase, PixelSize
+from mudrock_cli.measure.components import label_mask
+from mudrock_cli.measure.instances import measure_instances
 
 ROOT = Path(__file__).resolve().parents[2]
 FULL = os.environ.get("MUDROCK_FULL_BENCHMARKS") == "1"

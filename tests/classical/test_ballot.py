@@ -5,13 +5,17 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from mudrock_cli.classical.ballot import VOTERS, count_votes, share_votes, vary_thresholds
 from mudrock_cli.classical.recipe import WorkflowRecipe
-from mudrock_cli.classical.workflow import Workflow
+from mudrock_cli.classical.workflow import (
+    VOTERS,
+    Workflow,
+    count_votes,
+    share_votes,
+    vary_thresholds,
+)
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.types import Phase, in_turn
 from mudrock_cli.phantom import make_phantom
-from mudrock_cli.spread import in_turn
 
 RECIPE = WorkflowRecipe()
 

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from mudrock_cli.classical import forest_trees
-from mudrock_cli.classical.forest import Forest
-from mudrock_cli.classical.forest_recipe import ForestRecipe
-from mudrock_cli.classical.forest_training import train_forest
-from mudrock_cli.classical.forest_trees import grow_trees
+from mudrock_cli.classical import forest as forest_trees
+from mudrock_cli.classical.forest import Forest, ForestRecipe, grow_trees, train_forest
 from mudrock_cli.errors import MudrockError
 
 SMALL = ForestRecipe(trees=12, depth=6, scales=(1.0, 4.0), pixels_per_phase=400)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mudrock_cli.classical.forest_filters import (
+from mudrock_cli.classical.forest import (
     blur,
     compute_responses,
     find_levels,

@@ -5,14 +5,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe
-from mudrock_cli.classical.sensitivity import share, spread, vary
+from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe, share, spread, vary
 from mudrock_cli.classical.workflow import Workflow, label_phases
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.window import Box
+from mudrock_cli.image.types import Box, Phase, PixelSize
 from mudrock_cli.phantom import Phantom, make_phantom
 
 Grey = npt.NDArray[np.uint8]

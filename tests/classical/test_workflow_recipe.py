@@ -5,8 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mudrock_cli.classical.recipe import PACKAGED, WorkflowRecipe, load_recipe
-from mudrock_cli.classical.scales import plan_background, plan_scales
+from mudrock_cli.classical.recipe import (
+    PACKAGED,
+    WorkflowRecipe,
+    load_recipe,
+    plan_background,
+    plan_scales,
+)
 from mudrock_cli.errors import MudrockError, UsageError
 
 lengths = st.floats(1, 1e4)

@@ -8,16 +8,18 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage import morphology
 
-from mudrock_cli.classical.contrast import enhance, enlarge, make_disc, reduce, smooth_median
-from mudrock_cli.classical.glance import MARGIN, Strip
-from mudrock_cli.classical.grains import choose_grains
-from mudrock_cli.classical.recipe import SiltRecipe
-from mudrock_cli.classical.regions import find_pieces, join_pieces, keep_regions
-from mudrock_cli.classical.scales import Scale
-from mudrock_cli.classical.silt import open_solid
-from mudrock_cli.image.packed import Packed
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.spread import in_turn
+from mudrock_cli.classical.filters import enhance, enlarge, make_disc, reduce, smooth_median
+from mudrock_cli.classical.grains import (
+    Packed,
+    choose_grains,
+    find_pieces,
+    join_pieces,
+    keep_regions,
+    open_solid,
+)
+from mudrock_cli.classical.image_statistics import MARGIN, Strip
+from mudrock_cli.classical.recipe import Scale, SiltRecipe
+from mudrock_cli.image.types import Phase, in_turn
 
 ALONE = (False, False, False, False)
 

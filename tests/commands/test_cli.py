@@ -82,14 +82,14 @@ def test_a_known_error_is_a_line_and_a_hint(
     def fail(*, name: str) -> None:
         raise error
 
-    monkeypatch.setattr("mudrock_cli.deeplab.model.zoo.list_models", lambda: fail(name="x"))
+    monkeypatch.setattr("mudrock_cli.deeplab.model.list_models", lambda: fail(name="x"))
     result = CliRunner().invoke(cli.app, ["models"])
     assert result.exit_code == code
     assert result.stderr == f"mudrock: error: {error.message}\nhint: copy it again\n"
 
 
 def test_a_bug_is_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mudrock_cli.deeplab.model.zoo.list_models", lambda: 1 / 0)
+    monkeypatch.setattr("mudrock_cli.deeplab.model.list_models", lambda: 1 / 0)
     result = CliRunner().invoke(cli.app, ["models"])
     assert isinstance(result.exception, ZeroDivisionError)
 
@@ -98,7 +98,7 @@ def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mudrock_cli.deeplab.model.zoo.list_models", interrupt)
+    monkeypatch.setattr("mudrock_cli.deeplab.model.list_models", interrupt)
     result = CliRunner().invoke(cli.app, ["models"])
     assert result.exit_code == ExitCode.INTERRUPTED
     assert result.stderr.startswith("mudrock: interrupted")

@@ -13,10 +13,10 @@ import tifffile
 from typer.testing import CliRunner
 
 from mudrock_cli.cli import app
-from mudrock_cli.deeplab.model.zoo import TrainedModel
+from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.mask import PhaseMask, write_mask
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.types import PixelSize
 
 Words = Callable[[Path], list[str]]
 COMMANDS = ("segment", "groundtruth", "stats", "report", "export", "coco")

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mudrock_cli.cli import app
-from mudrock_cli.deeplab.model.zoo import TrainedModel
+from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.errors import ExitCode
 
 KUMANO = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "kumano"

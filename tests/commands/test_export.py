@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from mudrock_cli.cli import app
 from mudrock_cli.image.mask import PhaseMask, open_mask, write_mask
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.measure.objects.labelling import label_mask
+from mudrock_cli.image.types import PixelSize
+from mudrock_cli.measure.components import label_mask
 
 
 @pytest.fixture

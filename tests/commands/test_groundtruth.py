@@ -11,7 +11,7 @@ from mudrock_cli.classical.recipe import WorkflowRecipe
 from mudrock_cli.cli import app
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.mask import open_mask
-from mudrock_cli.image.phase import Phase, palette
+from mudrock_cli.image.types import Phase, palette
 from mudrock_cli.phantom import Phantom, make_phantom
 
 KUMANO = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "kumano"

@@ -5,14 +5,12 @@ import pytest
 from typer.testing import CliRunner
 
 from mudrock_cli.cli import app
-from mudrock_cli.deeplab.model.zoo import TrainedModel
+from mudrock_cli.deeplab.model import TrainedModel
 
 
 @pytest.fixture(autouse=True)
 def _zoo(monkeypatch: pytest.MonkeyPatch, tiny_model: TrainedModel) -> None:
-    monkeypatch.setattr(
-        "mudrock_cli.deeplab.model.zoo.models_folder", lambda: tiny_model.path.parent
-    )
+    monkeypatch.setattr("mudrock_cli.deeplab.model.models_folder", lambda: tiny_model.path.parent)
 
 
 def test_the_table_shows_the_card() -> None:
@@ -34,7 +32,7 @@ def test_json_holds_the_whole_card(tiny_model: TrainedModel) -> None:
 def test_a_changed_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "card.json").write_text("{}", "utf-8")
-    monkeypatch.setattr("mudrock_cli.deeplab.model.zoo.models_folder", lambda: tmp_path)
+    monkeypatch.setattr("mudrock_cli.deeplab.model.models_folder", lambda: tmp_path)
     result = CliRunner().invoke(app, ["models"])
     assert result.exit_code == 1
     assert "has no table of SHA-256 hashes" in result.stderr

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from mudrock_cli.deeplab.inference.engine import OpenVinoEngine
-from mudrock_cli.deeplab.inference.segmenter import segment_bands
-from mudrock_cli.deeplab.model.zoo import TrainedModel
+from mudrock_cli.deeplab.engine import OpenVinoEngine
+from mudrock_cli.deeplab.inference import segment_bands
+from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.types import PixelSize
 from mudrock_cli.report.tables import read_tables
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,10 +15,10 @@ from drawn_images import draw_grey, expect_phases
 from PIL import Image
 from typer.testing import Result
 
-from mudrock_cli.deeplab.model.zoo import TrainedModel, seal_model
+from mudrock_cli.deeplab.model import TrainedModel, seal_model
 from mudrock_cli.errors import ExitCode
+from mudrock_cli.files import part_path
 from mudrock_cli.image.mask import open_mask
-from mudrock_cli.image.placement import part_path
 
 
 def segment(model: TrainedModel, *arguments: str | Path) -> Result:

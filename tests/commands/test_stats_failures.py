@@ -16,8 +16,8 @@ from PIL import Image
 from typer.testing import Result
 
 from mudrock_cli.errors import ExitCode
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.measure.tables.tables import read_table, summary_path
+from mudrock_cli.image.types import Phase
+from mudrock_cli.measure.tables import read_table, summary_path
 
 
 def stats(*arguments: str | Path) -> Result:

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mudrock_cli import cli
-from mudrock_cli.deeplab.model.zoo import load_model
+from mudrock_cli.deeplab.model import load_model
 from mudrock_cli.errors import ExitCode
 
 pytestmark = [
@@ -81,7 +81,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train without a graph, and leave the network compiled for CPUs out of the model."""
     import keras
 
-    from mudrock_cli.deeplab.model import folder as model_folder
+    from mudrock_cli.deeplab import model as model_folder
 
     compile_model = keras.Model.compile
 
@@ -138,7 +138,7 @@ def test_a_trained_model_segments(data: Path, recipe: Path, tmp_path: Path) -> N
 def test_ctrl_c_leaves_a_model_and_resume_finishes_it(
     data: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mudrock_cli.commands.training.progress import TrainingNarrator
+    from mudrock_cli.commands.console import TrainingNarrator
 
     out = tmp_path / "m"
     tell = TrainingNarrator.on_step
@@ -205,8 +205,8 @@ def test_a_forest_is_a_model_like_any_other(data: Path, tmp_path: Path) -> None:
 
 
 def test_the_papers_split_is_made_and_told(data: Path, tmp_path: Path) -> None:
-    from mudrock_cli.deeplab.campaign.order import Order, plan_campaign
-    from mudrock_cli.deeplab.data.dataset import load_samples
+    from mudrock_cli.deeplab.cross_validation import Order, plan_campaign
+    from mudrock_cli.deeplab.dataset import load_samples
 
     settings = ["data.tile=[35, 45]", "data.images=40", "data.crop=[32, 32]"]
     order = Order.place("paper", settings, "scratch", "paper", 0, None)

@@ -15,12 +15,12 @@ from mudrock_cli.cli import app
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.mask import PhaseMask, open_mask, write_mask
 from mudrock_cli.image.micrograph import open_micrograph
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.measure.objects.labelling import label_mask
-from mudrock_cli.measure.tables.tables import summary_path
+from mudrock_cli.image.types import PixelSize
+from mudrock_cli.measure.components import label_mask
+from mudrock_cli.measure.tables import summary_path
 from mudrock_cli.phantom import Phantom, make_phantom
-from mudrock_cli.report.sources import find_source
 from mudrock_cli.report.tables import read_tables
+from mudrock_cli.report.viewer import find_source
 
 
 def run(*arguments: str | Path) -> Result:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mudrock_cli.deeplab.data.dataset import Sample
-from mudrock_cli.deeplab.recipes.recipe import Recipe
+from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.recipe import Recipe
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything imports TensorFlow
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mudrock_cli import files as claims
 from mudrock_cli.errors import UsageError
-from mudrock_cli.image import claims
-from mudrock_cli.image.claims import claiming, remove_leftovers
-from mudrock_cli.image.placement import part_path
+from mudrock_cli.files import claiming, part_path, remove_leftovers
 
 
 def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:

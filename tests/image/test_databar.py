@@ -5,10 +5,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from mudrock_cli.image.databar import find_specimen
-from mudrock_cli.image.facts import Facts
+from mudrock_cli.image.data_bar import find_specimen
 from mudrock_cli.image.micrograph import open_micrograph
-from mudrock_cli.image.window import Box
+from mudrock_cli.image.types import Box, Facts
 
 Grey = npt.NDArray[np.uint8]
 BarMaker = Callable[..., Grey]

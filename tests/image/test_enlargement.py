@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mudrock_cli.image import enlargement
-from mudrock_cli.image.enlargement import undo_enlargement
+from mudrock_cli.image import resample as enlargement
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.window import Box
+from mudrock_cli.image.resample import undo_enlargement
+from mudrock_cli.image.types import Box, PixelSize
 
 Grey = npt.NDArray[np.uint8]
 

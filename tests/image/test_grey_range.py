@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.grey import luminance, read_grey
-from mudrock_cli.image.ranks import order_statistics
+from mudrock_cli.image.grey import luminance, order_statistics, read_grey
 from mudrock_cli.image.samples import Colours, Samples
-from mudrock_cli.image.window import Box
+from mudrock_cli.image.types import Box
 
 EVERYTHING = (slice(None), slice(None))
 Maker = Callable[..., Samples]

@@ -10,11 +10,11 @@ import tifffile
 from PIL import Image
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.checksum import hash_file
+from mudrock_cli.files import hash_file
 from mudrock_cli.image.mask import PhaseMask, open_mask, write_mask
 from mudrock_cli.image.micrograph import open_micrograph
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.streams import count_stream_pixels
+from mudrock_cli.image.tiff import count_stream_pixels
+from mudrock_cli.image.types import PixelSize
 
 Grey = npt.NDArray[np.uint8]
 

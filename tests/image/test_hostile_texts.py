@@ -10,14 +10,23 @@ from hostile_seeds import FEI, HITACHI, JEOL, PHENOM, TESCAN, ZEISS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mudrock_cli.config import parse_toml, read_rows, read_text
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.calibration import parse_imagej, parse_ome
-from mudrock_cli.image.facts import Facts, decode_text
-from mudrock_cli.image.mask_metadata import parse_provenance, stored_pixel_size, to_ome_xml
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.sidecars import parse_hitachi, parse_jeol, parse_tescan_header
-from mudrock_cli.image.texts import parse_toml, read_rows, read_text
-from mudrock_cli.image.vendor_tags import parse_fei, parse_tescan, parse_xml, parse_zeiss
+from mudrock_cli.image.pixel_size import (
+    parse_fei,
+    parse_hitachi,
+    parse_imagej,
+    parse_jeol,
+    parse_ome,
+    parse_provenance,
+    parse_tescan,
+    parse_tescan_header,
+    parse_xml,
+    parse_zeiss,
+    stored_pixel_size,
+    to_ome_xml,
+)
+from mudrock_cli.image.types import Facts, PixelSize, decode_text
 
 Parse = Callable[[bytes], Facts | None]
 IMAGEJ = "ImageJ=1.53t\nunit=micron\nloop=false\n"
@@ -160,7 +169,7 @@ def test_texts_within_reason(tmp_path: Path) -> None:
 def test_streams_tell_their_size(codec: str, shape: tuple[int, int]) -> None:
     import imagecodecs
 
-    from mudrock_cli.image.streams import count_stream_pixels
+    from mudrock_cli.image.tiff import count_stream_pixels
 
     grey = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
     image = np.dstack([grey] * 3) if codec == "webp" else grey

@@ -4,10 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mudrock_cli.image.appearance import Appearance, describe_appearance
+from mudrock_cli.deeplab.training_range import Appearance, describe_appearance
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.window import Box
+from mudrock_cli.image.types import Box, PixelSize
 
 KUMANO = Path(__file__).resolve().parents[3] / "shared" / "data" / "kumano" / "images"
 Grey = npt.NDArray[np.uint8]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.types import PixelSize
 
 UNITS = {"pm": 1e-3, "Å": 0.1, "nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "mm": 1e6, "m": 1e9}
 

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.pixel_size import PixelSize
 from mudrock_cli.image.resample import resample, resample_bands, resample_micrograph
-from mudrock_cli.image.window import Box, Inside
+from mudrock_cli.image.types import Box, Inside, PixelSize
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (61, 83), np.uint8)
 EVERYTHING = (slice(None), slice(None))

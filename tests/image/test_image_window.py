@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mudrock_cli.image.window import Box, Inside
+from mudrock_cli.image.types import Box, Inside
 
 ends = st.none() | st.integers(-12, 12)
 

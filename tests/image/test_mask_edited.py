@@ -10,8 +10,7 @@ from PIL import Image
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask, open_mask, write_mask
-from mudrock_cli.image.phase import COLOURS, Phase, palette
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.types import COLOURS, Phase, PixelSize, palette
 
 Phases = npt.NDArray[np.uint8]
 ORDER = {0: 2, 1: 0, 2: 255, 3: 1}

@@ -12,12 +12,11 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image import mask_writer
+from mudrock_cli.image import mask as mask_writer
 from mudrock_cli.image.mask import PhaseMask, create_mask, open_mask, write_mask
-from mudrock_cli.image.mask_metadata import is_mudrock_mask
 from mudrock_cli.image.micrograph import open_micrograph
-from mudrock_cli.image.phase import palette
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.pixel_size import is_mudrock_mask
+from mudrock_cli.image.types import PixelSize, palette
 
 Phases = npt.NDArray[np.uint8]
 SIZE = PixelSize(134.896, "FEI tag 34682 [Scan] PixelWidth")

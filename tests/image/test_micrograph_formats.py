@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.window import Box
+from mudrock_cli.image.types import Box, PixelSize
 
 Grey = npt.NDArray[np.uint8]
 WINDOW = (slice(7, 41), slice(13, 77))

@@ -19,7 +19,7 @@ import pytest
 import zarr
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.checksum import hash_file
+from mudrock_cli.files import hash_file
 from mudrock_cli.image.mask import PhaseMask, open_mask, write_mask
 from mudrock_cli.image.micrograph import open_micrograph
 

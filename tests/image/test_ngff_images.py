@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from numcodecs import GZip, Zlib
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.inputs import find_inputs
+from mudrock_cli.image.inputs import find_inputs, find_pairs, find_partner
 from mudrock_cli.image.mask import PhaseMask, open_mask, write_mask
 from mudrock_cli.image.micrograph import open_micrograph
-from mudrock_cli.image.pairs import find_pairs, find_partner
 
 Pixels = npt.NDArray[Any]
 UM = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]

@@ -15,12 +15,11 @@ from ome_zarr_models import open_ome_zarr
 from ome_zarr_models.v05 import Image, ImageLabel
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image import ome_zarr_writer as pyramid
 from mudrock_cli.image.mask import PhaseMask, create_mask, open_mask, write_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
-from mudrock_cli.image.ngff import pyramid
-from mudrock_cli.image.ngff.writer import write_instances
-from mudrock_cli.image.phase import COLOURS
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.ome_zarr_writer import write_instances
+from mudrock_cli.image.types import COLOURS, PixelSize
 
 Phases = npt.NDArray[np.uint8]
 SIZE = PixelSize(12.5, "FEI tag 34682 [Scan] PixelWidth")

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from mudrock_cli import files as placement
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.image import placement
-from mudrock_cli.image.placement import check_writable, part_path, placing, settle
+from mudrock_cli.files import check_writable, part_path, placing, settle
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.plane_writer import write_plane
+from mudrock_cli.image.tiff import write_plane
+from mudrock_cli.image.types import PixelSize
 
 
 @settings(max_examples=30, deadline=None)

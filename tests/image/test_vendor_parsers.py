@@ -4,12 +4,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mudrock_cli.image.calibration import parse_imagej, parse_ome
-from mudrock_cli.image.facts import Facts, decode_text, parse_entries, parse_number, parse_size
-from mudrock_cli.image.mask_metadata import parse_provenance, to_ome_xml
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.sidecars import parse_hitachi, parse_jeol, parse_tescan_header
-from mudrock_cli.image.vendor_tags import read_comment, read_vendor_tags
+from mudrock_cli.image.pixel_size import (
+    parse_hitachi,
+    parse_imagej,
+    parse_jeol,
+    parse_ome,
+    parse_provenance,
+    parse_tescan_header,
+    read_comment,
+    read_vendor_tags,
+    to_ome_xml,
+)
+from mudrock_cli.image.types import (
+    Facts,
+    PixelSize,
+    decode_text,
+    parse_entries,
+    parse_number,
+    parse_size,
+)
 
 CODES = (34680, 34682, 34118, 50431, 34683)
 WORDS = st.sampled_from(

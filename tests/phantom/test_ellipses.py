@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.types import Phase
 from mudrock_cli.phantom import make_ellipses
 
 

@@ -11,7 +11,7 @@ import pytest
 from mudrock_cli.image.inputs import find_inputs
 from mudrock_cli.image.mask import PhaseMask, open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
-from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.types import Phase
 from mudrock_cli.phantom import Phantom, PhantomSpec, make_phantom
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.types import Phase
 from mudrock_cli.phantom import PhantomSpec, make_patch, make_phantom, random_spec
 
 SHAPE = (300, 360)

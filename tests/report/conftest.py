@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from mudrock_cli.cli import app
 from mudrock_cli.image.mask import PhaseMask, write_mask
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.types import PixelSize
 
 HOSTILE = "a <b onclick=alert(1)> & 'c' \"d\""
 """A name that a page must show, and never run."""

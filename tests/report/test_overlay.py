@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.phase import COLOURS, Phase
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.report import overlay, scale_bar
+from mudrock_cli.image.types import COLOURS, Phase, PixelSize
+from mudrock_cli.report import overlay
+from mudrock_cli.report import overlay as scale_bar
 from mudrock_cli.report.overlay import draw_overlay_by_bands, save_overlay
 
 TEN_NM = PixelSize(10.0, "test")
@@ -103,7 +103,7 @@ def test_scale_bar_has_the_length_it_says_and_stays_off_the_data_bar() -> None:
 )
 def test_round_lengths(longest_um: float, length_um: float, text: str) -> None:
     assert scale_bar.choose_length_um(longest_um) == pytest.approx(length_um)
-    assert scale_bar.format_length(length_um) == text
+    assert scale_bar.format_bar_length(length_um) == text
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 5), (63, 500), (64, 64), (70, 2000)])

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mudrock_cli.cli import app
-from mudrock_cli.image.checksum import hash_file
+from mudrock_cli.files import hash_file
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM = shutil.which("chromium")

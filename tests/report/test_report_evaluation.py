@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 from rich.console import Console
 
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.measure.scoring.score_table import ImageScores, tabulate_scores
-from mudrock_cli.measure.scoring.scores import Values, score_mask
-from mudrock_cli.report import score_tables
+from mudrock_cli.measure.scores import ImageScores, Values, score_mask, tabulate_scores
+from mudrock_cli.report import evaluation as score_tables
 from mudrock_cli.report.evaluation import draw_evaluation
 
 

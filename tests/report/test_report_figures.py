@@ -8,19 +8,23 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.measure.statistics.fabric import AxialMean
-from mudrock_cli.report.estimates import Estimate, draw_estimates
+from mudrock_cli.measure.spatial import AxialMean
 from mudrock_cli.report.figures import (
     PERCENT,
     Curve,
+    Estimate,
     draw_cumulative,
+    draw_estimates,
     draw_representativeness,
+    draw_ripley,
     draw_rose,
     draw_sizes,
+    draw_spheres,
+    draw_two_point,
+    name_files,
+    save_figures,
+    to_svg,
 )
-from mudrock_cli.report.gallery import name_files
-from mudrock_cli.report.style import save_figures, to_svg
-from mudrock_cli.report.texture_figures import draw_ripley, draw_spheres, draw_two_point
 
 SIZES = np.geomspace(0.01, 3, 20)
 SHARE = np.linspace(0, 1, 20)

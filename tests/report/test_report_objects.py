@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 
 from mudrock_cli.cli import app
 from mudrock_cli.image.mask import PhaseMask, write_mask
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.report.objects import split_objects
+from mudrock_cli.image.types import PixelSize
+from mudrock_cli.report.figures import split_objects
 from mudrock_cli.report.tables import read_tables
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mudrock_cli.report.outlines import Polygon, enclosed_area, trace_outlines
+from mudrock_cli.report.export import Polygon, enclosed_area, trace_outlines
 
 LABELS = arrays(
     np.uint32, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 3)

@@ -15,9 +15,8 @@ from typer.testing import CliRunner
 
 from mudrock_cli.cli import app
 from mudrock_cli.image.mask import PhaseMask, write_mask
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.report.tables import read_tables
-from mudrock_cli.report.words import format_share
+from mudrock_cli.image.types import PixelSize
+from mudrock_cli.report.tables import format_share, read_tables
 
 
 class Page(HTMLParser):

@@ -7,10 +7,10 @@ from PIL import Image
 
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.window import Level
-from mudrock_cli.measure.objects.labelling import label_mask
-from mudrock_cli.report import pictures
-from mudrock_cli.report.pictures import make_pictures
+from mudrock_cli.image.types import Level
+from mudrock_cli.measure.components import label_mask
+from mudrock_cli.report import viewer as pictures
+from mudrock_cli.report.viewer import make_pictures
 
 
 def _mask(shape: tuple[int, int], share: float = 0.1) -> PhaseMask:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mudrock_cli.report.rows import PackedRows, largest_rows, pack_rows
+from mudrock_cli.report.page import PackedRows, largest_rows, pack_rows
 
 KINDS = {"float32": "<f4", "uint32": "<u4", "word": "<u2"}
 

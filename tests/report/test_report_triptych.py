@@ -5,9 +5,9 @@ import pytest
 
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.report import triptych
-from mudrock_cli.report.triptych import ERRORS, classify_errors, draw_triptych
+from mudrock_cli.image.types import PixelSize
+from mudrock_cli.report import overlay as triptych
+from mudrock_cli.report.overlay import ERRORS, classify_errors, draw_triptych
 
 
 def test_kinds_of_errors() -> None:
@@ -30,7 +30,7 @@ def test_wrong_pixels_and_only_they_are_coloured() -> None:
     micrograph = Micrograph.from_array("m", np.full(truth.shape, 120, np.uint8))
     masks = [PhaseMask.from_array("m", mask) for mask in (truth, prediction)]
     rgb = draw_triptych(*masks, micrograph, None, "a method")
-    assert rgb.shape[1] == 3 * 60 + 2 * triptych._GAP
+    assert rgb.shape[1] == 3 * 60 + 2 * triptych._GAP_TRIPTYCH
     third = rgb[-40:, -60:]
     red = (third == ERRORS[0][1]).all(axis=2)
     assert np.array_equal(red, prediction == 1)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from mudrock_cli.report.words import (
+from mudrock_cli.report.tables import (
     MISSING,
     format_estimate,
     format_number,

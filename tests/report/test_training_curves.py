@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.report.training_curves import draw_curves
+from mudrock_cli.report.figures import draw_curves
 
 
 def row(epoch: int, validated: bool) -> dict[str, float | None]:

@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.image.mask import PhaseMask, write_mask
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.types import Phase, PixelSize
 
 Bytes = npt.NDArray[np.uint8]
 

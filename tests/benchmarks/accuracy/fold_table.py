@@ -16,13 +16,13 @@ import numpy.typing as npt
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
-from mudrock_cli.deeplab.network.backend import start_backend  # noqa: E402
+from mudrock_cli.deeplab.weights import start_backend  # noqa: E402
 
 start_backend()  # without its notices
 
-from mudrock_cli.deeplab.data.dataset import Sample, load_samples  # noqa: E402
-from mudrock_cli.deeplab.recipes.cookbook import load_recipe  # noqa: E402
-from mudrock_cli.deeplab.training.phase_scores import count_pixels, score_counts  # noqa: E402
+from mudrock_cli.deeplab.dataset import Sample, load_samples  # noqa: E402
+from mudrock_cli.deeplab.recipe import load_recipe  # noqa: E402
+from mudrock_cli.deeplab.training import count_pixels, score_counts  # noqa: E402
 from mudrock_cli.image.mask import open_mask  # noqa: E402
 
 KUMANO = ROOT / ".." / "shared" / "data" / "kumano"

@@ -84,10 +84,10 @@ def _read_mask(path: Path) -> dict[str, Any]:
 
 
 def _read_tables(path: Path) -> None:
-    from mudrock_cli.report.facts import describe_making, list_facts
-    from mudrock_cli.report.objects import pool_objects, split_objects
-    from mudrock_cli.report.sources import find_source
+    from mudrock_cli.report.figures import pool_objects, split_objects
+    from mudrock_cli.report.page import describe_making, list_facts
     from mudrock_cli.report.tables import read_tables
+    from mudrock_cli.report.viewer import find_source
 
     tables = read_tables(path.parent / "report.parquet")
     pool_objects(list(split_objects(tables).values()))
@@ -98,7 +98,7 @@ def _read_tables(path: Path) -> None:
 
 
 def _read_recipe(path: Path) -> None:
-    from mudrock_cli.deeplab.recipes.cookbook import load_recipe
+    from mudrock_cli.deeplab.recipe import load_recipe
 
     load_recipe(str(path))
 
@@ -116,25 +116,25 @@ def _read_forest(path: Path) -> None:
 
 
 def _read_split(path: Path) -> None:
-    from mudrock_cli.commands.comparison.methods import read_split
+    from mudrock_cli.commands.evaluate import read_split
 
     read_split(path)
 
 
 def _read_groups(path: Path) -> None:
-    from mudrock_cli.measure.summaries.groups import read_grouping
+    from mudrock_cli.measure.groups import read_grouping
 
     read_grouping(str(path))
 
 
 def _read_weights(path: Path) -> None:
-    from mudrock_cli.image.named_arrays import read_named_arrays
+    from mudrock_cli.files import read_named_arrays
 
     read_named_arrays(path)
 
 
 def _read_model(path: Path) -> None:
-    from mudrock_cli.deeplab.model.zoo import load_model
+    from mudrock_cli.deeplab.model import load_model
 
     model = load_model(str(path.parent))
     if not (model.temperature > 0 and model.digest):

@@ -21,7 +21,7 @@ def _tables() -> Iterator[Seed]:
 
     from mudrock_cli.cli import app
     from mudrock_cli.image.mask import PhaseMask, write_mask
-    from mudrock_cli.image.pixel_size import PixelSize
+    from mudrock_cli.image.types import PixelSize
 
     with tempfile.TemporaryDirectory() as folder:
         phases = np.repeat(np.repeat(make_phases() % 3, 4, 0), 4, 1)
@@ -40,7 +40,7 @@ def _tables() -> Iterator[Seed]:
 
 def _texts() -> Iterator[Seed]:
     from mudrock_cli.classical.recipe import WorkflowRecipe
-    from mudrock_cli.deeplab.recipes.recipe import Recipe
+    from mudrock_cli.deeplab.recipe import Recipe
 
     recipe = Recipe().to_toml().encode()
     yield Seed("recipe of a network", "recipe", {"recipe.toml": recipe})
@@ -59,10 +59,7 @@ def _texts() -> Iterator[Seed]:
 
 
 def _forest() -> dict[str, bytes]:
-    from mudrock_cli.classical.forest import Forest
-    from mudrock_cli.classical.forest_filters import name_responses
-    from mudrock_cli.classical.forest_recipe import ForestRecipe
-    from mudrock_cli.classical.forest_trees import Trees
+    from mudrock_cli.classical.forest import Forest, ForestRecipe, Trees, name_responses
 
     recipe = ForestRecipe(trees=2, depth=2, scales=(1.0,))
     count = len(name_responses(recipe.scales))

@@ -213,8 +213,7 @@ def _codecs() -> Iterator[Seed]:
 
 def _masks() -> Iterator[Seed]:
     from mudrock_cli.image.mask import PhaseMask, write_mask
-    from mudrock_cli.image.phase import COLOURS, Phase
-    from mudrock_cli.image.pixel_size import PixelSize
+    from mudrock_cli.image.types import COLOURS, Phase, PixelSize
 
     phases = make_phases()
     mask = PhaseMask.from_array("m", phases, PixelSize(7.25, "test"), {"method": "segment"})

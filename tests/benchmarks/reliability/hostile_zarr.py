@@ -20,7 +20,7 @@ _SECRETS = (b"0.0125", b"micrometer", b'"scale"', b'"unit"')
 def make_zarr_seeds() -> list[Seed]:
     """Return an image of version 0.4, one of 0.5 with shards, and a mask of mudrock."""
     from mudrock_cli.image.mask import PhaseMask, write_mask
-    from mudrock_cli.image.pixel_size import PixelSize
+    from mudrock_cli.image.types import PixelSize
 
     rng = np.random.default_rng(3)
     grey = rng.normal(128, 30, (_SIDE, _SIDE)).clip(0, 255).astype(np.uint8)

@@ -47,7 +47,7 @@ def write_images(folder: Path, count: int, side: int) -> None:
 def write_masks(folder: Path) -> None:
     """Write masks, and the report of one of them, which is there before the kills."""
     from mudrock_cli.image.mask import PhaseMask, write_mask
-    from mudrock_cli.image.pixel_size import PixelSize
+    from mudrock_cli.image.types import PixelSize
 
     for number in range(3):
         grey = draw_grey(number, 100)
@@ -62,8 +62,8 @@ def write_model(folder: Path) -> None:
     import openvino
     from openvino import opset13 as ops
 
-    from mudrock_cli.deeplab.model.zoo import seal_model
-    from mudrock_cli.deeplab.recipes.recipe import Recipe
+    from mudrock_cli.deeplab.model import seal_model
+    from mudrock_cli.deeplab.recipe import Recipe
 
     write_images(folder / "images", 4, 150)
     model = folder / "tiny"
@@ -113,7 +113,7 @@ def count_strays(out: Path) -> int:
 
 def read_training(out: Path) -> Content:
     """Return the weights of a model and the steps of its training, times left out."""
-    from mudrock_cli.image.named_arrays import read_named_arrays
+    from mudrock_cli.files import read_named_arrays
 
     if not (out / "card.json").is_file():
         return {}
@@ -130,8 +130,8 @@ def read_training(out: Path) -> Content:
 
 def check_model(out: Path) -> None:
     """Raise where a model folder has a card but is no whole model, or a checkpoint is damaged."""
-    from mudrock_cli.deeplab.model.zoo import load_model
-    from mudrock_cli.image.named_arrays import read_named_arrays
+    from mudrock_cli.deeplab.model import load_model
+    from mudrock_cli.files import read_named_arrays
 
     if (out / "card.json").is_file():
         load_model(str(out))
@@ -161,7 +161,7 @@ def cheapen_training() -> None:
     """Train without a graph, and leave the network compiled for CPUs out."""
     import keras
 
-    from mudrock_cli.deeplab.model import folder as model_folder
+    from mudrock_cli.deeplab import model as model_folder
 
     compile_model = keras.Model.compile
 

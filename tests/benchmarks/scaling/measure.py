@@ -33,8 +33,7 @@ import tifffile
 from scipy.ndimage import gaussian_filter
 
 from mudrock_cli.image.mask import create_mask
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.types import Phase, PixelSize
 
 ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -164,12 +163,6 @@ def _warm_up() -> None:
     """Import what a worker of a long campaign has imported long ago."""
     import imagecodecs
     import scipy.sparse.csgraph  # noqa: F401
-
-    import mudrock_cli.classical.workflow
-    import mudrock_cli.commands.cluster.workers
-    import mudrock_cli.deeplab.inference.spreading
-    import mudrock_cli.image.mask
-    import mudrock_cli.measure.summaries.image_report  # noqa: F401
 
     for codec in (imagecodecs.zstd_encode, imagecodecs.zlib_encode, imagecodecs.zlib_decode):
         codec.__name__  # noqa: B018  imported at the first look

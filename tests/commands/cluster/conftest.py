@@ -11,9 +11,9 @@ from drawn_images import draw_noisy_grey
 from PIL import Image
 
 from mudrock_cli.classical import workflow
-from mudrock_cli.classical.bands import plan_bands
-from mudrock_cli.commands.cluster import workers as cluster_work
-from mudrock_cli.measure.objects import labelling
+from mudrock_cli.classical.filters import plan_bands
+from mudrock_cli.commands import cluster as cluster_work
+from mudrock_cli.measure import components as labelling
 
 
 @pytest.fixture(scope="package")

@@ -18,8 +18,8 @@ from distributed import LocalCluster
 from drawn_images import draw_noisy_grey
 from PIL import Image
 
-from mudrock_cli.commands.cluster.workers import Cluster
-from mudrock_cli.deeplab.model.zoo import TrainedModel
+from mudrock_cli.commands.cluster import Cluster
+from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.errors import ExitCode
 
 

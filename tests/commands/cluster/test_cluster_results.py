@@ -10,9 +10,9 @@ from cluster_runs import run_both
 from distributed import LocalCluster
 from typer.testing import Result
 
-from mudrock_cli.commands.cluster.scheduler import open_cluster
-from mudrock_cli.commands.prediction.engines import share_engine
-from mudrock_cli.deeplab.model.zoo import TrainedModel
+from mudrock_cli.commands.cluster import open_cluster
+from mudrock_cli.commands.prediction import share_engine
+from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.errors import ExitCode, UsageError
 
 

@@ -41,21 +41,19 @@ def test_a_worker_that_sees_no_files_or_has_another_version_is_told(
     words = ["groundtruth", images, "--pixel-size", "100nm", "--out", tmp_path / "m"]
     words += ["--scheduler", workers.scheduler_address]
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "mudrock_cli.commands.cluster.visibility._look", lambda wanted: (0, "is blind", "ö")
-        )
+        patch.setattr("mudrock_cli.commands.cluster._look", lambda wanted: (0, "is blind", "ö"))
         result = run(*words)
     assert result.exit_code == ExitCode.USAGE
     assert f"{images / '0.png'}: the worker tcp://" in result.stderr
     assert "is blind" in result.stderr
     with monkeypatch.context() as patch:
-        patch.setattr("mudrock_cli.commands.cluster.scheduler.__version__", "9.9")
+        patch.setattr("mudrock_cli.commands.cluster.__version__", "9.9")
         result = run(*words)
     assert result.exit_code == ExitCode.USAGE
     assert "has mudrock 0" in result.stderr
     with monkeypatch.context() as patch:
         # seen by tasks only
-        patch.setattr("mudrock_cli.commands.cluster.workers.__version__", "9.9")
+        patch.setattr("mudrock_cli.commands.cluster.__version__", "9.9")
         result = run(*words)
     assert result.exit_code == ExitCode.USAGE
     assert "not 9.9" in result.stderr
@@ -76,5 +74,5 @@ def test_a_connection_that_does_not_close_hides_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(Client, "close", close)
         assert run(*words).exit_code == ExitCode.DONE
-        patch.setattr("mudrock_cli.commands.cluster.scheduler.__version__", "9.9")
+        patch.setattr("mudrock_cli.commands.cluster.__version__", "9.9")
         assert run(*words).exit_code == ExitCode.USAGE

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mudrock_cli.commands.cluster.retelling import retell, retell_error
+from mudrock_cli.commands.cluster import retell, retell_error
 from mudrock_cli.errors import MudrockError, UsageError
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from mudrock_cli.commands.cluster import visibility
-from mudrock_cli.commands.cluster.visibility import check_paths
+from mudrock_cli.commands import cluster as visibility
+from mudrock_cli.commands.cluster import check_paths
 from mudrock_cli.errors import UsageError
 
 

@@ -10,13 +10,13 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mudrock_cli import __version__, cli
-from mudrock_cli.commands.log import privacy
-from mudrock_cli.commands.log.privacy import Censor
-from mudrock_cli.commands.prediction import engines
-from mudrock_cli.deeplab.model.zoo import TrainedModel
+from mudrock_cli.commands import log as privacy
+from mudrock_cli.commands import prediction as engines
+from mudrock_cli.commands.log import Censor
+from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.mask import PhaseMask, write_mask
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.types import PixelSize
 
 PRIVATE = ("Secret Client", "wellbore 7", "jdoe", "lab-pc-12")
 
@@ -80,7 +80,7 @@ def test_paths_are_told_when_asked_for_and_a_log_goes_on(masks: Path, tmp_path: 
 def test_a_bug_is_logged_with_its_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mudrock_cli.deeplab.model.zoo.list_models", lambda: 1 / 0)
+    monkeypatch.setattr("mudrock_cli.deeplab.model.list_models", lambda: 1 / 0)
     result = mudrock("--log", tmp_path / "l", "models")
     assert isinstance(result.exception, ZeroDivisionError)
     error, end = read(tmp_path / "l")[1:]

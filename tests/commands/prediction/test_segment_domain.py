@@ -8,15 +8,14 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mudrock_cli.cli import app
-from mudrock_cli.commands.prediction.domain import measure_domain
-from mudrock_cli.deeplab.model.domain import find_outside, read_domain
-from mudrock_cli.deeplab.model.zoo import TrainedModel, load_model
+from mudrock_cli.commands.prediction import measure_domain
+from mudrock_cli.deeplab.model import TrainedModel, load_model
+from mudrock_cli.deeplab.training_range import describe_appearance, find_outside, read_domain
 from mudrock_cli.errors import ExitCode
-from mudrock_cli.image.appearance import describe_appearance
-from mudrock_cli.image.enlargement import undo_enlargement
 from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.resample import undo_enlargement
+from mudrock_cli.image.types import PixelSize
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 FIGURES = {"doubt", "fine_texture", "coarse_texture", "texture_bend", "grey_skew"}
@@ -128,10 +127,9 @@ def test_a_damaged_domain_stops_before_any_work(
 
 def test_of_a_forest_only_the_looks_count(tmp_path: Path) -> None:
     """Its votes are no probabilities, so it has no doubt to compare."""
-    from mudrock_cli.classical.forest_recipe import ForestRecipe
-    from mudrock_cli.classical.forest_training import train_forest
-    from mudrock_cli.deeplab.campaign.order import load_recipe
-    from mudrock_cli.deeplab.model.zoo import seal_model
+    from mudrock_cli.classical.forest import ForestRecipe, train_forest
+    from mudrock_cli.deeplab.cross_validation import load_recipe
+    from mudrock_cli.deeplab.model import seal_model
 
     recipe = load_recipe("forest", ["forest.trees=4", "inference.tile=64", "inference.overlap=16"])
     greys = [make_grey(seed) for seed in range(3)]

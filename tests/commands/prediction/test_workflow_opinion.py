@@ -3,11 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mudrock_cli.commands.prediction.engines import ask_workflow
-from mudrock_cli.deeplab.model.zoo import TrainedModel
+from mudrock_cli.commands.prediction import ask_workflow
+from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.phantom import make_phantom
 
 

@@ -6,11 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mudrock_cli.deeplab.data.augment import change_grey, draw_crop
-from mudrock_cli.deeplab.data.dataset import Sample
-from mudrock_cli.deeplab.data.tiling import add_copies, cut_tiles, make_tiles
-from mudrock_cli.deeplab.recipes.recipe import AugmentRecipe, DataRecipe, Recipe
-from mudrock_cli.image.phase import Phase
+from mudrock_cli.deeplab.augmentation import (
+    add_copies,
+    change_grey,
+    cut_tiles,
+    draw_crop,
+    make_tiles,
+)
+from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.recipe import AugmentRecipe, DataRecipe, Recipe
+from mudrock_cli.image.types import Phase
 
 OFF = AugmentRecipe(scale=(1.0, 1.0), flip_horizontal=False)
 EVERYTHING = AugmentRecipe(
@@ -144,7 +149,7 @@ class TestBatches:
     def test_a_batch_depends_on_seed_epoch_and_step_alone(
         self, make_sample: Callable[..., Sample], tiny_recipe: Recipe
     ) -> None:
-        from mudrock_cli.deeplab.data.crops import TrainingCrops
+        from mudrock_cli.deeplab.augmentation import TrainingCrops
 
         samples = [make_sample("a", seed=1), make_sample("b", seed=2)]
         first = TrainingCrops(samples, tiny_recipe, 4)
@@ -158,7 +163,7 @@ class TestBatches:
         assert (labels.shape, labels.dtype) == ((2, 32, 48), np.uint8)
 
     def test_every_tile_comes_once_an_epoch(self, tiny_recipe: Recipe) -> None:
-        from mudrock_cli.deeplab.data.crops import TrainingCrops, count_steps
+        from mudrock_cli.deeplab.augmentation import TrainingCrops, count_steps
 
         tiles = [
             Sample(f"t{n}", f"t{n}", np.full((32, 48), n, np.uint8), np.zeros((32, 48), np.uint8))
@@ -179,7 +184,7 @@ class TestBatches:
         assert orders[0] != orders[1]
 
     def test_parents_are_drawn_by_area_to_three_quarters(self, tiny_recipe: Recipe) -> None:
-        from mudrock_cli.deeplab.data.crops import weigh_samples
+        from mudrock_cli.deeplab.augmentation import weigh_samples
 
         half = replace(plain_sample((40, 20), "half"), parent="whole")
         rest = replace(plain_sample((40, 60), "rest"), parent="whole")
@@ -190,7 +195,7 @@ class TestBatches:
         assert weights.sum() == pytest.approx(1)
 
     def test_fixed_tiles_show_every_labelled_pixel_once(self) -> None:
-        from mudrock_cli.deeplab.data.crops import FixedTiles
+        from mudrock_cli.deeplab.augmentation import FixedTiles
 
         samples = [plain_sample((70, 100)), plain_sample((20, 33))]
         tiles = FixedTiles(samples, (32, 48), 4)

@@ -5,13 +5,12 @@ import pytest
 import tifffile
 from PIL import Image
 
-from mudrock_cli.deeplab.data.dataset import load_samples
-from mudrock_cli.deeplab.recipes.recipe import DataRecipe
+from mudrock_cli.deeplab.dataset import load_samples
+from mudrock_cli.deeplab.recipe import DataRecipe
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.image.checksum import hash_file
+from mudrock_cli.files import hash_file
 from mudrock_cli.image.mask import PhaseMask, write_mask
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.image.pixel_size import PixelSize
+from mudrock_cli.image.types import Phase, PixelSize
 
 RECIPE = DataRecipe(nm_per_pixel=10.0)
 TEN = PixelSize(10.0, "test")

@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mudrock_cli.deeplab.data.registration import register_labels
+from mudrock_cli.deeplab.dataset import register_labels
 from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.micrograph import open_micrograph
-from mudrock_cli.image.phase import Phase
+from mudrock_cli.image.types import Phase
 from mudrock_cli.phantom import make_phantom
 
 KUMANO = Path(__file__).resolve().parents[4] / "shared" / "data" / "kumano"

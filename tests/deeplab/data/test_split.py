@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mudrock_cli.deeplab.data.dataset import Sample, name_parent
-from mudrock_cli.deeplab.data.split import (
+from mudrock_cli.deeplab.dataset import Sample, name_parent
+from mudrock_cli.deeplab.split import (
     PARTS,
     find_parents,
+    read_split,
     split_by_parent,
     split_in_folds,
     split_like_the_paper,
+    write_split,
 )
-from mudrock_cli.deeplab.data.split_file import read_split, write_split
 from mudrock_cli.errors import MudrockError
 
 PAPER = (0.7, 0.15, 0.15)

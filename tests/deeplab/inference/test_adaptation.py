@@ -7,15 +7,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mudrock_cli.deeplab.inference.adaptation import adapt_engine, learn_statistics
-from mudrock_cli.deeplab.inference.segmenter import segment_bands
-from mudrock_cli.deeplab.inference.spreading import spread_bands
-from mudrock_cli.deeplab.network.statistics import Statistics
-from mudrock_cli.deeplab.recipes.recipe import DataRecipe, InferenceRecipe, Recipe
+from mudrock_cli.deeplab.inference import (
+    adapt_engine,
+    learn_statistics,
+    segment_bands,
+    spread_bands,
+)
+from mudrock_cli.deeplab.recipe import DataRecipe, InferenceRecipe, Recipe
+from mudrock_cli.deeplab.weights import Statistics
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.window import Box
-from mudrock_cli.spread import in_turn
+from mudrock_cli.image.types import Box, PixelSize, in_turn
 
 TILE = 32
 BRIGHT = 100.0

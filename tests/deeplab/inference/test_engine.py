@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mudrock_cli.deeplab.inference import engine as engines
-from mudrock_cli.deeplab.inference.engine import OpenVinoEngine, choose_engine, open_engine
-from mudrock_cli.deeplab.model.zoo import TrainedModel, seal_model
+from mudrock_cli.deeplab import engine as engines
+from mudrock_cli.deeplab.engine import OpenVinoEngine, choose_engine, open_engine
+from mudrock_cli.deeplab.model import TrainedModel, seal_model
 from mudrock_cli.errors import MudrockError
 
 

@@ -13,12 +13,12 @@ import h5py
 import numpy as np
 import pytest
 
-from mudrock_cli.deeplab.inference.engine import open_engine
-from mudrock_cli.deeplab.model.zoo import TrainedModel, load_model, seal_model
-from mudrock_cli.deeplab.network.hdf5 import check_hdf5, read_hdf5
-from mudrock_cli.deeplab.recipes.recipe import Recipe
+from mudrock_cli.deeplab.engine import open_engine
+from mudrock_cli.deeplab.model import TrainedModel, load_model, seal_model
+from mudrock_cli.deeplab.recipe import Recipe
+from mudrock_cli.deeplab.weights import check_hdf5, read_hdf5
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.named_arrays import read_named_arrays
+from mudrock_cli.files import read_named_arrays
 
 
 class Payload:

@@ -7,18 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mudrock_cli.deeplab.inference.opinion import Opinion
-from mudrock_cli.deeplab.inference.segmenter import SegmentedBand, segment_bands, segment_part
-from mudrock_cli.deeplab.inference.spreading import spread_bands
-from mudrock_cli.deeplab.inference.views import plan_parts, plan_views
-from mudrock_cli.deeplab.network.statistics import Statistics
-from mudrock_cli.deeplab.recipes.recipe import DataRecipe, InferenceRecipe, Recipe
+from mudrock_cli.deeplab.inference import (
+    Opinion,
+    SegmentedBand,
+    plan_parts,
+    plan_views,
+    segment_bands,
+    segment_part,
+    spread_bands,
+)
+from mudrock_cli.deeplab.recipe import DataRecipe, InferenceRecipe, Recipe
+from mudrock_cli.deeplab.weights import Statistics
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.image.window import Box
-from mudrock_cli.spread import in_turn
+from mudrock_cli.image.types import Box, Phase, PixelSize, in_turn
 
 Grey = npt.NDArray[np.uint8]
 

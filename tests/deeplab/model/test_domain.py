@@ -5,18 +5,17 @@ from typing import Any
 
 import pytest
 
-from mudrock_cli.deeplab.model.card import describe_model
-from mudrock_cli.deeplab.model.domain import (
+from mudrock_cli.deeplab.model import TrainedModel, describe_model, load_model, seal_model
+from mudrock_cli.deeplab.training_range import (
     Limits,
+    describe_appearance,
     find_outside,
     read_domain,
     span_domain,
     tell_outside,
     write_domain,
 )
-from mudrock_cli.deeplab.model.zoo import TrainedModel, load_model, seal_model
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.appearance import describe_appearance
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mudrock_cli.deeplab.inference.engine import KerasEngine, OpenVinoEngine
-from mudrock_cli.deeplab.model.export import compile_for_cpu
-from mudrock_cli.deeplab.model.zoo import TrainedModel, seal_model
-from mudrock_cli.deeplab.recipes.recipe import Recipe
+from mudrock_cli.deeplab.engine import KerasEngine, OpenVinoEngine
+from mudrock_cli.deeplab.model import TrainedModel, compile_for_cpu, seal_model
+from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.errors import MudrockError
 
 pytestmark = pytest.mark.network
@@ -33,8 +32,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
 
     A layer that took the batch's statistics for its own, as in training, would show.
     """
-    from mudrock_cli.deeplab.network.architecture import build_network
-    from mudrock_cli.deeplab.network.weights import save_weights
+    from mudrock_cli.deeplab.network import build_network
+    from mudrock_cli.deeplab.weights import save_weights
 
     folder = tmp_path_factory.mktemp("model")
     recipe = Recipe.from_dict(RECIPE)
@@ -54,8 +53,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
 def test_both_engines_give_the_networks_probabilities(model: TrainedModel) -> None:
     import openvino
 
-    from mudrock_cli.deeplab.network.architecture import build_network
-    from mudrock_cli.deeplab.network.weights import load_weights
+    from mudrock_cli.deeplab.network import build_network
+    from mudrock_cli.deeplab.weights import load_weights
 
     grey = np.random.default_rng(1).integers(0, 256, (5, 64, 64)).astype(np.uint8)
     network = build_network(model.recipe.network, 64, 64)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import mudrock_cli
-from mudrock_cli.deeplab.model import zoo
-from mudrock_cli.deeplab.model.zoo import TrainedModel, load_model, seal_model
+from mudrock_cli.deeplab import model as zoo
+from mudrock_cli.deeplab.model import TrainedModel, load_model, seal_model
 from mudrock_cli.errors import MudrockError, UsageError
 
 

@@ -9,7 +9,7 @@ def test_the_fused_kernel_trains_like_keras(precision: str) -> None:
     import keras
     import tensorflow as tf
 
-    from mudrock_cli.deeplab.network.blocks import BatchNorm
+    from mudrock_cli.deeplab.encoders import BatchNorm
 
     rng = np.random.default_rng(0)
     inputs = tf.constant(rng.normal(3, 2, (2, 9, 7, 5)), tf.float32)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mudrock_cli.deeplab.recipes.recipe import NetworkRecipe
+from mudrock_cli.deeplab.recipe import NetworkRecipe
 from mudrock_cli.errors import MudrockError
 
 pytestmark = pytest.mark.network
@@ -37,7 +37,7 @@ def test_an_encoder_is_the_published_one_at_stride_32(
 ) -> None:
     import keras
 
-    from mudrock_cli.deeplab.network.encoders import encode
+    from mudrock_cli.deeplab.encoders import encode
 
     published = getattr(keras.applications, application)(
         include_top=False, weights=None, input_shape=(size, size, 3)
@@ -61,7 +61,7 @@ def test_an_encoder_is_the_published_one_at_stride_32(
 def test_resnet101_has_the_published_layers() -> None:
     import keras
 
-    from mudrock_cli.deeplab.network.encoders import encode
+    from mudrock_cli.deeplab.encoders import encode
 
     published = keras.applications.ResNet101V2(include_top=False, weights=None)
     image = keras.Input((64, 64, 3))
@@ -75,7 +75,7 @@ def test_resnet101_has_the_published_layers() -> None:
 def test_dilation_keeps_the_resolution(stride: int) -> None:
     import keras
 
-    from mudrock_cli.deeplab.network.encoders import encode
+    from mudrock_cli.deeplab.encoders import encode
 
     image = keras.Input((96, 64, 3))
     features = encode("mobilenetv2", image, stride, 0.9)
@@ -86,8 +86,8 @@ def test_dilation_keeps_the_resolution(stride: int) -> None:
 
 @pytest.mark.parametrize("recipe", [SMALL, UNET])
 def test_one_set_of_weights_fits_every_tile(recipe: NetworkRecipe, tmp_path: Path) -> None:
-    from mudrock_cli.deeplab.network.architecture import build_network
-    from mudrock_cli.deeplab.network.weights import load_weights, save_weights
+    from mudrock_cli.deeplab.network import build_network
+    from mudrock_cli.deeplab.weights import load_weights, save_weights
 
     small = build_network(recipe, 50, 75)
     assert small.output_shape == (None, 50, 75, 3)
@@ -103,8 +103,8 @@ def test_one_set_of_weights_fits_every_tile(recipe: NetworkRecipe, tmp_path: Pat
 
 
 def test_wrong_weights_are_refused(tmp_path: Path) -> None:
-    from mudrock_cli.deeplab.network.architecture import build_network
-    from mudrock_cli.deeplab.network.weights import load_weights, save_weights
+    from mudrock_cli.deeplab.network import build_network
+    from mudrock_cli.deeplab.weights import load_weights, save_weights
 
     network = build_network(UNET, 32, 32)
     path = tmp_path / "w.npz"
@@ -134,8 +134,7 @@ def test_wrong_weights_are_refused(tmp_path: Path) -> None:
 
 class TestStart:
     def test_named_arrays_find_their_layers(self, tmp_path: Path) -> None:
-        from mudrock_cli.deeplab.network.architecture import build_network
-        from mudrock_cli.deeplab.network.start import give_start
+        from mudrock_cli.deeplab.network import build_network, give_start
 
         network = build_network(SMALL, 32, 32)
         weights = {weight.path: weight for weight in network.weights}
@@ -155,8 +154,7 @@ class TestStart:
 
     @pytest.mark.filterwarnings("ignore:__array__ implementation")  # Keras saves so
     def test_files_of_keras_fit_the_same_network(self, tmp_path: Path) -> None:
-        from mudrock_cli.deeplab.network.architecture import build_network
-        from mudrock_cli.deeplab.network.start import give_start
+        from mudrock_cli.deeplab.network import build_network, give_start
 
         source, network = build_network(UNET, 32, 32), build_network(UNET, 48, 32)
         path = tmp_path / "x.weights.h5"
@@ -170,8 +168,7 @@ class TestStart:
     def test_the_layout_of_keras_applications_is_read(self, tmp_path: Path) -> None:
         import h5py
 
-        from mudrock_cli.deeplab.network.architecture import build_network
-        from mudrock_cli.deeplab.network.start import give_start
+        from mudrock_cli.deeplab.network import build_network, give_start
 
         kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 32)).astype(np.float32)
         with h5py.File(tmp_path / "notop.h5", "w") as file:
@@ -181,8 +178,7 @@ class TestStart:
         assert np.allclose(network.get_layer("Conv1").kernel, kernel)
 
     def test_a_start_that_is_none_is_told(self, tmp_path: Path) -> None:
-        from mudrock_cli.deeplab.network.architecture import build_network
-        from mudrock_cli.deeplab.network.start import give_start
+        from mudrock_cli.deeplab.network import build_network, give_start
 
         network = build_network(UNET, 32, 32)
         np.savez(tmp_path / "w.npz", other__kernel=np.zeros(3))
@@ -201,8 +197,7 @@ class TestStart:
 
     @pytest.mark.skipif(not IMAGENET.is_dir(), reason="needs ../shared/data/weights")
     def test_imagenets_weights_fill_the_whole_encoder(self) -> None:
-        from mudrock_cli.deeplab.network.architecture import build_network
-        from mudrock_cli.deeplab.network.start import give_start
+        from mudrock_cli.deeplab.network import build_network, give_start
 
         network = build_network(SMALL, 32, 32)
         path = next(IMAGENET.resolve().glob("mobilenetv2*.npz"))
@@ -216,7 +211,7 @@ class TestStart:
 def test_relief_shows_what_is_darker_than_its_surroundings_whatever_the_brightness() -> None:
     import keras
 
-    from mudrock_cli.deeplab.network.relief import add_relief
+    from mudrock_cli.deeplab.network import add_relief
 
     grey = keras.Input((96, 96, 1))
     relief = keras.Model(grey, add_relief(grey))
@@ -240,7 +235,7 @@ def test_relief_shows_what_is_darker_than_its_surroundings_whatever_the_brightne
 def test_outlines_begin_as_interpolated_scores() -> None:
     import dataclasses
 
-    from mudrock_cli.deeplab.network.architecture import build_network
+    from mudrock_cli.deeplab.network import build_network
 
     plain = build_network(SMALL, 64, 64)
     outlined = build_network(dataclasses.replace(SMALL, outline_channels=4), 64, 64)

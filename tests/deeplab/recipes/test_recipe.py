@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mudrock_cli.deeplab.recipes.cookbook import list_recipes, load_recipe
-from mudrock_cli.deeplab.recipes.recipe import Recipe
+from mudrock_cli.deeplab.recipe import Recipe, list_recipes, load_recipe
 from mudrock_cli.errors import MudrockError, UsageError
 
 

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mudrock_cli.deeplab.recipes.cookbook import load_recipe
-from mudrock_cli.deeplab.recipes.recipe import LossRecipe, OptimizerRecipe, Recipe
+from mudrock_cli.deeplab.recipe import LossRecipe, OptimizerRecipe, Recipe, load_recipe
 
 pytestmark = pytest.mark.network
 
 
 def rate(recipe: OptimizerRecipe, step: int) -> float:
-    from mudrock_cli.deeplab.training.optimization import PolynomialRate
+    from mudrock_cli.deeplab.training import PolynomialRate
 
     return float(PolynomialRate(recipe)(np.int64(step)))
 
@@ -40,7 +39,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (1.0, 2.0, 0.5)])
 @pytest.mark.parametrize("dice", [0.0, 0.7])
 def test_the_loss(weights: tuple[float, float, float], dice: float) -> None:
-    from mudrock_cli.deeplab.training.losses import PhaseLoss
+    from mudrock_cli.deeplab.training import PhaseLoss
 
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (2, 5, 6, 3)).astype(np.float32)
@@ -64,7 +63,7 @@ def test_the_loss(weights: tuple[float, float, float], dice: float) -> None:
 def test_the_papers_loss_is_tensorflows_over_labelled_pixels() -> None:
     import keras
 
-    from mudrock_cli.deeplab.training.losses import PhaseLoss
+    from mudrock_cli.deeplab.training import PhaseLoss
 
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 2, (2, 4, 4, 3)).astype(np.float32)
@@ -76,7 +75,7 @@ def test_the_papers_loss_is_tensorflows_over_labelled_pixels() -> None:
 
 
 def test_nothing_labelled_is_no_loss() -> None:
-    from mudrock_cli.deeplab.training.losses import PhaseLoss
+    from mudrock_cli.deeplab.training import PhaseLoss
 
     logits = np.ones((1, 4, 4, 3), np.float32)
     loss = PhaseLoss(LossRecipe(dice=0.5))(np.full((1, 4, 4), 255, np.uint8), logits)
@@ -84,9 +83,8 @@ def test_nothing_labelled_is_no_loss() -> None:
 
 
 def build(recipe: Recipe) -> Any:
-    from mudrock_cli.deeplab.network.architecture import build_network
-    from mudrock_cli.deeplab.training.losses import PhaseLoss
-    from mudrock_cli.deeplab.training.optimization import add_weight_decay, make_optimizer
+    from mudrock_cli.deeplab.network import build_network
+    from mudrock_cli.deeplab.training import PhaseLoss, add_weight_decay, make_optimizer
 
     network = build_network(recipe.network, 32, 48)
     add_weight_decay(network, recipe.loss.weight_decay)

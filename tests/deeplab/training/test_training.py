@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mudrock_cli.deeplab.data.dataset import Sample
-from mudrock_cli.deeplab.recipes.recipe import Recipe
+from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.errors import MudrockError
 
 pytestmark = pytest.mark.network
@@ -66,7 +66,7 @@ def train(
     validation: list[Sample] | None = None,
     **options: Any,
 ) -> Any:
-    from mudrock_cli.deeplab.training.trainer import complete_recipe, train_network
+    from mudrock_cli.deeplab.training import complete_recipe, train_network
 
     folder.mkdir(exist_ok=True)
     complete = complete_recipe(recipe, samples)
@@ -88,9 +88,9 @@ def change(recipe: Recipe, section: str, **values: Any) -> Recipe:
 def test_a_network_learns_one_image_by_heart(
     make_sample: Callable[..., Sample], tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    from mudrock_cli.deeplab.campaign.judging import NetworkEngine, count_by_sample
-    from mudrock_cli.deeplab.network.architecture import build_network
-    from mudrock_cli.deeplab.training.phase_scores import score_counts
+    from mudrock_cli.deeplab.cross_validation import NetworkEngine, count_by_sample
+    from mudrock_cli.deeplab.network import build_network
+    from mudrock_cli.deeplab.training import score_counts
 
     table = tiny_recipe.to_dict()
     table["network"] |= {"dropout": 0.0, "unet_channels": 8}
@@ -173,7 +173,7 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(
 @pytest.fixture
 def poisoned(make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch) -> Sample:
     """From the second epoch on, crops hold a number that is none."""
-    from mudrock_cli.deeplab.data import crops
+    from mudrock_cli.deeplab import augmentation as crops
 
     plain = crops.TrainingCrops.__getitem__
 
@@ -213,7 +213,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from mudrock_cli.deeplab.network import weights
+    from mudrock_cli.deeplab import weights
 
     save, calls = np.savez, []
 
@@ -264,8 +264,8 @@ def test_averages_and_statistics_are_what_they_say(
 
 
 def test_restated_statistics_are_plain_means(tiny_recipe: Recipe) -> None:
-    from mudrock_cli.deeplab.network.architecture import build_network
-    from mudrock_cli.deeplab.network.statistics import restate_batch_norm
+    from mudrock_cli.deeplab.network import build_network
+    from mudrock_cli.deeplab.weights import restate_batch_norm
 
     network = build_network(replace(tiny_recipe.network, dropout=0.0), 32, 48)
     rng = np.random.default_rng(0)

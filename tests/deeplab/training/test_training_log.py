@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mudrock_cli.deeplab.training.event_file import EventFile
+from mudrock_cli.deeplab.training import EventFile
 from mudrock_cli.errors import MudrockError
 
 
@@ -19,7 +19,7 @@ def read_records(path: Path) -> list[bytes]:
 
 
 def test_a_checksum_of_the_standard() -> None:
-    from mudrock_cli.deeplab.training import event_file
+    from mudrock_cli.deeplab import training as event_file
 
     crc = 0xE3069283  # of "123456789", the check value of CRC-32C
     masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
@@ -63,7 +63,7 @@ def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.network
 def test_the_table_grows_and_takes_new_columns(tmp_path: Path) -> None:
-    from mudrock_cli.deeplab.training.log import TrainingLog
+    from mudrock_cli.deeplab.training import TrainingLog
 
     log = TrainingLog(tmp_path, [{"epoch": 1, "loss": 2.0}])
     log.write({"epoch": 2, "loss": 1.0, "validation_loss": None})

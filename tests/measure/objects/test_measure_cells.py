@@ -3,13 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mudrock_cli.measure.objects.cells import (
-    cell_side,
-    count_cells,
-    find_blocks,
-    lay_blocks,
-    sum_blocks,
-)
+from mudrock_cli.measure.cells import cell_side, count_cells, find_blocks, lay_blocks, sum_blocks
 
 MASKS = arrays(
     np.uint8,

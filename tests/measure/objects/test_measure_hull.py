@@ -10,8 +10,8 @@ from scipy.spatial import ConvexHull
 from skimage.measure import find_contours, regionprops
 
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.measure.objects import hull
-from mudrock_cli.measure.objects.labelling import label_mask
+from mudrock_cli.measure import shapes as hull
+from mudrock_cli.measure.components import label_mask
 
 
 def measure(shape: npt.NDArray[np.bool_], band_rows: int | None = None) -> hull.Hulls:

@@ -10,11 +10,10 @@ from skimage.measure import label
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.measure.objects.cells import CellCounter, count_cells
-from mudrock_cli.measure.objects.labelling import Labelling, label_mask
-from mudrock_cli.measure.summaries.instances import measure_instances
+from mudrock_cli.image.types import Phase, PixelSize
+from mudrock_cli.measure.cells import CellCounter, count_cells
+from mudrock_cli.measure.components import Labelling, label_mask
+from mudrock_cli.measure.instances import measure_instances
 
 Phases = npt.NDArray[np.uint8]
 PIXEL = PixelSize(250.0, "test")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import distance_transform_edt
 
-from mudrock_cli.measure.scoring.boundary import count_boundary, find_outline
+from mudrock_cli.measure.scores import count_boundary, find_outline
 
 
 def square(top: int, left: int, side: int = 6) -> np.ndarray:

@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.measure.scoring.confusion import (
+from mudrock_cli.measure.scores import (
     compute_accuracy,
     compute_fractions,
     compute_iou,

@@ -9,13 +9,8 @@ from scipy import ndimage
 from scipy.stats import wasserstein_distance
 
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.measure.scoring.matching import (
-    Matches,
-    count_overlaps,
-    match_instances,
-    measure_distance,
-)
+from mudrock_cli.image.types import Phase
+from mudrock_cli.measure.scores import Matches, count_overlaps, match_instances, measure_distance
 
 EIGHT = np.ones((3, 3))
 

@@ -7,9 +7,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.measure.scoring.score_columns import SCORES
-from mudrock_cli.measure.scoring.score_table import ImageScores, build_table, tabulate_scores
-from mudrock_cli.measure.scoring.scores import Scores, describe_scores, score_mask
+from mudrock_cli.measure.schema import SCORES
+from mudrock_cli.measure.scores import (
+    ImageScores,
+    Scores,
+    build_table,
+    describe_scores,
+    score_mask,
+    tabulate_scores,
+)
 
 
 def score(wrong: int, **options: float) -> Scores:

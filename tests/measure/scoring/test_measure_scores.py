@@ -5,9 +5,9 @@ import pytest
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.measure.scoring import scores
-from mudrock_cli.measure.scoring.scores import Scores, average_values, describe_scores, pool_scores
+from mudrock_cli.image.types import Phase
+from mudrock_cli.measure import scores
+from mudrock_cli.measure.scores import Scores, average_values, describe_scores, pool_scores
 
 
 def make_mask(*boxes: tuple[int, int, int, int, int], side: int = 20) -> np.ndarray:

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from mudrock_cli.measure.statistics.contacts import divide_grains, sum_contacts
+from mudrock_cli.measure.spatial import divide_grains, sum_contacts
 
 
 def _discs(shape: tuple[int, int], *discs: tuple[float, float, float]) -> np.ndarray:

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from mudrock_cli.measure.statistics.fabric import axial_mean, have_direction, rayleigh_p, rose
+from mudrock_cli.measure.spatial import axial_mean, have_direction, rayleigh_p, rose
 
 
 def test_parallel_axes_have_their_own_direction() -> None:

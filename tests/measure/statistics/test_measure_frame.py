@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mudrock_cli.measure.statistics.frame import (
+from mudrock_cli.measure.sizes import (
     describe_weights,
     effective_number,
     frame_weights,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mudrock_cli.measure.statistics.grading import (
+from mudrock_cli.measure.sizes import (
     SIZE_CLASSES,
     classify_size,
     grade,

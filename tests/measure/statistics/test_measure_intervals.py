@@ -2,13 +2,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mudrock_cli.measure.statistics.intervals import (
+from mudrock_cli.measure.uncertainty import (
+    RESAMPLES,
+    SEED,
+    Interval,
     bootstrap_difference,
     bootstrap_fraction,
     bootstrap_percentiles,
     bootstrap_shares,
+    resample_blocks,
 )
-from mudrock_cli.measure.statistics.resampling import RESAMPLES, SEED, Interval, resample_blocks
 
 
 def half_width(interval: Interval) -> float:
@@ -77,7 +80,7 @@ def test_percentiles_of_many_objects_equal_those_without_grouping(
     rng = np.random.default_rng(3)
     size, block = rng.lognormal(0, 0.7, 6000), rng.integers(0, 25, 6000)
     grouped = bootstrap_percentiles(size, size**2, block, np.zeros(25))
-    monkeypatch.setattr("mudrock_cli.measure.statistics.intervals._GROUPS", 10_000)
+    monkeypatch.setattr("mudrock_cli.measure.uncertainty._GROUPS", 10_000)
     exact = bootstrap_percentiles(size, size**2, block, np.zeros(25))
     for one, two in zip(grouped, exact, strict=True):
         assert one.value == two.value

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mudrock_cli.measure.objects.cells import count_cells
-from mudrock_cli.measure.statistics.representativeness import vary_window
+from mudrock_cli.measure.cells import count_cells
+from mudrock_cli.measure.uncertainty import vary_window
 
 
 def _noise(share: float, shape: tuple[int, int] = (1024, 1024)) -> np.ndarray:

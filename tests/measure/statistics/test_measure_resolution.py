@@ -3,11 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from mudrock_cli.measure.statistics.resolution import (
-    bin_sizes,
-    resolvable_diameter,
-    share_near_limit,
-)
+from mudrock_cli.measure.sizes import bin_sizes, resolvable_diameter, share_near_limit
 
 
 def test_nine_pixels() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mudrock_cli.measure.statistics import spatial
-from mudrock_cli.measure.statistics.spatial import clark_evans, nearest_distances, ripley_l
+from mudrock_cli.measure import spatial
+from mudrock_cli.measure.spatial import clark_evans, nearest_distances, ripley_l
 
 SPATSTAT = json.loads((Path(__file__).parent / "spatstat.json").read_text(encoding="utf-8"))
 

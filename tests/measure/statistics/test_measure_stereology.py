@@ -1,12 +1,7 @@
 import numpy as np
 import pytest
 
-from mudrock_cli.measure.statistics.stereology import (
-    lay_classes,
-    section_matrix,
-    unfold,
-    unfold_sections,
-)
+from mudrock_cli.measure.stereology import lay_classes, section_matrix, unfold, unfold_sections
 
 
 def test_saltykovs_published_coefficients() -> None:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.measure.objects.cells import CellCounter, count_band, count_cells
-from mudrock_cli.measure.objects.runs import Runs
-from mudrock_cli.measure.summaries.field import lay_windows, measure_texture, read_windows
+from mudrock_cli.image.types import Phase
+from mudrock_cli.measure.cells import CellCounter, count_band, count_cells
+from mudrock_cli.measure.shapes import Runs
+from mudrock_cli.measure.summary import lay_windows, measure_texture, read_windows
 
 
 @pytest.mark.parametrize("rows", [1, 3, 10, 100])

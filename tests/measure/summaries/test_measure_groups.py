@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.measure.summaries.groups import assign_groups, compare_groups, read_grouping
+from mudrock_cli.measure.groups import assign_groups, compare_groups, read_grouping
 
 
 def test_pattern() -> None:

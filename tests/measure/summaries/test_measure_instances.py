@@ -11,11 +11,10 @@ from scipy.spatial import cKDTree
 from skimage.measure import label, regionprops_table
 
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.measure.objects.labelling import label_mask
-from mudrock_cli.measure.summaries.instances import Instances, measure_instances, survey_objects
-from mudrock_cli.measure.tables.instance_columns import INSTANCES
+from mudrock_cli.image.types import Phase, PixelSize
+from mudrock_cli.measure.components import label_mask
+from mudrock_cli.measure.instances import Instances, measure_instances, survey_objects
+from mudrock_cli.measure.schema import INSTANCES
 
 Phases = npt.NDArray[np.uint8]
 Columns = dict[str, npt.NDArray[Any]]

@@ -8,10 +8,8 @@ import pytest
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.image.phase import Phase
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.measure.summaries.image_report import MeasuredImage, measure_image
-from mudrock_cli.measure.summaries.pooling import Measured, pool_images
+from mudrock_cli.image.types import Phase, PixelSize
+from mudrock_cli.measure.summary import Measured, MeasuredImage, measure_image, pool_images
 
 Phases = npt.NDArray[np.uint8]
 
@@ -193,7 +191,7 @@ def test_groups_are_pooled_and_compared() -> None:
 
 def test_bands_change_no_summary(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = measure(scatter(4)).row
-    monkeypatch.setattr("mudrock_cli.measure.objects.labelling._BAND_PIXELS", 7 * 160)
+    monkeypatch.setattr("mudrock_cli.measure.components._BAND_PIXELS", 7 * 160)
     parts = measure(scatter(4)).row
     assert whole.keys() == parts.keys()
     for name, value in whole.items():

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mudrock_cli.measure.tables.arrow import TYPES, pack_numbers, pack_values, pack_words
+from mudrock_cli.measure.schema import TYPES, pack_numbers, pack_values, pack_words
 
 PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "str": st.text(st.characters(codec="utf-8"), max_size=5),

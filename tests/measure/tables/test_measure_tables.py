@@ -11,13 +11,11 @@ import pytest
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.image.pixel_size import PixelSize
-from mudrock_cli.measure.summaries.image_report import MeasuredImage, measure_image
-from mudrock_cli.measure.tables import tables
-from mudrock_cli.measure.tables.columns import VERSION
-from mudrock_cli.measure.tables.instance_columns import INSTANCES
-from mudrock_cli.measure.tables.summary_columns import SUMMARY
-from mudrock_cli.measure.tables.tables import ReportWriter, check_pair, read_table, summary_path
+from mudrock_cli.image.types import PixelSize
+from mudrock_cli.measure import tables
+from mudrock_cli.measure.schema import INSTANCES, SUMMARY, VERSION
+from mudrock_cli.measure.summary import MeasuredImage, measure_image
+from mudrock_cli.measure.tables import ReportWriter, check_pair, read_table, summary_path
 
 GOLDEN = Path(__file__).with_name("golden_schema.json")
 UNIT_ENDINGS = {"µm": "_um", "µm²": "_um2", "px": "_px", "nm": "_nm", "°": "_deg", "phi": "_phi"}

@@ -1,1 +1,0 @@
-"""``--scheduler``: work on the workers of a Dask cluster."""

@@ -1,1 +1,0 @@
-"""What `evaluate` compares, and how each image scores."""

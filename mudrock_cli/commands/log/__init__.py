@@ -1,1 +1,0 @@
-"""``--log``: what a bug report needs, without what is private."""

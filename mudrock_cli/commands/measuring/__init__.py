@@ -1,1 +1,0 @@
-"""What `stats` does with each mask, and what it says of it."""

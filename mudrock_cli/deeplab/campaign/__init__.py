@@ -1,1 +1,0 @@
-"""From what a user wants trained to a model that was judged and calibrated."""

@@ -1,1 +1,0 @@
-"""Labelled micrographs: read, registered, divided, and cut into what a training sees."""

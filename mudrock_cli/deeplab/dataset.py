@@ -1,0 +1,450 @@
+"""Labels that drift away from their micrograph: found by matching pores to dark pixels, undone.
+
+A mask that passed through a program which resized it by a hair lies ever further off its micrograph
+towards one edge. Ten pixels are enough to teach a network that pores lie beside the dark.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.config import read_text
+from mudrock_cli.deeplab.recipe import DataRecipe
+from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.files import hash_file
+from mudrock_cli.image.inputs import Pair, find_inputs, find_pairs
+from mudrock_cli.image.mask import open_mask
+from mudrock_cli.image.micrograph import Micrograph, open_micrograph
+from mudrock_cli.image.pixel_size import is_mudrock_mask
+from mudrock_cli.image.resample import Distinct, resample, resample_micrograph, undo_enlargement
+from mudrock_cli.image.types import Phase, PixelSize
+
+Grey = npt.NDArray[np.uint8]
+
+_BLOCK = 192  # pixels: wide enough to hold several pores
+_REACH = 16  # pixels that a block may have drifted
+_FEWEST_BLOCKS = 12
+_LEAST_DRIFT = 2.0  # pixels at the worst edge: less is within an outline's uncertainty
+_LEAST_GAIN = 1.1  # of the correlation between pores and dark pixels
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A linear displacement of labels against their micrograph.
+
+    Parameters
+    ----------
+    rows, columns : tuple of float
+        Offset in pixels and slope in pixels per pixel: what the micrograph shows at row *y* is
+        labelled at row ``y + offset + slope * y``.
+    before, after : float
+        Correlation of the pore labels with local darkness, as they came and registered.
+    """
+
+    rows: tuple[float, float]
+    columns: tuple[float, float]
+    before: float
+    after: float
+
+    def reach(self, shape: tuple[int, int]) -> float:
+        """Return the largest displacement in pixels within `shape`."""
+        pairs = zip((self.rows, self.columns), shape, strict=True)
+        return max(abs(o + s * end) for (o, s), n in pairs for end in (0, n - 1))
+
+
+def register_labels(grey: Grey, labels: Grey) -> tuple[Grey, Drift | None]:
+    """Move labels back onto their micrograph where they clearly drift.
+
+    Parameters
+    ----------
+    grey, labels : ndarray of uint8, shape (H, W)
+        Grey levels, and phases of which pores are dark.
+
+    Returns
+    -------
+    labels : ndarray of uint8, shape (H, W)
+        By nearest neighbour; ``VOID`` where a label would come from outside. The very input where
+        nothing was moved.
+    drift : Drift or None
+        What was undone; None where the labels lie within two pixels, where moving them would not
+        raise their correlation with darkness by a tenth, or where too few pores tell.
+    """
+    darkness = _local_darkness(grey)
+    pores = (labels == Phase.PORE).astype(np.float32)
+    positions, shifts = _match_blocks(darkness, pores)
+    if len(positions) < _FEWEST_BLOCKS:
+        return labels, None
+    rows, columns = (_fit_line(positions[:, axis], shifts[:, axis]) for axis in (0, 1))
+    drift = Drift(rows, columns, 0.0, 0.0)
+    if drift.reach(grey.shape) < _LEAST_DRIFT:
+        return labels, None
+    moved = _undo(labels, drift)
+    before = _correlate(darkness, labels)
+    after = _correlate(darkness, moved)
+    if after < _LEAST_GAIN * max(before, 0.05):
+        return labels, None
+    return moved, Drift(rows, columns, before, after)
+
+
+def _local_darkness(grey: Grey) -> npt.NDArray[np.float32]:
+    """How much darker a pixel is than its surroundings: fields differ in brightness."""
+    level = grey.astype(np.float32)
+    around = cv2.blur(level, (81, 81), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(around - level, np.float32)
+
+
+def _match_blocks(
+    darkness: npt.NDArray[np.float32], pores: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return centres (N, 2) of blocks and by how much their labels must move (N, 2)."""
+    positions, shifts = [], []
+    for top in range(_REACH, darkness.shape[0] - _BLOCK - _REACH + 1, _BLOCK // 2):
+        for left in range(_REACH, darkness.shape[1] - _BLOCK - _REACH + 1, _BLOCK // 2):
+            block = pores[top : top + _BLOCK, left : left + _BLOCK]
+            if not 0.02 < block.mean() < 0.5:
+                continue
+            around = darkness[
+                top - _REACH : top + _BLOCK + _REACH, left - _REACH : left + _BLOCK + _REACH
+            ]
+            match = cv2.matchTemplate(around, block, cv2.TM_CCOEFF_NORMED)
+            _, best, _, (x, y) = cv2.minMaxLoc(match)
+            if best > 0.3:
+                # The block shows at y - _REACH from where it lies: labels lie off by the opposite.
+                positions.append((top + _BLOCK / 2, left + _BLOCK / 2))
+                shifts.append((_REACH - y, _REACH - x))
+    return np.array(positions, float).reshape(-1, 2), np.array(shifts, float).reshape(-1, 2)
+
+
+def _fit_line(
+    position: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]
+) -> tuple[float, float]:
+    """Fit a line that half of the matches being wrong cannot tilt (Siegel 1982)."""
+    from scipy.stats import siegelslopes
+
+    if np.ptp(position) == 0:
+        return float(np.median(shift)), 0.0
+    fit = siegelslopes(shift, position)
+    return float(fit.intercept), float(fit.slope)
+
+
+def _undo(labels: Grey, drift: Drift) -> Grey:
+    moved = np.full_like(labels, Phase.VOID)
+    sources = []
+    for (offset, slope), length in zip((drift.rows, drift.columns), labels.shape, strict=True):
+        place = np.arange(length)
+        sources.append(np.rint(place + offset + slope * place).astype(int))
+    inside = [(s >= 0) & (s < n) for s, n in zip(sources, labels.shape, strict=True)]
+    picked = labels[np.ix_(sources[0][inside[0]], sources[1][inside[1]])]
+    moved[np.ix_(*inside)] = picked
+    return moved
+
+
+def _correlate(darkness: npt.NDArray[np.float32], labels: Grey) -> float:
+    known = labels != Phase.VOID
+    return float(np.corrcoef(darkness[known], labels[known] == Phase.PORE)[0, 1])
+
+
+# Which label belongs to which micrograph, in every layout that training takes.
+
+_LABEL_FOLDERS = ("labels", "SegmentationClassRaw", "SegmentationClass")
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Pairs of a folder, and what stands alone there.
+
+    Parameters
+    ----------
+    pairs : tuple of Pair
+        Every label, sorted by name; its image is None where that is missing.
+    unlabelled : tuple of Path
+        Micrographs without a label.
+    """
+
+    pairs: tuple[Pair, ...]
+    unlabelled: tuple[Path, ...]
+
+
+def pair_files(data: Path) -> Pairing:
+    """Pair labels and micrographs of a folder.
+
+    Parameters
+    ----------
+    data : Path
+        ``images/`` and ``labels/``; the PASCAL VOC layout, where ``ImageSets/*.txt`` say which
+        names count; or micrographs with masks that mudrock wrote anywhere beside or below them.
+
+    Raises
+    ------
+    UsageError
+        If it is no folder, or holds no label.
+    """
+    if any((data / folder).is_dir() for folder in _LABEL_FOLDERS):
+        pairs = find_pairs(data)
+        listed = read_image_sets(data)
+        if listed:
+            named = {name for names in listed.values() for name in names}
+            pairs = [pair for pair in pairs if pair.name in named]
+        images = [folder for folder in ("images", "JPEGImages") if (data / folder).is_dir()]
+        return Pairing(tuple(pairs), _unlabelled(data / images[0], pairs) if images else ())
+    if not data.is_dir():
+        raise UsageError(f"{data}: no such folder", "give a folder with images/ and labels/")
+    return _pair_by_provenance(data)
+
+
+def read_image_sets(data: Path) -> dict[str, list[str]]:
+    """Return the names in each ``ImageSets/*.txt`` of the PASCAL VOC layout, by list.
+
+    Raises
+    ------
+    MudrockError
+        If a list cannot be read as text.
+    """
+    found = {}
+    for path in sorted((data / "ImageSets").glob("**/*.txt")):
+        lines = read_text(path).splitlines()
+        found[path.stem] = [line.split()[0] for line in lines if line.strip()]
+    return found
+
+
+def _unlabelled(images: Path, pairs: list[Pair]) -> tuple[Path, ...]:
+    used = {pair.image for pair in pairs}
+    try:
+        found = find_inputs([str(images)])
+    except UsageError:
+        return ()
+    return tuple(item.path for item in found if item.path not in used)
+
+
+def _pair_by_provenance(data: Path) -> Pairing:
+    """Pair masks with the very files they were made from, by the hash that they carry."""
+    files = [item.path for item in find_inputs([str(data)], keep_masks=True)]
+    masks = [path for path in files if is_mudrock_mask(path)]
+    images = [path for path in files if path not in set(masks)]
+    if not masks:
+        raise UsageError(
+            f"{data}: no labels in it", "give a folder with images/ and labels/, one file each"
+        )
+    by_hash = {hash_file(path): path for path in images}
+    pairs = []
+    for path in masks:
+        made_from = open_mask(path).provenance.get("input")
+        told = made_from.get("sha256") if isinstance(made_from, dict) else None
+        image = by_hash.get(str(told))
+        name = path.relative_to(data).with_suffix("").as_posix()
+        pairs.append(Pair(name, path, image))
+    pairs.sort(key=lambda pair: pair.name)
+    return Pairing(tuple(pairs), _unlabelled(data, pairs))
+
+
+# A folder of labelled micrographs to arrays at one pixel size, every problem told at once.
+
+_MOST_TOLD = 20  # problems; the rest is counted
+_FACTOR = 8  # a pixel size further than this from the recipe's is a mistake
+_TILE_NAME = re.compile(r"(?P<parent>.+)_\d+_[a-z]")  # parent_tile_variant, as in MudrockNet
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The image file that a sample was read from: its distinct pixels, its own pixel size."""
+
+    distinct: Distinct
+    pixel_size: PixelSize
+
+    def restore(self, phases: Grey) -> Grey:
+        """Return phases of the sample, uint8 (H, W), on the file's own pixels, VOID elsewhere."""
+        seen = self.distinct.micrograph
+        whole = np.full(seen.shape, Phase.VOID, np.uint8)
+
+        def read(rows: slice, columns: slice) -> Grey:
+            return phases[rows, columns]
+
+        back = resample(read, phases.shape, seen.specimen.shape, labels=True)
+        whole[seen.specimen.rows, seen.specimen.columns] = back(slice(None), slice(None))
+        return self.distinct.restore(whole, slice(0, len(whole)))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A labelled micrograph in memory, at the recipe's pixel size, without its data bar.
+
+    Parameters
+    ----------
+    name : str
+        Path below the folder of labels, without suffix.
+    parent : str
+        The micrograph it was cut from, by its name; itself where the name tells no other.
+    grey, labels : ndarray of uint8, shape (H, W)
+        Grey levels; phases with `Phase.VOID` where nothing is labelled.
+    files : tuple of str
+        SHA-256 of the image's file and of the label's.
+    as_given : ndarray of uint8, shape (H, W), or None
+        The labels before they were registered; None where nothing was moved.
+    synthetic : bool
+        A phantom: only ever trained on.
+    frame : Frame or None
+        Where `grey` lies in the image file; None for what was not read whole from a file.
+    pixel_size : PixelSize or None
+        Of `grey`, where it was not resampled and is only nearly the recipe's.
+    """
+
+    name: str
+    parent: str
+    grey: Grey
+    labels: Grey
+    files: tuple[str, str] = ("", "")
+    as_given: Grey | None = None
+    synthetic: bool = False
+    frame: Frame | None = None
+    pixel_size: PixelSize | None = None
+
+    def micrograph(self, nm_per_pixel: float) -> Micrograph:
+        """Return the grey levels as what `segment` takes."""
+        size = self.pixel_size or PixelSize(nm_per_pixel, "recipe")
+        return Micrograph.from_array(self.name, self.grey, size)
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """What a folder held.
+
+    Parameters
+    ----------
+    samples : tuple of Sample
+        Sorted by name.
+    remarks : tuple of str
+        What is odd and does not stop a training, a line each.
+    """
+
+    samples: tuple[Sample, ...]
+    remarks: tuple[str, ...]
+
+
+def load_samples(
+    data: Path, recipe: DataRecipe, pixel_size: PixelSize | None = None
+) -> LabelledData:
+    """Read all labelled micrographs of a folder.
+
+    Parameters
+    ----------
+    data : Path
+        See `pair_files`.
+    recipe : DataRecipe
+        Pixel size to which all are brought; whether drifting labels are moved back.
+    pixel_size : PixelSize, optional
+        Overrides what the files say.
+
+    Raises
+    ------
+    MudrockError
+        With every problem of every file, a line each: no partner, unreadable, sizes that differ,
+        values that are no phases, no pixel size.
+    """
+    pairing = pair_files(data)
+    samples, problems, remarks = [], [], []
+    for pair in pairing.pairs:
+        try:
+            sample = _load(pair, recipe.nm_per_pixel, pixel_size)
+        except MudrockError as error:
+            problems.append(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
+            continue
+        if recipe.register:
+            sample, moved = _register(sample)
+            remarks += moved
+        samples.append(sample)
+    if problems:
+        raise _tell(data, problems)
+    if not samples:
+        raise MudrockError(f"{data}: no labelled micrograph", "labels need images of their name")
+    remarks += [f"{path}: has no label and is not used" for path in pairing.unlabelled]
+    return LabelledData(tuple(samples), (*remarks, *_find_absent(samples)))
+
+
+def name_parent(name: str) -> str:
+    """Return the micrograph that a file was cut from: ``11`` of the tile ``11_4_b``.
+
+    Any other name is its own parent; copies that a name hides are found by content.
+    """
+    match = _TILE_NAME.fullmatch(name)
+    return match["parent"] if match else name
+
+
+def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Sample:
+    if pair.image is None:
+        raise MudrockError(f"{pair.label}: no image of this name or content")
+    micrograph = open_micrograph(pair.image, pixel_size=pixel_size)
+    mask = open_mask(pair.label)
+    if mask.shape != micrograph.shape:
+        shapes = (f"{height} × {width}" for height, width in (mask.shape, micrograph.shape))
+        raise MudrockError("{}: {} pixels, its image {}".format(pair.label, *shapes))
+    size = micrograph.pixel_size
+    if size is None:
+        raise MudrockError(f"{pair.image}: no pixel size in the file", "give --pixel-size 10nm")
+    if not 1 / _FACTOR <= size.nm / nm_per_pixel <= _FACTOR:
+        raise MudrockError(
+            f"{pair.image}: {size.nm:g} nm per pixel, the recipe is for {nm_per_pixel:g} nm",
+            "--set data.nm_per_pixel=, or --pixel-size where the file is wrong",
+        )
+    distinct = undo_enlargement(micrograph)
+    seen = distinct.micrograph
+    scaled = resample_micrograph(seen, nm_per_pixel)
+    box = scaled.specimen
+    if box.height < 2 or box.width < 2:
+        raise MudrockError(f"{pair.image}: too small for training")
+    known = distinct.choose(mask.read)
+    labels = resample(known, seen.shape, scaled.shape, labels=True)(box.rows, box.columns)
+    if (labels == Phase.VOID).all():
+        raise MudrockError(f"{pair.label}: no pixel of the specimen is labelled")
+    return Sample(
+        name=pair.name,
+        parent=name_parent(pair.name),
+        grey=np.ascontiguousarray(scaled.read(box.rows, box.columns)),
+        labels=np.ascontiguousarray(labels),
+        files=(hash_file(pair.image), hash_file(pair.label)),
+        frame=Frame(distinct, size),
+        pixel_size=scaled.pixel_size,
+    )
+
+
+def _register(sample: Sample) -> tuple[Sample, list[str]]:
+    labels, drift = register_labels(sample.grey, sample.labels)
+    if drift is None:
+        return sample, []
+    remark = (
+        f"{sample.name}: labels lay up to {drift.reach(labels.shape):.0f} pixels off the "
+        f"micrograph and were moved back (correlation of pores with dark pixels "
+        f"{drift.before:.2f}, now {drift.after:.2f})"
+    )
+    return replace(sample, labels=labels, as_given=sample.labels), [remark]
+
+
+def _tell(data: Path, problems: Sequence[str]) -> MudrockError:
+    told = [f"  {problem}" for problem in problems[:_MOST_TOLD]]
+    if len(problems) > _MOST_TOLD:
+        told.append(f"  and {len(problems) - _MOST_TOLD} more")
+    noun = "problem" if len(problems) == 1 else "problems"
+    return MudrockError("\n".join([f"{data}: {len(problems)} {noun}", *told]))
+
+
+def _find_absent(samples: Sequence[Sample]) -> list[str]:
+    """Tell the phases that no label shows; a single one teaches nothing."""
+    counts = np.zeros(256, np.int64)
+    for sample in samples:
+        counts += np.bincount(sample.labels.ravel(), minlength=256)
+    phases = (Phase.CLAY, Phase.SILT, Phase.PORE)
+    present = [phase.name.lower() for phase in phases if counts[phase]]
+    if len(present) == 1:
+        raise MudrockError(
+            f"the labels show {present[0]} alone: there is nothing to tell apart",
+            "labels hold 0 clay, 1 silt, 2 pore, 255 where nothing is labelled",
+        )
+    return [
+        f"no label shows {phase.name.lower()}: the network will not learn it"
+        for phase in phases
+        if not counts[phase]
+    ]

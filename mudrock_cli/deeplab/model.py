@@ -1,0 +1,595 @@
+"""The card of a model: what it was trained on, how well it does, what it is not for."""
+
+import hashlib
+import json
+import os
+import reprlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+import mudrock_cli
+from mudrock_cli.config import read_text
+from mudrock_cli.deeplab.recipe import Recipe
+from mudrock_cli.deeplab.training_range import COARSE, FINE, MARGIN, MIDDLE
+from mudrock_cli.deeplab.weights import save_weights
+from mudrock_cli.errors import MudrockError, UsageError, describe
+from mudrock_cli.files import hash_file, part_path, placing, settle, write_text
+
+if TYPE_CHECKING:
+    import keras
+    import openvino
+
+
+_PHASES = ("clay", "silt", "pore")
+_LEAK = (
+    "**The figures below are too good.** Files of one micrograph stand on both sides of the split "
+    "(as in the paper), so the network was judged on places that it had seen."
+)
+
+
+def describe_model(name: str, recipe: Recipe, facts: Mapping[str, Any]) -> str:
+    """Write ``card.md``.
+
+    Parameters
+    ----------
+    name : str
+        Of the model.
+    recipe : Recipe
+        What it was trained by.
+    facts : mapping
+        What stands in ``card.json``. Known keys, all optional: ``summary`` (a sentence), ``data``
+        (``name``, ``split``, ``parts``: of each part its ``parents``, ``files``, ``megapixels``),
+        ``leaks`` (parents on two sides), ``judged`` (``on`` and ``images``: dicts of ``name``,
+        ``part``, ``pixel_accuracy``, ``iou_clay``, ...), ``iou`` (by phase), ``pixel_accuracy``,
+        ``calibration`` (``error_before``, ``error_after``), ``temperature``, ``domain``
+        (see `span_domain`), ``training`` (any figures), ``limits``, ``licence``, ``citation``.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    low, high = (recipe.data.nm_per_pixel * factor for factor in recipe.augment.scale)
+    lines = [f"# {name}", ""]
+    lines += [facts["summary"], ""] if facts.get("summary") else []
+    lines += [
+        f"Phases: clay, silt, pore. Trained at {recipe.data.nm_per_pixel:g} nm per pixel, shown "
+        f"{low:g} to {high:g} nm; `mudrock segment` resamples other micrographs and back.",
+        "",
+        *_describe_data(facts),
+        *_describe_figures(facts),
+        *_describe_calibration(facts),
+        *_describe_domain(recipe, facts),
+        *_describe_training(recipe, facts),
+        *_list_section("Limits", facts.get("limits", ())),
+        *_list_section("Licence", [facts["licence"]] if facts.get("licence") else []),
+        *_list_section("Citation", [facts["citation"]] if facts.get("citation") else []),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _describe_data(facts: Mapping[str, Any]) -> Iterator[str]:
+    data = facts.get("data")
+    if not data:
+        return
+    yield from ("## Data", "")
+    yield f"`{data['name']}`, split by {_SPLITS.get(data['split'], data['split'])}."
+    yield ""
+    yield from ("| part | parents | files | megapixels |", "| --- | --- | ---: | ---: |")
+    for part, what in data["parts"].items():
+        parents = what["parents"]
+        shown = ", ".join(parents[:12]) + (f" and {len(parents) - 12} more" * (len(parents) > 12))
+        yield f"| {part} | {shown} | {what['files']} | {what['megapixels']:.2f} |"
+    yield ""
+
+
+_SPLITS = {
+    "parents": "parent: no micrograph stands on two sides",
+    "folds": "parent, each held out once; the model itself was trained on all of them",
+    "file": "a file that was given",
+    "paper": "chance, file by file, as the paper did",
+    "all": "none: everything was trained on",
+}
+
+
+def _describe_figures(facts: Mapping[str, Any]) -> Iterator[str]:
+    judged: Mapping[str, Any] = facts.get("judged") or {}
+    iou: Mapping[str, Any] = facts.get("iou") or {}
+    yield from ("## Figures", "")
+    if not iou:
+        yield from ("None: nothing was held out to judge this model on.", "")
+        return
+    if facts.get("leaks"):
+        yield from (_LEAK, "")
+    yield f"Pooled over the pixels of {judged.get('on', 'what was held out')}."
+    yield ""
+    yield "| | pixel accuracy | " + " | ".join(f"IoU {phase}" for phase in _PHASES) + " |"
+    yield "| --- | ---: | ---: | ---: | ---: |"
+    rows: Sequence[Mapping[str, Any]] = judged.get("images", ())
+    for row in rows if len(rows) <= 24 else ():
+        title = f"{row['name']} ({row['part']})" if row.get("part") else row["name"]
+        yield _row(title, row["pixel_accuracy"], [row.get(f"iou_{p}") for p in _PHASES])
+        given = row.get("as_given")
+        if given:
+            title = f"{row['name']}, labels as they came"
+            yield _row(title, given["pixel_accuracy"], [given.get(f"iou_{p}") for p in _PHASES])
+    yield _row("**pooled**", facts.get("pixel_accuracy"), [iou.get(p) for p in _PHASES])
+    yield ""
+
+
+def _row(title: str, accuracy: float | None, iou: Sequence[float | None]) -> str:
+    cells = ["–" if value is None else f"{value:.3f}" for value in (accuracy, *iou)]
+    return f"| {title} | {' | '.join(cells)} |"
+
+
+def _describe_calibration(facts: Mapping[str, Any]) -> Iterator[str]:
+    found = facts.get("calibration")
+    if not found:
+        return
+    yield from ("## Calibration", "")
+    yield (
+        f"Logits are divided by a temperature of {facts['temperature']:.3f}, fitted on "
+        f"{found['pixels']:,} pixels of what was held out: expected calibration error "
+        f"{found['error_before']:.4f} before, {found['error_after']:.4f} after."
+    )
+    yield ""
+
+
+def _describe_domain(recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[str]:
+    if not facts.get("domain"):
+        return
+    fine, middle, coarse = (lag * recipe.data.nm_per_pixel for lag in (FINE, MIDDLE, COARSE))
+    meanings = {
+        "doubt": "mean entropy of the phases' probabilities: 0 certain, 1 knows nothing",
+        "fine_texture": f"growth of grey differences from {fine:g} to {middle:g} nm: "
+        "0 noise, 2 smooth",
+        "coarse_texture": f"the same from {middle:g} to {coarse:g} nm",
+        "texture_bend": "the first less the second",
+        "grey_skew": "-1 dark stands out, 1 bright stands out",
+    }
+    yield from ("## Domain", "")
+    yield (
+        f"What the training micrographs span, widened by {MARGIN:g} of its width at either end. "
+        "`mudrock segment` marks micrographs outside."
+    )
+    yield ""
+    yield from ("| figure | from | to | |", "| --- | ---: | ---: | --- |")
+    for name, limits in facts["domain"].items():
+        span = f"{limits['low']:.2f} | {limits['high']:.2f}"
+        yield f"| {name.replace('_', ' ')} | {span} | {meanings.get(name, '')} |"
+    yield ""
+
+
+def _describe_training(recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("## Training", "")
+    network, training = recipe.network, recipe.training
+    if network.architecture == "forest":
+        yield "A random forest on filter responses: `recipe.toml`."
+    else:
+        yield (
+            f"{network.architecture}, encoder {network.encoder}; {training.epochs} epochs of "
+            f"{training.steps_per_epoch} steps, batch {training.batch}, {training.precision}. "
+            "All of it: `recipe.toml`."
+        )
+    yield ""
+    for key, value in (facts.get("training") or {}).items():
+        yield f"- {key.replace('_', ' ')}: {f'{value:g}' if isinstance(value, float) else value}"
+    yield ""
+
+
+def _list_section(title: str, items: Sequence[str]) -> Iterator[str]:
+    if items:
+        yield from (f"## {title}", "")
+        yield from (f"- {item}" for item in items)
+        yield ""
+
+
+# The models that ship, and a model folder loaded with everything in it checked.
+
+DEFAULT_MODEL = "kumano"
+CARD = "card.json"
+REQUIRED = ("recipe.toml", "weights.npz")
+COMPILED = ("cpu.xml", "cpu.bin")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model folder, its files checked against the hashes on its card.
+
+    Parameters
+    ----------
+    name : str
+        Name of the folder.
+    path : Path
+        The folder.
+    recipe : Recipe
+        What the network was built and trained by.
+    card : Mapping
+        The facts of ``card.json``: figures, temperature, hashes.
+    """
+
+    name: str
+    path: Path
+    recipe: Recipe
+    card: Mapping[str, Any]
+
+    @property
+    def nm_per_pixel(self) -> float:
+        """Nanometres per pixel at which the network was trained."""
+        return self.recipe.data.nm_per_pixel
+
+    @property
+    def scale_range(self) -> tuple[float, float]:
+        """Pixel sizes that training showed the network, over its own."""
+        low, high = self.recipe.augment.scale
+        return min(low, 1.0), max(high, 1.0)
+
+    @property
+    def temperature(self) -> float:
+        """Divisor of the logits that calibrates the probabilities."""
+        return float(self.card.get("temperature", 1.0))
+
+    @property
+    def weights(self) -> Path:
+        """The weights, as numbers by the network's variable paths."""
+        return self.path / "weights.npz"
+
+    @property
+    def compiled(self) -> Path | None:
+        """The network compiled for CPUs, or None where the folder has none."""
+        return self.path / COMPILED[0] if COMPILED[0] in self.card["sha256"] else None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything that decides what the model predicts."""
+        decisive = [f"{name} {value}" for name, value in sorted(self.card["sha256"].items())]
+        return hashlib.sha256("\n".join([*decisive, str(self.temperature)]).encode()).hexdigest()
+
+
+def models_folder() -> Path:
+    """Return the folder of the models that ship: in the package, or beside it in a checkout."""
+    package = Path(mudrock_cli.__file__).resolve().parent
+    inside, beside = package / "models", package.parent / "models"
+    in_checkout = (package.parent / "pyproject.toml").is_file()
+    return beside if in_checkout and not inside.is_dir() else inside
+
+
+def list_models() -> list[str]:
+    """Return the names of the models that ship, sorted."""
+    return sorted(card.parent.name for card in models_folder().glob(f"*/{CARD}"))
+
+
+def load_model(model: str = DEFAULT_MODEL) -> TrainedModel:
+    """Load a model by its name or its folder.
+
+    Parameters
+    ----------
+    model : str
+        The name of a model that ships, or the path of a model folder.
+
+    Raises
+    ------
+    UsageError
+        If there is no such model.
+    MudrockError
+        If a file of the model is missing, unknown to its card or not what the card's hash says.
+    """
+    path = models_folder() / model if model in list_models() else Path(model)
+    if not (path / CARD).is_file():
+        raise UsageError(
+            f"{model}: no model of this name and no folder with a {CARD}",
+            f"models that ship: {', '.join(list_models()) or 'none'}; see mudrock models",
+        )
+    card = _read_card(path)
+    for name, expected in card["sha256"].items():
+        if (path / name).exists() and not (path / name).is_file():  # a pipe would be waited for
+            raise MudrockError(f"{path / name}: not a file", "install the model again")
+        if hash_file(path / name) != expected:
+            raise MudrockError(
+                f"{path / name}: is not the file that {CARD} describes (SHA-256 differs)",
+                "install mudrock again, or train the model again",
+            )
+    source = path / "recipe.toml"
+    recipe = Recipe.from_toml(read_text(source), str(source))
+    return TrainedModel(path.resolve().name, path, recipe, card)
+
+
+def seal_model(path: Path, facts: Mapping[str, Any]) -> TrainedModel:
+    """Write ``card.json`` over the files of a model folder, and load the model.
+
+    Parameters
+    ----------
+    path : Path
+        A folder with recipe, weights and, if it has one, the compiled network.
+    facts : Mapping
+        What the card tells beside the hashes, JSON-able: ``temperature``, ``iou``, ...
+    """
+    present = [name for name in (*REQUIRED, *COMPILED) if (path / name).is_file()]
+    card = dict(facts) | {"sha256": {name: hash_file(path / name) for name in present}}
+    with placing(path / CARD) as part:
+        part.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return load_model(str(path))
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    """Read the card; only files with known names may stand on it."""
+    source = path / CARD
+    try:
+        card: dict[str, Any] = json.loads(read_text(source))
+    except (ValueError, RecursionError) as error:
+        raise MudrockError(f"{source}: is not valid JSON ({describe(error)})") from error
+    hashes = card.get("sha256") if isinstance(card, dict) else None
+    if not isinstance(hashes, dict):
+        raise MudrockError(f"{source}: has no table of SHA-256 hashes")
+    missing = [name for name in REQUIRED if name not in hashes]
+    unknown = sorted(set(hashes) - {*REQUIRED, *COMPILED})
+    half = len(set(COMPILED) & set(hashes)) == 1
+    if missing or unknown or half:
+        reason = f"lacks {', '.join(missing)}" if missing else f"names {', '.join(unknown)[:200]}"
+        reason = f"names only one of {' and '.join(COMPILED)}" if half else reason
+        raise MudrockError(f"{source}: {reason}", f"a model is {', '.join(REQUIRED + COMPILED)}")
+    temperature = card.get("temperature", 1.0)
+    if type(temperature) not in (int, float) or not 1e-3 <= temperature <= 1e3:
+        shown = reprlib.repr(temperature)
+        raise MudrockError(f"{source}: the temperature {shown} is no number from 0.001 to 1000")
+    return card
+
+
+# A trained network to OpenVINO's IR, the form in which a CPU runs it fast.
+
+_KERNEL_SIZE = 4096  # numbers; a vector of the network has fewer
+_HALF_LIMIT = 60_000.0  # float16 ends at 65504
+_TOLERANCE = 0.01  # mean difference of a probability: the weights are rounded to 16 bit
+
+
+def compile_for_cpu(folder: Path, temperature: float) -> None:
+    """Write ``cpu.xml`` and ``cpu.bin`` beside the recipe and weights of a model.
+
+    The conversion always runs on TensorFlow, in a process of its own: whatever backend trained
+    the network, OpenVINO runs the graph that it reads from TensorFlow about five times faster
+    than the ones it traces from PyTorch or from Keras operations.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``recipe.toml`` and ``weights.npz``.
+    temperature : float
+        Divides the logits before the softmax, positive (Guo et al. 2017, arXiv:1706.04599).
+
+    Raises
+    ------
+    MudrockError
+        If the conversion fails, or the compiled network's probabilities are not the network's.
+    """
+    environment = os.environ | {
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "CI": "true",  # keeps OpenVINO's converter from sending usage statistics
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    arguments = [sys.executable, "-m", __name__, str(folder), str(temperature)]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last_line = (done.stderr.strip() or "no message").splitlines()[-1]
+        raise MudrockError(
+            f"the network cannot be compiled for CPUs: {last_line}",
+            "if the disk is full, make room; then --resume",
+        )
+
+
+def _convert(folder: Path, temperature: float) -> None:
+    """Rebuild, convert, compare and move into place; runs in the process of its own."""
+    import keras
+    import openvino
+
+    from mudrock_cli.deeplab.network import build_network
+    from mudrock_cli.deeplab.recipe import Recipe
+    from mudrock_cli.deeplab.weights import load_weights
+
+    recipe = Recipe.from_toml((folder / "recipe.toml").read_text("utf-8"), "recipe.toml")
+    tile = recipe.inference.tile
+    network, marked = (build_network(recipe.network, tile, tile) for _ in range(2))
+    for copy in (network, marked):
+        load_weights(copy, folder / "weights.npz")
+    marks = _mark_norms(marked)
+    model = with_probabilities(network, temperature)
+    with tempfile.TemporaryDirectory(prefix=".compile-", dir=folder) as scratch:
+        raw = Path(scratch, "raw.xml")
+        with_probabilities(marked, temperature).export(str(raw), format="openvino", verbose=False)
+        graph = openvino.Core().read_model(raw)
+        graph.outputs[0].get_tensor().set_names({"probabilities"})
+        small = Path(scratch, COMPILED[0])
+        _restore_norms(graph, network, marks)
+        _halve_kernels(graph)
+        openvino.save_model(graph, small, compress_to_fp16=False)
+        _compare(model, small, tile)
+        for name in reversed(COMPILED):  # the .xml names the .bin, so it comes last
+            Path(scratch, name).replace(folder / name)
+    keras.backend.clear_session()
+
+
+def with_probabilities(network: "keras.Model", temperature: float) -> "keras.Model":
+    """Return the network with softmax(logits / temperature) as its output.
+
+    Inference is written into the graph: Keras 3.15's ``Resizing`` layer turns ``training`` on for
+    every layer after it wherever a model is called or exported without saying ``training=False``.
+    """
+    import keras
+
+    grey = keras.Input(network.input.shape[1:], name="grey")
+    logits = keras.layers.Rescaling(1 / temperature, dtype="float32")(network(grey, training=False))
+    return keras.Model(grey, keras.layers.Softmax(dtype="float32")(logits))
+
+
+def _mark_norms(network: "keras.Model") -> dict[str, npt.NDArray[np.float32]]:
+    """Turn each batch norm of a network into the addition of a vector of its own; return these.
+
+    A conversion melts batch norms into the convolutions before them, and forgets their names.
+    """
+    import keras
+
+    rng = np.random.default_rng(0)
+    marks = {}
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            mark = rng.standard_normal(layer.beta.shape).astype(np.float32)
+            layer.gamma.assign(np.ones_like(mark))
+            layer.beta.assign(mark)
+            layer.moving_mean.assign(np.zeros_like(mark))
+            layer.moving_variance.assign(np.full_like(mark, 1 - layer.epsilon))
+            marks[layer.name] = mark
+    return marks
+
+
+def _restore_norms(
+    graph: "openvino.Model", network: "keras.Model", marks: Mapping[str, npt.NDArray[np.float32]]
+) -> None:
+    """Put a network's batch norms in the places of its marks, each by its name and whole.
+
+    Whoever runs the graph can let it normalise by other statistics.
+    """
+    from openvino import opset13 as ops
+
+    left = dict(marks)
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() != "Add":
+            continue
+        added = node.input_value(1).get_node()
+        if added.get_type_name() != "Constant" or added.get_data().ndim != 4:
+            continue
+        vector = added.get_data()[0, :, 0, 0]
+        found = [
+            name
+            for name, mark in left.items()
+            if mark.shape == vector.shape and np.allclose(mark, vector, atol=1e-4)
+        ]
+        if found:
+            layer = network.get_layer(found[0])
+            numbers = (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)
+            norm = ops.batch_norm_inference(
+                node.input_value(0), *(np.asarray(number) for number in numbers), layer.epsilon
+            )
+            norm.set_friendly_name(layer.name)
+            node.output(0).replace(norm.output(0))
+            del left[layer.name]
+    if left:
+        raise MudrockError(f"the batch norm {min(left)} was lost on the way")
+
+
+def _halve_kernels(graph: "openvino.Model") -> None:
+    """Store kernels in 16 bit, and nothing else: variances may lie below the smallest float16."""
+    import openvino
+    from openvino import opset13 as ops
+
+    for node in graph.get_ordered_ops():
+        is_number = node.get_type_name() == "Constant"
+        if is_number and node.get_element_type() == openvino.Type.f32:
+            values = node.get_data()
+            if values.size >= _KERNEL_SIZE and np.abs(values).max() < _HALF_LIMIT:
+                half = ops.constant(values.astype(np.float16))
+                node.output(0).replace(ops.convert(half, "f32").output(0))
+
+
+def _compare(model: "keras.Model", compiled: Path, tile: int) -> None:
+    import openvino
+
+    grey = np.random.default_rng(0).uniform(0, 255, (1, tile, tile, 1)).astype(np.float32)
+    expected: npt.NDArray[np.float32] = np.asarray(model(grey, training=False))
+    precise = {"INFERENCE_PRECISION_HINT": "f32"}
+    found = openvino.Core().compile_model(compiled, "CPU", precise)(grey)[0]
+    difference = float(np.abs(found - expected).mean())
+    if not difference < _TOLERANCE:
+        raise MudrockError(f"its probabilities differ by {difference:.3f} from the network's")
+
+
+if __name__ == "__main__":
+    _convert(Path(sys.argv[1]), float(sys.argv[2]))
+
+
+# A trained network as a model folder that is whole or absent.
+
+
+def write_model(
+    folder: Path,
+    recipe: Recipe,
+    network: "keras.Model",
+    facts: Mapping[str, Any],
+    temperature: float = 1.0,
+) -> TrainedModel:
+    """Write a model folder that `segment --model` takes.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing; its name is the model's.
+    recipe : Recipe
+        What the network was built and trained by.
+    network : keras.Model
+        From `build_network` by that recipe, for any tile size, with its weights.
+    facts : mapping
+        What the card tells, see `describe_model`; JSON-able.
+    temperature : float
+        Divides the logits; goes into the compiled network.
+
+    Raises
+    ------
+    MudrockError
+        If a weight is not finite, the folder cannot be written, or the network compiled for CPUs
+        is not the network.
+    """
+    facts = {**facts, "temperature": temperature}
+    with assembling(folder) as scratch:
+        write_text(scratch / "recipe.toml", recipe.to_toml())
+        save_weights(network, scratch / "weights.npz")
+        compile_for_cpu(scratch, temperature)
+        write_text(scratch / "card.md", describe_model(folder.name, recipe, facts))
+        seal_model(scratch, facts)
+    return load_model(str(folder))
+
+
+@contextmanager
+def assembling(folder: Path) -> Iterator[Path]:
+    """Yield a scratch folder for all files of a model, and move them into `folder` at the end.
+
+    A model that `folder` holds already stays as it is until the new one is complete. Its card
+    goes first and the new card comes last, so that no moment shows a card beside the files of
+    another model.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder; other files in it stay.
+
+    Raises
+    ------
+    MudrockError
+        If the folder cannot be written.
+    """
+    scratch = part_path(folder / "model")
+    try:
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        yield scratch
+        names = sorted((path.name for path in scratch.iterdir()), key=CARD.__eq__)
+        for name in (CARD, *COMPILED):
+            (folder / name).unlink(missing_ok=True)
+        for name in names:
+            settle(scratch / name)
+            (scratch / name).replace(folder / name)
+    except OSError as error:
+        raise MudrockError(
+            f"{folder}: cannot be written ({describe(error)})", "make room there, then --resume"
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

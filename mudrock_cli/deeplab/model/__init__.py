@@ -1,1 +1,0 @@
-"""The model folder: written whole, loaded with everything checked, described by its card."""

@@ -1,1 +1,0 @@
-"""The network in Keras: its layers, its weights, and the backend that runs it."""

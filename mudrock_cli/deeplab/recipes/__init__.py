@@ -1,1 +1,0 @@
-"""Every hyper-parameter of a model: read, checked, changed; and the recipes that ship."""

@@ -1,0 +1,415 @@
+"""Crops of one image, found by a piece of one that lies in the other."""
+
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.config import read_rows
+from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.files import write_text
+
+_SIDE = 64  # pixels of the smaller sample's shorter side, when it is compared
+_FINEST = 4  # least reduction: noise and compression do not survive it
+_PIECE = 0.4  # of a side; samples that share less are not found
+_FEWEST = 15  # pixels of a piece's side; less tells nothing
+_FOUND = 0.85  # correlation: 101 crops of one image gave 0.9 to 1 or less than 0.8
+_MOST_PAIRS = 250_000  # a quarter of a millisecond each
+
+
+def find_overlaps(
+    samples: Sequence[Sample], together: Callable[[str, str], bool]
+) -> Iterator[tuple[str, str]]:
+    """Yield names of two samples that show, in part, the same place in the same position.
+
+    The corners and the middle of the smaller one are looked for in the larger one, so samples are
+    found that share two fifths of both sides. Nothing is looked for among more than some 700
+    samples: so many are tiles, whose names tell where they belong.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        At one pixel size.
+    together : callable
+        Tells of two names whether they are known to belong together: these are not compared.
+    """
+    if math.comb(len(samples), 2) > _MOST_PAIRS:
+        return
+
+    @cache
+    def reduce(index: int, factor: int) -> npt.NDArray[np.float32]:
+        return _reduce(samples[index].grey, factor)
+
+    for first, second in combinations(range(len(samples)), 2):
+        if together(samples[first].name, samples[second].name):
+            continue
+        small, large = sorted((first, second), key=lambda index: samples[index].grey.size)
+        factor = max(_FINEST, min(samples[small].grey.shape) // _SIDE)
+        if _share_a_piece(reduce(small, factor), reduce(large, factor)):
+            yield samples[first].name, samples[second].name
+
+
+def _reduce(grey: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.float32]:
+    """Reduce by a whole factor and take slow changes of brightness away."""
+    height, width = (max(1, size // factor) for size in grey.shape)
+    whole = grey[: height * factor, : width * factor].astype(np.float32)
+    small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small - cv2.GaussianBlur(small, (0, 0), 6), np.float32)
+
+
+def _share_a_piece(small: npt.NDArray[np.float32], large: npt.NDArray[np.float32]) -> bool:
+    height, width = (int(_PIECE * size) for size in small.shape)
+    if min(height, width) < _FEWEST or height > large.shape[0] or width > large.shape[1]:
+        return False
+    bottom, right = small.shape[0] - height, small.shape[1] - width
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+    for top, left in corners:
+        piece = small[top : top + height, left : left + width]
+        if piece.std() > 1 and cv2.matchTemplate(large, piece, cv2.TM_CCOEFF_NORMED).max() > _FOUND:
+            return True
+    return False
+
+
+# Copies among samples, found by what they show: mirrored, turned, changed in grey, overlapping.
+
+_SIDE_LIKENESS = 32  # of a thumbnail
+_ALIKE = 0.8  # correlation of thumbnails; of 78 tiles of six micrographs none reached 0.35
+_BLOCK = 512  # thumbnails compared at once
+
+
+def group_copies(samples: Sequence[Sample]) -> list[set[str]]:
+    """Return the names of samples that show the same place, as groups of two or more.
+
+    Two samples are copies when one is, pixel by pixel, the other mirrored or turned by quarters,
+    or when their thumbnails, mirrored or turned and freed of brightness, contrast and shading,
+    correlate above 0.8: so a copy that was brightened or compressed is found too. Crops that
+    overlap are copies in part, see `find_overlaps`.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        With different names.
+    """
+    leader = {sample.name: sample.name for sample in samples}
+
+    def find(name: str) -> str:
+        while leader[name] != name:
+            leader[name] = leader[leader[name]]
+            name = leader[name]
+        return name
+
+    def together(first: str, second: str) -> bool:
+        return find(first) == find(second)
+
+    for first, second in (*_identical(samples), *_alike(samples)):
+        leader[find(first)] = find(second)
+    for first, second in find_overlaps(samples, together):
+        leader[find(first)] = find(second)
+    groups: dict[str, set[str]] = {}
+    for name in leader:
+        groups.setdefault(find(name), set()).add(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _orient(picture: npt.NDArray[np.generic]) -> Iterator[npt.NDArray[np.generic]]:
+    """Yield the eight ways in which a picture can lie."""
+    for turned in (picture, np.rot90(picture)):
+        yield from (turned, turned[::-1], turned[:, ::-1], turned[::-1, ::-1])
+
+
+def _hash_in_any_orientation(grey: npt.NDArray[np.uint8]) -> str:
+    """Return one hash for a picture and all its mirrored and turned copies."""
+    return min(
+        hashlib.sha256(str(view.shape).encode() + np.ascontiguousarray(view).tobytes()).hexdigest()
+        for view in _orient(grey)
+    )
+
+
+def _identical(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
+    seen: dict[str, str] = {}
+    for sample in samples:
+        first = seen.setdefault(_hash_in_any_orientation(sample.grey), sample.name)
+        if first != sample.name:
+            yield first, sample.name
+
+
+def _alike(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
+    thumbnails = np.stack([_thumbnail(sample.grey) for sample in samples])
+    flat = thumbnails.reshape(len(samples), -1)
+    views = [
+        np.stack(oriented).reshape(len(samples), -1)
+        for oriented in zip(*(_orient(one) for one in thumbnails), strict=True)
+    ]
+    for top in range(0, len(samples), _BLOCK):
+        block = flat[top : top + _BLOCK]
+        best = np.maximum.reduce([block @ view.T for view in views])
+        for row, column in np.argwhere(best > _ALIKE):
+            if top + row < column:
+                yield samples[top + row].name, samples[column].name
+
+
+def _thumbnail(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Reduce to a square of fixed size, without slow changes of brightness, of norm 1."""
+    small = cv2.resize(
+        grey.astype(np.float32), (_SIDE_LIKENESS, _SIDE_LIKENESS), interpolation=cv2.INTER_AREA
+    )
+    detail = small - cv2.GaussianBlur(
+        small, (0, 0), _SIDE_LIKENESS / 8, borderType=cv2.BORDER_REFLECT
+    )
+    detail -= detail.mean()
+    norm = float(np.linalg.norm(detail))
+    flat = (
+        norm < 1e-3 * _SIDE_LIKENESS
+    )  # a picture without detail is like nothing but its exact copy
+    return np.zeros_like(detail) if flat else np.asarray(detail / norm, np.float32)
+
+
+# Which micrographs train, which choose the epoch, which judge; a parent is never divided.
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The part of every sample.
+
+    Parameters
+    ----------
+    kind : str
+        ``parents``, ``file`` (given by the user), ``paper`` (random per file: leaks) or ``all``.
+    part : mapping of str
+        From a sample's name to ``train``, ``validation`` or ``test``.
+    parent : mapping of str
+        From a sample's name to its parent.
+    """
+
+    kind: str
+    part: Mapping[str, str]
+    parent: Mapping[str, str]
+
+    def choose(self, samples: Iterable[Sample], part: str) -> list[Sample]:
+        """Return the samples of one part, in their order."""
+        return [sample for sample in samples if self.part[sample.name] == part]
+
+    def parents(self, part: str) -> list[str]:
+        """Return the parents of one part, sorted."""
+        return sorted({self.parent[name] for name, of in self.part.items() if of == part})
+
+    def shared_parents(self) -> list[str]:
+        """Return the parents that stand on two sides; a split that shares none does not leak."""
+        sides = [set(self.parents(part)) for part in PARTS]
+        return sorted((sides[0] & sides[1]) | (sides[0] & sides[2]) | (sides[1] & sides[2]))
+
+
+def find_parents(samples: Sequence[Sample]) -> dict[str, str]:
+    """Return the parent of each sample: by its name, and by content where copies are found.
+
+    Tiles of one parent (``parent_tile_variant``), identical files, flipped and turned copies and
+    crops that overlap get one parent, whatever they are called.
+    """
+    chosen = {sample.name: sample.parent for sample in samples}
+    for group in group_copies(samples):
+        parents = sorted({chosen[name] for name in group})
+        merged = {name: parents[0] for name, parent in chosen.items() if parent in parents}
+        chosen |= merged
+    return chosen
+
+
+def split_by_parent(
+    samples: Sequence[Sample], shares: tuple[float, float, float], seed: int
+) -> Split:
+    """Divide parents among training, validation and test, as near to the shares as they allow.
+
+    Large parents are given out first, each to the part that lacks most of its area; every part
+    with a share gets a parent as long as there are enough, validation before test.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        All of them.
+    shares : tuple of float
+        Of the area, for training, validation, test.
+    seed : int
+        Orders parents of like area.
+
+    Raises
+    ------
+    MudrockError
+        If all samples have one parent: then nothing can be held out.
+    """
+    parent = find_parents(samples)
+    area = _areas(samples, parent)
+    if len(area) < 2 and shares[0] < 1:
+        raise _refuse_single(next(iter(area)), len(samples))
+    needed = [index for index in (0, 1, 2) if shares[index] > 0][: len(area)]
+    total = sum(area.values())
+    lacking = [shares[index] * total if index in needed else 0.0 for index in (0, 1, 2)]
+    given: dict[str, int] = {}
+    order = _largest_first(area, seed)
+    for position, name in enumerate(order):
+        empty = [index for index in needed if index not in given.values()]
+        last_ones = len(order) - position <= len(empty)
+        choices = empty if last_ones else needed
+        part = max(choices, key=lambda index: (lacking[index], -index))
+        given[name] = part
+        lacking[part] -= area[name]
+    part_of = {name: PARTS[given[parent[name]]] for name in parent}
+    return Split("parents", part_of, parent)
+
+
+def split_in_folds(samples: Sequence[Sample], folds: int, seed: int) -> list[Split]:
+    """Hold every parent out once: `folds` splits whose test parts together are all samples.
+
+    Raises
+    ------
+    MudrockError
+        If there are fewer parents than folds.
+    """
+    parent = find_parents(samples)
+    area = _areas(samples, parent)
+    if len(area) < folds:
+        raise MudrockError(
+            f"{folds} folds need as many parents, the data has {len(area)}",
+            f"--folds {len(area)}, or more micrographs" if len(area) > 1 else "more micrographs",
+        )
+    held = [0.0] * folds
+    fold_of: dict[str, int] = {}
+    for name in _largest_first(area, seed):
+        fold_of[name] = int(np.argmin(held))
+        held[fold_of[name]] += area[name]
+    return [
+        Split(
+            "parents",
+            {name: "test" if fold_of[of] == fold else "train" for name, of in parent.items()},
+            parent,
+        )
+        for fold in range(folds)
+    ]
+
+
+def split_like_the_paper(
+    samples: Sequence[Sample],
+    shares: tuple[float, float, float],
+    seed: int,
+    image_sets: Mapping[str, Sequence[str]],
+) -> Split:
+    """Divide files at random, or as the data's ``ImageSets`` do; tiles of one parent part ways.
+
+    What is measured by such a split is too good: see `Split.shared_parents`.
+    """
+    names = [sample.name for sample in samples]
+    listed = {
+        name: part
+        for part, aliases in (("train", ("train",)), ("validation", ("val",)), ("test", ("test",)))
+        for alias in aliases
+        for name in image_sets.get(alias, ())
+    }
+    part = {name: listed.get(name, "") for name in names}
+    if not all(part.values()):
+        order = np.random.default_rng(seed).permutation(len(names))
+        edges = np.rint(np.cumsum(shares) * len(names)).astype(int)
+        for rank, index in enumerate(order):
+            part[names[index]] = PARTS[int(np.searchsorted(edges, rank, side="right"))]
+    return Split("paper", part, find_parents(samples))
+
+
+def take_all(samples: Sequence[Sample]) -> Split:
+    """Train on everything; nothing is held out."""
+    return Split("all", {sample.name: "train" for sample in samples}, find_parents(samples))
+
+
+def _areas(samples: Iterable[Sample], parent: Mapping[str, str]) -> dict[str, float]:
+    area: dict[str, float] = {}
+    for sample in samples:
+        name = parent[sample.name]
+        area[name] = area.get(name, 0.0) + float(sample.grey.size)
+    return area
+
+
+def _largest_first(area: Mapping[str, float], seed: int) -> list[str]:
+    """Order parents by size class (factors of two), at random within one."""
+    names = sorted(area)
+    shuffled = [names[index] for index in np.random.default_rng(seed).permutation(len(names))]
+    return sorted(shuffled, key=lambda name: -round(float(np.log2(area[name]))))
+
+
+def _refuse_single(parent: str, count: int) -> MudrockError:
+    what = "the only micrograph" if count == 1 else f"the one parent of all {count} files"
+    return MudrockError(
+        f"{parent} is {what}: nothing can be held out to judge the network",
+        "add a micrograph of another place, or train without judging: --set data.parts=[1,0,0]",
+    )
+
+
+# A split as a table: name, part, parent and the hashes of the files.
+
+_COLUMNS = ("name", "part", "parent", "image_sha256", "label_sha256")
+
+
+def read_split(path: Path, samples: Sequence[Sample]) -> Split:
+    """Read a split that was recorded or written by hand.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with the columns ``name`` (of a file or of a parent) and ``part``; hashes, where they
+        stand there, must be those of the files.
+    samples : sequence of Sample
+        All of them.
+
+    Raises
+    ------
+    MudrockError
+        If it is no such table, leaves a sample out, or a file has changed since.
+    """
+    rows = read_rows(path, "a CSV: name,part")
+    told = {row.get("name") or "": row for row in rows}
+    wrong = sorted({row.get("part") or "" for row in rows} - set(PARTS))
+    if not rows or wrong or "" in told:
+        reason = (
+            f"part {wrong[0][:60]!r} is unknown" if rows and wrong else "no rows with name,part"
+        )
+        raise MudrockError(f"{path}: {reason}", f"parts are {', '.join(PARTS)}")
+    parent = find_parents(samples)
+    part = {}
+    for sample in samples:
+        row = told.get(sample.name) or told.get(parent[sample.name])
+        if row is None:
+            raise MudrockError(f"{path}: has no row for {sample.name}", "add it, or its parent")
+        if row.get("image_sha256") and row["name"] == sample.name:
+            _check_hashes(path, row, sample)
+        part[sample.name] = str(row["part"])
+    if "train" not in part.values():
+        raise MudrockError(f"{path}: gives no file to train")
+    return Split("file", part, parent)
+
+
+def write_split(path: Path, split: Split, samples: Sequence[Sample]) -> None:
+    """Record a split with the hash of every file, so that it can be given again."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(_COLUMNS)
+    for sample in samples:
+        table.writerow(
+            [sample.name, split.part[sample.name], split.parent[sample.name], *sample.files]
+        )
+    write_text(path, text.getvalue())
+
+
+def _check_hashes(path: Path, row: Mapping[str, str], sample: Sample) -> None:
+    recorded = (row.get("image_sha256"), row.get("label_sha256"))
+    if recorded != sample.files:
+        raise MudrockError(
+            f"{sample.name}: is not the file that {path} recorded (SHA-256 differs)",
+            "give the data of that split, or split anew",
+        )

@@ -1,0 +1,708 @@
+"""What training minimises: weighted cross-entropy, and soft Dice beside it."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import math
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from mudrock_cli.deeplab.augmentation import FixedTiles, TrainingCrops, count_steps
+from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.network import build_network
+from mudrock_cli.deeplab.recipe import LossRecipe, OptimizerRecipe, Recipe
+from mudrock_cli.deeplab.weights import (
+    Arrays,
+    read_variables,
+    restate_batch_norm,
+    spread_over_devices,
+    to_array,
+    write_arrays,
+)
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.files import read_named_arrays, write_text
+from mudrock_cli.image.types import Phase
+
+_PHASES = 3
+
+
+def encode_labels(labels: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Return labels (N, H, W) as one-hot (N, H, W, 3), zero where void, and where they are not."""
+    labels = ops.cast(labels, "int32")
+    known = ops.cast(ops.not_equal(labels, int(Phase.VOID)), "float32")
+    phase = ops.minimum(labels, _PHASES - 1)  # PyTorch refuses numbers beyond the last phase
+    return ops.one_hot(phase, _PHASES, dtype="float32") * known[..., None], known
+
+
+class PhaseLoss(keras.losses.Loss):  # type: ignore[misc]
+    """Cross-entropy over labelled pixels, weighted by phase, plus a share of soft Dice.
+
+    Parameters
+    ----------
+    recipe : LossRecipe
+        Weights of the phases and of the Dice term (Milletari et al. 2016, arXiv:1606.04797).
+    """
+
+    def __init__(self, recipe: LossRecipe) -> None:
+        super().__init__(name="phase_loss")
+        self.recipe = recipe
+
+    def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the loss of labels (N, H, W) and logits (N, H, W, 3), shape (1,).
+
+        Already averaged; not a scalar, because Keras divides a scalar among no devices.
+        """
+        one_hot, known = encode_labels(y_true)
+        logits = ops.cast(y_pred, "float32")
+        log_share = ops.log_softmax(logits, axis=-1)
+        weights = ops.convert_to_tensor(self.recipe.class_weights, dtype="float32")
+        per_phase = one_hot * weights
+        loss = -ops.sum(per_phase * log_share) / (ops.sum(per_phase) + 1e-6)
+        if self.recipe.dice:
+            share = ops.exp(log_share) * known[..., None]
+            overlap = ops.sum(share * one_hot, axis=(0, 1, 2))
+            total = ops.sum(share, axis=(0, 1, 2)) + ops.sum(one_hot, axis=(0, 1, 2))
+            dice = 1 - ops.mean((2 * overlap + 1) / (total + 1))
+            loss = loss + self.recipe.dice * dice
+        return ops.reshape(loss, (1,))
+
+
+# Pixel accuracy and IoU of each phase, counted while a network is trained or judged.
+
+PHASES = (Phase.CLAY, Phase.SILT, Phase.PORE)
+
+
+class PhaseScores(keras.metrics.Metric):  # type: ignore[misc]
+    """Counts truth against prediction over labelled pixels; its result is the counts (3, 3)."""
+
+    def __init__(self) -> None:
+        super().__init__(name="counts", dtype="float32")
+        self.counts = self.add_variable((3, 3), initializer="zeros", name="counts")
+
+    def update_state(
+        self,
+        y_true: keras.KerasTensor,
+        y_pred: keras.KerasTensor,
+        sample_weight: None = None,
+    ) -> None:
+        """Add a batch of labels (N, H, W) and logits (N, H, W, 3)."""
+        truth = ops.reshape(encode_labels(y_true)[0], (-1, 3))
+        chosen = ops.one_hot(ops.reshape(ops.argmax(y_pred, axis=-1), (-1,)), 3, dtype="float32")
+        self.counts.assign(self.counts + ops.matmul(ops.transpose(truth), chosen))
+
+    def result(self) -> dict[str, keras.KerasTensor]:
+        """Return the figures of `score_counts`, as tensors."""
+        hits = ops.diagonal(self.counts)
+        union = ops.sum(self.counts, axis=0) + ops.sum(self.counts, axis=1) - hits
+        there = ops.cast(union > 0, "float32")
+        iou = hits / union  # NaN for a phase that is nowhere
+        known = ops.where(union > 0, iou, 0.0)
+        figures = {
+            "pixel_accuracy": ops.sum(hits) / ops.maximum(ops.sum(self.counts), 1.0),
+            "iou_mean": ops.sum(known) / ops.maximum(ops.sum(there), 1.0),
+        }
+        return figures | {f"iou_{phase.name.lower()}": iou[phase] for phase in PHASES}
+
+
+def count_pixels(truth: npt.NDArray[Any], found: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return how often phase i (row) was called phase j (column), where the truth is labelled."""
+    known = truth < len(PHASES)
+    pairs = truth[known].astype(np.int64) * 3 + found[known]
+    return np.bincount(pairs, minlength=9).reshape(3, 3)
+
+
+def score_counts(counts: npt.NDArray[np.int64]) -> dict[str, float | None]:
+    """Return pixel accuracy, IoU of each phase (None where it is nowhere) and their mean."""
+    hits = np.diagonal(counts).astype(float)
+    union = counts.sum(axis=0) + counts.sum(axis=1) - hits
+    iou = [hit / whole if whole else math.nan for hit, whole in zip(hits, union, strict=True)]
+    known = [value for value in iou if not math.isnan(value)]
+    figures: dict[str, float | None] = {
+        "pixel_accuracy": float(hits.sum() / max(1, counts.sum())),
+        "iou_mean": float(np.mean(known)) if known else None,
+    }
+    for phase, value in zip(PHASES, iou, strict=True):
+        figures[f"iou_{phase.name.lower()}"] = None if math.isnan(value) else float(value)
+    return figures
+
+
+# The recipe's optimiser: momentum or AdamW, warm-up, polynomial decay, averaged weights.
+
+
+class PolynomialRate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """Learning rate of a step, counted from 0.
+
+    rate(t) = ((rate - end_rate) (1 - min(t, T) / T) ** power + end_rate) min(1, (t + 1) / warmup)
+    with T = decay_steps (Liu et al. 2015, arXiv:1506.04579, call the first factor "poly").
+
+    Parameters
+    ----------
+    recipe : OptimizerRecipe
+        With ``decay_steps`` above 0.
+    """
+
+    def __init__(self, recipe: OptimizerRecipe) -> None:
+        self.recipe = recipe
+
+    def __call__(self, step: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the rate of a step."""
+        recipe = self.recipe
+        time = ops.cast(step, "float32")
+        left = 1 - ops.minimum(time, float(recipe.decay_steps)) / recipe.decay_steps
+        rate = (recipe.rate - recipe.end_rate) * left**recipe.power + recipe.end_rate
+        return rate * ops.minimum(1.0, (time + 1) / max(1, recipe.warmup_steps))
+
+    def get_config(self) -> dict[str, object]:
+        """Return the parameters."""
+        return {"recipe": self.recipe}
+
+
+def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+    """Return the optimiser of a recipe whose ``decay_steps`` are known.
+
+    AdamW's decay is decoupled and acts on kernels only; batch-norm scales and biases keep theirs.
+    """
+    chosen = recipe.optimizer
+    average = recipe.training.average
+    common = {
+        "learning_rate": PolynomialRate(chosen),
+        "global_clipnorm": chosen.clip_norm or None,
+        "use_ema": average > 0,
+        "ema_momentum": average or 0.99,
+    }
+    if chosen.name == "momentum":
+        return keras.optimizers.SGD(momentum=chosen.momentum, **common)
+    optimizer = keras.optimizers.AdamW(weight_decay=chosen.decoupled_decay, **common)
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer
+
+
+def add_weight_decay(network: keras.Model, decay: float) -> None:
+    """Add decay / 2 times the sum of squares of all trainable weights to the network's loss.
+
+    As the paper's TensorFlow code does (``tf.nn.l2_loss`` of every trainable variable, batch-norm
+    scales and biases included).
+    """
+    if decay:
+        for variable in network.trainable_variables:
+            variable.regularizer = keras.regularizers.L2(decay / 2)
+
+
+# All that a training is at the end of an epoch, in one file: weights, optimiser, history.
+
+Row = dict[str, float | None]
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Parameters
+    ----------
+    epochs : int
+        Finished.
+    best : float or None
+        Highest mean IoU of the validation parents so far.
+    best_epoch : int
+        The epoch that reached it, counted from 1; 0 before there is one.
+    history : list of dict
+        The figures of each epoch.
+    seconds : float
+        Spent on the epochs.
+    """
+
+    epochs: int = 0
+    best: float | None = None
+    best_epoch: int = 0
+    history: list[Row] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def save_checkpoint(path: Path, network: keras.Model, progress: Progress, key: str) -> None:
+    """Write the state of a training; where that fails, what was there before stays.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.npz``.
+    network : keras.Model
+        Compiled, its optimiser built.
+    progress : Progress
+        Kept with it.
+    key : str
+        Says what is trained on what; a checkpoint is only taken up for the same.
+
+    Raises
+    ------
+    MudrockError
+        If the file cannot be written (a full disk), or a number is not finite.
+    """
+    arrays: Arrays = {name: to_array(variable) for name, variable in _state(network)}
+    meta = json.dumps({"key": key, "progress": asdict(progress)})
+    arrays["meta"] = np.frombuffer(meta.encode(), np.uint8)
+    write_arrays(path, arrays, compressed=False)
+
+
+def load_checkpoint(path: Path, network: keras.Model, key: str) -> Progress:
+    """Give a compiled network the state that `save_checkpoint` wrote.
+
+    Raises
+    ------
+    MudrockError
+        If the file is damaged, or belongs to another training.
+    """
+    arrays = read_named_arrays(path)
+    try:
+        meta: Mapping[str, Any] = json.loads(bytes(arrays.pop("meta").tobytes()))
+        progress = Progress(**meta["progress"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise MudrockError(f"{path}: no checkpoint of a training") from error
+    if meta.get("key") != key:
+        raise MudrockError(
+            f"{path}: the checkpoint of another training: recipe, data or start differ",
+            "resume with the same data, or train into another folder",
+        )
+    network.optimizer.build(network.trainable_variables)
+    state = dict(_state(network))
+    odd = set(state) ^ set(arrays)
+    if odd:
+        raise MudrockError(f"{path}: not a checkpoint of this network ({sorted(odd)[0]})")
+    for name, variable in state.items():
+        if tuple(variable.shape) != arrays[name].shape:
+            raise MudrockError(f"{path}: {name} has another shape in this network")
+        variable.assign(arrays[name])
+    return progress
+
+
+def _state(network: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
+    """Yield names and variables: weights, seeds of dropout, the optimiser's own."""
+    weights = {id(variable) for variable in network.weights}
+    for variable in network.weights:
+        yield f"weight:{variable.path}", variable
+    seeds = [variable for variable in network.variables if id(variable) not in weights]
+    for index, variable in enumerate(seeds):
+        yield f"seed:{index}", variable
+    for index, variable in enumerate(network.optimizer.variables):
+        yield f"optimizer:{index}:{variable.name}", variable
+
+
+# TensorBoard's event files: records of protocol buffers, each with two checksums.
+#
+# Written here in fifty lines, because TensorFlow's writer comes with TensorFlow only, and a
+# training may run on another backend.
+
+
+class EventFile:
+    """Appends scalars to an event file of its own in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        TensorBoard's ``--logdir``, or below it. Made when the first scalars come.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / f"events.out.tfevents.{time.time():.0f}.{os.getpid()}"
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Append an event of named scalars.
+
+        Raises
+        ------
+        MudrockError
+            If the file cannot be written.
+        """
+        events = []
+        if not self._path.exists():
+            events.append(_event(0, _bytes_field(3, b"brain.Event:2")))  # file_version
+        values = b"".join(
+            _bytes_field(1, _bytes_field(1, name.encode()) + b"\x15" + struct.pack("<f", value))
+            for name, value in scalars.items()  # Value: tag = 1, simple_value = 2
+        )
+        events.append(_event(step, _bytes_field(5, values)))  # summary
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab") as file:
+                file.write(b"".join(_record(event) for event in events))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise MudrockError(f"{self._path}: cannot be written ({reason})") from error
+
+
+def _event(step: int, content: bytes) -> bytes:
+    """Return an Event: wall_time = 1 (double), step = 2 (integer), then its content."""
+    return b"\x09" + struct.pack("<d", time.time()) + b"\x10" + _varint(step) + content
+
+
+def _bytes_field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    """Return an integer in groups of seven bits, the lowest first."""
+    groups = bytearray()
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*groups, value])
+
+
+def _record(content: bytes) -> bytes:
+    """Return a TFRecord: length, its checksum, content, its checksum."""
+    length = struct.pack("<Q", len(content))
+    return length + _checksum(length) + content + _checksum(content)
+
+
+def _checksum(content: bytes) -> bytes:
+    """Return TFRecord's masked CRC-32C (Castagnoli's polynomial)."""
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc = _TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
+    crc ^= 0xFFFFFFFF
+    rotated = (crc >> 15 | crc << 17) + 0xA282EAD8
+    return struct.pack("<I", rotated & 0xFFFFFFFF)
+
+
+def _crc_of(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+    return byte
+
+
+_TABLE = [_crc_of(byte) for byte in range(256)]
+
+
+# The figures of each epoch: a CSV, and the same for TensorBoard.
+
+CSV = "log.csv"
+
+
+class TrainingLog:
+    """Writes ``log.csv`` whole after every epoch, and appends to TensorBoard's event file.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets both; the events lie in ``tensorboard/``.
+    history : sequence of dict
+        Epochs of before, of a training that is resumed.
+
+    Raises
+    ------
+    MudrockError
+        If they cannot be written.
+    """
+
+    def __init__(self, folder: Path, history: Sequence[Row]) -> None:
+        self._path = folder / CSV
+        self._rows = list(history)
+        self._events = EventFile(folder / "tensorboard")
+        if self._rows:  # a kill between checkpoint and log leaves the log an epoch short
+            self._write_table()
+
+    def write(self, row: Row) -> None:
+        """Add an epoch."""
+        self._rows.append(row)
+        self._write_table()
+        scalars = {name: value for name, value in row.items() if value is not None}
+        self._events.write(int(scalars.pop("epoch")), scalars)
+
+    def _write_table(self) -> None:
+        columns = list(dict.fromkeys(name for row in self._rows for name in row))
+        text = io.StringIO()
+        table = csv.DictWriter(text, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(self._rows)
+        write_text(self._path, text.getvalue())
+
+
+# The training loop: Keras' `fit` an epoch at a time, each validated, logged and kept.
+
+LAST, BEST = "last.npz", "best.npz"
+
+
+class Watcher(Protocol):
+    """Is told how a training goes."""
+
+    def on_step(self, epoch: int, step: int, steps: int, figures: Mapping[str, float]) -> None:
+        """Hear of a step; `epoch` and `step` count from 1, figures are means of the epoch."""
+
+    def on_epoch(self, row: Row) -> None:
+        """Hear of an epoch, with the figures that the log gets."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training ended with.
+
+    Parameters
+    ----------
+    weights : dict of ndarray
+        Of the model, by variable path; averaged where the recipe averages.
+    progress : Progress
+        Epochs done and their figures.
+    ended : str
+        ``finished``, ``out of patience``, ``interrupted``, or where the loss became no number.
+    """
+
+    weights: Arrays
+    progress: Progress
+    ended: str
+
+
+class TrainingLoop:
+    """A compiled network, what it learns from, and the folder that keeps its state.
+
+    Parameters are those of `train_network`; the network is compiled.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: keras.Model,
+        train: Sequence[Sample],
+        validation: Sequence[Sample],
+        folder: Path,
+        watcher: Watcher,
+        key: str,
+    ) -> None:
+        self.recipe, self.network, self.train = recipe, network, train
+        self.folder, self.watcher, self.key = folder, watcher, key
+        self.tiles = (
+            FixedTiles(validation, recipe.data.crop, recipe.training.batch) if validation else None
+        )
+        self.progress = Progress()
+        self.weights: Arrays = {}  # of the last epoch that ended, averaged
+
+    def run(self, resume: bool) -> Trained:
+        """Run the epochs that are left, and choose the weights; see `train_network`."""
+        if resume and (self.folder / LAST).is_file():
+            self.progress = load_checkpoint(self.folder / LAST, self.network, self.key)
+            self.weights = self._average()
+        ended = "finished"
+        log = TrainingLog(self.folder, self.progress.history)
+        try:
+            while self.progress.epochs < self.recipe.training.epochs:
+                if self._is_out_of_patience():
+                    ended = "out of patience"
+                    break
+                row = self._run_epoch()
+                log.write(row)
+                self.watcher.on_epoch(row)
+        except KeyboardInterrupt:
+            ended = "interrupted"
+            self.weights = self.weights or read_variables(self.network)
+        except _DivergedError as error:
+            ended = str(error)
+            if not self.weights:
+                hint = "lower the rate (--set optimizer.rate=) or set optimizer.clip_norm"
+                raise MudrockError(f"{ended}, and no epoch had ended", hint) from None
+        return Trained(self._choose_weights(ended), self.progress, ended)
+
+    def _run_epoch(self) -> Row:
+        """Fit one epoch, validate its averaged weights, keep everything."""
+        progress, network = self.progress, self.network
+        began = time.monotonic()
+        epoch = progress.epochs
+        crops = TrainingCrops(self.train, self.recipe, epoch)
+        observer = _Observer(epoch + 1, len(crops), self.watcher)
+        network.fit(
+            crops,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            shuffle=False,  # Keras' own order of batches would not outlive a restart
+            verbose=0,
+            callbacks=[observer],
+        )
+        averaged = read_variables(network)  # `fit` ends with the averages in the network
+        for variable in network.trainable_variables:  # whose arrays JAX shares with the optimiser
+            variable.assign(averaged[variable.path])
+        row = {"epoch": epoch + 1, "rate": observer.rate, **observer.figures}
+        if self.tiles is not None:
+            found = network.evaluate(self.tiles, verbose=0, return_dict=True)
+            row |= {f"validation_{name}": float(value) for name, value in found.items()}
+        observer.restore()
+        row["seconds"] = time.monotonic() - began
+        row["waited"] = crops.waited
+        plain: Row = {name: value if math.isfinite(value) else None for name, value in row.items()}
+        self._keep(plain, averaged)
+        return plain
+
+    def _keep(self, row: Row, averaged: Arrays) -> None:
+        """Write the checkpoints; only then does the epoch count."""
+        before = self.progress
+        score = row.get("validation_iou_mean")
+        better = score is not None and (before.best is None or score > before.best)
+        after = Progress(
+            epochs=before.epochs + 1,
+            best=score if better else before.best,
+            best_epoch=before.epochs + 1 if better else before.best_epoch,
+            history=[*before.history, row],
+            seconds=before.seconds + (row["seconds"] or 0.0),
+        )
+        if better:
+            write_arrays(self.folder / BEST, averaged, compressed=False)
+        save_checkpoint(self.folder / LAST, self.network, after, self.key)
+        self.progress, self.weights = after, averaged
+
+    def _is_out_of_patience(self) -> bool:
+        patience = self.recipe.training.patience
+        waited = self.progress.epochs - self.progress.best_epoch
+        return bool(patience and self.tiles is not None and waited >= patience)
+
+    def _average(self) -> Arrays:
+        """Return the averaged weights of a network that goes on with its own."""
+        own = [to_array(variable) for variable in self.network.trainable_variables]
+        self.network.optimizer.finalize_variable_values(self.network.trainable_variables)
+        averaged = read_variables(self.network)
+        for variable, value in zip(self.network.trainable_variables, own, strict=True):
+            variable.assign(value)
+        return averaged
+
+    def _choose_weights(self, ended: str) -> Arrays:
+        chosen = self.weights
+        if self.recipe.training.keep == "best" and self.progress.best_epoch:
+            chosen = read_named_arrays(self.folder / BEST)
+        steps = self.recipe.training.batch_norm_steps
+        if not steps or ended == "interrupted":
+            return chosen
+        for variable in self.network.weights:
+            variable.assign(chosen[variable.path])
+        crops = TrainingCrops(self.train, self.recipe, self.recipe.training.epochs)
+        restate_batch_norm(self.network, (crops[step][0] for step in range(steps)))
+        return read_variables(self.network)
+
+
+class _DivergedError(Exception):
+    """The loss is no number; says at which step."""
+
+
+class _Observer(keras.callbacks.Callback):  # type: ignore[misc]
+    """Watches one epoch: passes the figures on, stops at a loss that is no number.
+
+    Keeps the network's own weights, which `fit` overwrites with their averages at its end.
+    """
+
+    def __init__(self, epoch: int, steps: int, watcher: Watcher) -> None:
+        super().__init__()
+        self.rate = 0.0
+        self.figures: dict[str, float] = {}
+        self._epoch, self._steps, self._watcher = epoch, steps, watcher
+        self._own: list[npt.NDArray[Any]] = []
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Pass a step's figures on."""
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        if not math.isfinite(figures["loss"]):
+            raise _DivergedError(
+                f"the loss became {figures['loss']} in epoch {self._epoch}, step {batch + 1}"
+            )
+        self._watcher.on_step(self._epoch, batch + 1, self._steps, figures)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Take the epoch's figures, and a copy of the weights."""
+        self.figures = {name: float(value) for name, value in (logs or {}).items()}
+        self.rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        weights = self.model.trainable_variables
+        self._own = [to_array(variable) for variable in weights]
+
+    def restore(self) -> None:
+        """Give the network its own weights back."""
+        for variable, value in zip(self.model.trainable_variables, self._own, strict=True):
+            variable.assign(value)
+
+
+# Train a network by its recipe, from samples in memory to weights.
+
+Start = Callable[[keras.Model], None]
+
+
+def complete_recipe(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
+    """Return the recipe with the steps that it leaves open written out.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        May have 0 for ``steps_per_epoch`` and ``decay_steps``.
+    samples : sequence of Sample
+        What it will be trained on.
+    """
+    steps = count_steps(samples, recipe)
+    training = dataclasses.replace(recipe.training, steps_per_epoch=steps)
+    decay = recipe.optimizer.decay_steps or steps * recipe.training.epochs
+    optimizer = dataclasses.replace(recipe.optimizer, decay_steps=decay)
+    return dataclasses.replace(recipe, training=training, optimizer=optimizer)
+
+
+def train_network(
+    recipe: Recipe,
+    train: Sequence[Sample],
+    validation: Sequence[Sample],
+    folder: Path,
+    start: Start,
+    watcher: Watcher,
+    *,
+    key: str = "",
+    resume: bool = False,
+) -> Trained:
+    """Train a network until the epochs are over, patience is, or somebody stops it.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        From `complete_recipe`.
+    train, validation : sequence of Sample
+        What it learns from, and what its epochs are judged on (may be empty).
+    folder : Path
+        Gets the checkpoints and the logs.
+    start : callable
+        Gives a new network its first weights.
+    watcher : Watcher
+        Is told of every step and epoch.
+    key : str
+        What is trained on what; a checkpoint of another key is not taken up.
+    resume : bool
+        Go on from the folder's last checkpoint, if it has one: the same seeds, crops, optimiser
+        state and rates as if the training had never stopped.
+
+    Raises
+    ------
+    MudrockError
+        If a checkpoint cannot be read or written, or the loss is no number in the first epoch.
+    """
+    with _precision(recipe.training.precision), spread_over_devices():
+        keras.utils.set_random_seed(recipe.training.seed)
+        network = build_network(recipe.network, *recipe.data.crop)
+        start(network)
+        add_weight_decay(network, recipe.loss.weight_decay)
+        network.compile(
+            optimizer=make_optimizer(recipe),
+            loss=PhaseLoss(recipe.loss),
+            metrics=[PhaseScores()],
+            jit_compile=keras.backend.backend() == "jax",
+        )
+        loop = TrainingLoop(recipe, network, train, validation, folder, watcher, key)
+        return loop.run(resume)
+
+
+@contextlib.contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    """Build layers in a precision of their own; what comes after is as before."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,1 +1,0 @@
-"""One training: samples and a recipe to weights."""

@@ -1,0 +1,234 @@
+"""How a micrograph looks, in four figures that brightness and contrast of the screen do not move.
+
+Two slopes say how its texture grows with distance: 0 for noise, in which neighbours differ as much
+as strangers, 2 for a picture without any detail at that scale. Their difference tells rocks apart
+whose pictures are equally sharp. The skew says whether darkness (pores) or brightness (pyrite,
+charging) stands out from the middling grey.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.micrograph import Micrograph
+from mudrock_cli.image.resample import resample_micrograph
+
+if TYPE_CHECKING:
+    from mudrock_cli.deeplab.model import TrainedModel
+
+
+FINE, MIDDLE, COARSE = 1, 4, 16
+"""Distances over which greys are compared, pixels."""
+
+_WINDOW = 512
+_MOST = 4  # windows along an axis: a mosaic is sampled, a usual micrograph is seen whole
+_DARK, _MIDDLE, _BRIGHT = 0.01, 0.5, 0.99
+
+
+class Appearance:
+    """Adds up what windows of one micrograph show; memory does not grow with them."""
+
+    def __init__(self) -> None:
+        self._greys = np.zeros(256, np.int64)
+        self._squares = dict.fromkeys((FINE, MIDDLE, COARSE), 0.0)
+        self._pairs = dict.fromkeys((FINE, MIDDLE, COARSE), 0)
+
+    def add(self, window: npt.NDArray[np.uint8]) -> None:
+        """Take in a window, shape (rows, columns)."""
+        self._greys += np.bincount(window.ravel(), minlength=256)
+        levels = window.astype(np.float32)
+        for lag in self._squares:
+            for steps in (levels[lag:] - levels[:-lag], levels[:, lag:] - levels[:, :-lag]):
+                self._squares[lag] += float(np.square(steps).sum(dtype=np.float64))
+                self._pairs[lag] += steps.size
+
+    def figures(self) -> dict[str, float | None]:
+        """Return the figures by name; None where there is nothing to tell them from.
+
+        Returns
+        -------
+        dict
+            ``fine_texture`` and ``coarse_texture``: ln(D(4 d) / D(d)) / ln 4 with the mean square
+            difference D of greys at distance d, for d = 1 and d = 4 pixels along rows and columns.
+            ``texture_bend``: the first less the second.
+            ``grey_skew``: (bright + dark - 2 median) / (bright - dark), where a hundredth of the
+            pixels is darker than dark and a hundredth brighter than bright; -1 to 1.
+
+        Notes
+        -----
+        D is the structure function of the picture; for a fractal surface the slope is twice its
+        Hurst exponent (Mandelbrot and Van Ness 1968, SIAM Review 10: 422-437). The skew is
+        Kelley's, with hundredths for tenths (Kelley 1923, Statistical Method).
+        """
+        fine, coarse = self._slope(FINE, MIDDLE), self._slope(MIDDLE, COARSE)
+        return {
+            "fine_texture": fine,
+            "coarse_texture": coarse,
+            "texture_bend": None if fine is None or coarse is None else fine - coarse,
+            "grey_skew": self._skew(),
+        }
+
+    def _slope(self, near: int, far: int) -> float | None:
+        if not (self._squares[near] and self._squares[far]):
+            return None
+        growth = self._squares[far] / self._pairs[far] * self._pairs[near] / self._squares[near]
+        return math.log(growth) / math.log(far / near)
+
+    def _skew(self) -> float | None:
+        total = int(self._greys.sum())
+        if np.count_nonzero(self._greys) < 2:
+            return None
+        shares = np.concatenate([[0.0], np.cumsum(self._greys) / total])  # at the levels' edges
+        dark, middle, bright = np.interp((_DARK, _MIDDLE, _BRIGHT), shares, np.arange(257))
+        return float((bright + dark - 2 * middle) / (bright - dark))
+
+
+def describe_appearance(micrograph: Micrograph, nm: float) -> dict[str, float | None]:
+    """Return the figures of a micrograph at a pixel size, from at most sixteen windows of it.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        Seen as it is where it has no pixel size. Its data bar does not count.
+    nm : float
+        Nanometres per pixel at which it is looked at.
+
+    Returns
+    -------
+    dict
+        See `Appearance.figures`.
+    """
+    seen = resample_micrograph(micrograph, nm) if micrograph.pixel_size else micrograph
+    appearance = Appearance()
+    for rows in _spread(seen.specimen.top, seen.specimen.bottom):
+        for columns in _spread(seen.specimen.left, seen.specimen.right):
+            appearance.add(seen.read(rows, columns))
+    return appearance.figures()
+
+
+def _spread(start: int, stop: int) -> list[slice]:
+    """Lay windows evenly along an axis; they cover one that is not too long."""
+    length = stop - start
+    number = min(_MOST, -(-length // _WINDOW))
+    side = min(_WINDOW, -(-length // max(1, number)))
+    firsts = np.linspace(start, stop - side, number).round().astype(int).tolist()
+    return [slice(first, first + side) for first in firsts]
+
+
+# What a model knows: how the micrographs that it was trained on look, and its doubt on them.
+#
+# A network answers whatever it is shown. Where a micrograph looks unlike all that it learned from,
+# its mask may still be right, but no figure on the model's card speaks for it.
+
+MARGIN = 0.75
+"""By how much of its width the span of the training micrographs is widened at either end.
+
+Of the six micrographs of Kumano each stays inside what the other five span with this margin, its
+doubt told by a network that never saw it; with 0.6 one would not.
+"""
+
+LEAST = 3
+"""Fewer micrographs span nothing."""
+
+DOUBT = "doubt"
+BEND = "texture_bend"
+_MOST_BEND = 4.0  # the slopes that it is the difference of lie between -2 and 2
+Figures = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Between which values a figure is known; both included.
+
+    Parameters
+    ----------
+    low, high : float
+        The span of the training micrographs, widened by `MARGIN`.
+    """
+
+    low: float
+    high: float
+
+    def hold(self, value: float | None) -> bool:
+        """Tell whether a value lies within; one that could not be measured does not."""
+        return value is not None and self.low <= value <= self.high
+
+
+Domain = Mapping[str, Limits]
+
+
+def span_domain(figures: Iterable[Figures]) -> dict[str, Limits]:
+    """Return what training micrographs span.
+
+    Parameters
+    ----------
+    figures : iterable of mapping
+        Of each micrograph: `mudrock_cli.deeplab.training_range` and, of a network, ``doubt``, its mean
+        entropy as a share of ln 3. A figure that one of them lacks is left out.
+
+    Returns
+    -------
+    dict of str to Limits
+        Empty where there are fewer than `LEAST` micrographs. No doubt is too small, and no bend of
+        the texture too large: it tells that a picture is sharp and its grains are even.
+    """
+    rows = list(figures)
+    found: dict[str, Limits] = {}
+    if len(rows) < LEAST:
+        return found
+    for name in rows[0]:
+        values = [value for row in rows if (value := row.get(name)) is not None]
+        if len(values) == len(rows):
+            margin = MARGIN * (max(values) - min(values))
+            low = 0.0 if name == DOUBT else min(values) - margin
+            high = _MOST_BEND if name == BEND else max(values) + margin
+            found[name] = Limits(low, high)
+    return found
+
+
+def find_outside(domain: Domain, figures: Figures) -> list[str]:
+    """Return the names of the figures that lie outside what the model knows."""
+    return [name for name, limits in domain.items() if not limits.hold(figures.get(name))]
+
+
+def tell_outside(domain: Domain, figures: Figures) -> str:
+    """Say which figures lie outside, with their values and limits."""
+    told = []
+    for name in find_outside(domain, figures):
+        value, limits = figures.get(name), domain[name]
+        shown = "not measurable" if value is None else f"{value:.2f}"
+        span = f"{limits.low:.2f} to {limits.high:.2f}"
+        told.append(f"{name.replace('_', ' ')} {shown} ({span})")
+    return ", ".join(told)
+
+
+def read_domain(model: "TrainedModel") -> dict[str, Limits]:
+    """Read what a model knows from its card; empty where the card does not tell.
+
+    Raises
+    ------
+    MudrockError
+        If the card tells it in another form than `write_domain` gives it.
+    """
+    try:
+        found = {
+            str(name): Limits(float(row["low"]), float(row["high"]))
+            for name, row in model.card.get("domain", {}).items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = "its domain is no table of low and high"
+        raise MudrockError(f"{model.path}/card.json: {reason}", "train the model again") from error
+    if not all(math.isfinite(row.low) and math.isfinite(row.high) for row in found.values()):
+        reason = "its domain has limits that are not finite"
+        raise MudrockError(f"{model.path}/card.json: {reason}", "train the model again")
+    return found
+
+
+def write_domain(domain: Domain) -> dict[str, dict[str, float]]:
+    """Return what `read_domain` reads, JSON-able."""
+    return {name: {"low": row.low, "high": row.high} for name, row in domain.items()}

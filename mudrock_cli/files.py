@@ -1,0 +1,504 @@
+"""New files and folders: written beside their place and moved into it, so that they are whole."""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import platform
+import re
+import shutil
+import stat
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.errors import MudrockError, UsageError, describe, refusing
+
+HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+_SYNCS = 16  # files waited for at a time
+
+
+def part_path(path: Path) -> Path:
+    """Return where this process writes what will stand at `path`: hidden, in the same folder.
+
+    Two processes never share one, on one machine or on several that share a disk.
+    """
+    return path.with_name(f".{path.name}.{HOST}-{os.getpid()}.part")
+
+
+@contextlib.contextmanager
+def placing(path: Path, hint: str = "choose another place, or make room") -> Iterator[Path]:
+    """Yield a path for a file or a folder, and move what was made there into its place.
+
+    After an exception nothing is left behind, and what stood at `path` before stays.
+
+    Parameters
+    ----------
+    path : Path
+        Where it shall stand; missing folders are made. A folder replaces a folder.
+    hint : str
+        What the user can do where it cannot be written.
+
+    Raises
+    ------
+    MudrockError
+        In place of an `OSError`: the disk is full, the folder cannot be written.
+    """
+    part = part_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove(part)
+        yield part
+        settle(part)
+        _move(part, path)
+    except OSError as error:
+        raise MudrockError(f"{path}: cannot be written ({describe(error)})", hint) from error
+    finally:
+        remove(part)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; where that fails, what was there before stays.
+
+    Raises
+    ------
+    MudrockError
+        If it cannot be written.
+    """
+    with placing(path, "make room there") as part:
+        part.write_text(text, "utf-8")
+
+
+def settle(part: Path) -> None:
+    """Bring a file, or all of a folder, to the disk before it takes its name.
+
+    A power cut must not leave a whole name on half of its content. Of a folder, writing begins
+    everywhere before the first file is waited for, and many are waited for at a time: one after
+    the other, the thousands of chunks of a mosaic would take the disk a moment each.
+    """
+    if not part.is_dir():
+        _sync(part)
+        return
+    tree = [(Path(folder), names) for folder, _, names in os.walk(part)]
+    files = [folder / name for folder, names in tree for name in names]
+    for path in files:
+        _begin_sync(path)
+    with ThreadPoolExecutor(_SYNCS) as pool:
+        list(pool.map(_sync, files))
+    if os.name != "nt":  # where a folder cannot be opened
+        for folder, _ in tree:
+            _sync(folder)
+
+
+def _begin_sync(path: Path) -> None:
+    """Let Linux write a file to the disk without waiting for it."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _sync(path: Path) -> None:
+    # Windows syncs no file that is open for reading, others open no folder for writing.
+    opened = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _move(part: Path, path: Path) -> None:
+    """Give `part` its name; a folder of that name, which none can replace, is put away first."""
+    if not part.is_dir():
+        part.replace(path)
+        return
+    old = part_path(path.with_name(f"{path.name}.old"))
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(old)
+    try:
+        part.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            old.rename(path)
+        raise
+    remove(old)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if there is one and that is allowed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, and check before any work that files can be made in it.
+
+    Raises
+    ------
+    UsageError
+        If they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        message = f"{folder}: cannot be written ({describe(error)})"
+        raise UsageError(message, "choose another --out") from error
+
+
+# What runs leave beside their places: marks of those that live, leftovers of those that died.
+
+_LEFTOVER = re.compile(r"\.(.+)\.([0-9a-f]{6})-(\d+)\.part", re.DOTALL)
+_REPLACED = re.compile(r"(.+)\.old", re.DOTALL)  # see `placing`
+_MARK = "run"
+_RENEWAL_SECONDS = 60.0
+# Processes of another machine cannot be asked, only when they last wrote.
+_SILENT_SECONDS = 3600  # of a mark, which is renewed
+_STALE_SECONDS = 7 * 86_400  # of other files
+
+
+@contextlib.contextmanager
+def claiming(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder while one works in it whose files belong together.
+
+    The run renews its mark every minute. One of this machine counts while its process runs, one
+    of another machine while it was renewed in the last hour.
+
+    Raises
+    ------
+    UsageError
+        If another run works in it, or it cannot be written.
+    """
+    check_writable(folder)
+    mark = part_path(folder / _MARK)
+    ended = threading.Event()
+    renewal = threading.Thread(target=_renew, args=(mark, ended), daemon=True)
+    try:
+        mark.touch()
+        remove_leftovers(folder)
+        if any(path != mark for path in folder.glob(f".{_MARK}.*.part")):
+            raise UsageError(
+                f"{folder}: another run works in it",
+                "wait for its end, or choose another --out; a run that died on another machine "
+                "keeps it for an hour",
+            )
+        renewal.start()
+        yield
+    finally:
+        ended.set()
+        if renewal.ident is not None:
+            renewal.join()
+        with contextlib.suppress(OSError):
+            mark.unlink(missing_ok=True)
+
+
+def _renew(mark: Path, ended: threading.Event) -> None:
+    while not ended.wait(_RENEWAL_SECONDS):
+        with contextlib.suppress(OSError):  # a share that is away for a moment
+            os.utime(mark)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished files of runs that were killed; those of living runs stay."""
+    if not folder.is_dir():
+        return
+    for path in list(folder.iterdir()):
+        match = _LEFTOVER.fullmatch(path.name)
+        if match and not _may_be_written(path, match[1], match[2], int(match[3])):
+            before = _REPLACED.fullmatch(match[1])
+            if before and not (folder / before[1]).exists():  # killed between two renames
+                path.rename(folder / before[1])
+            else:
+                remove(path)
+
+
+def _may_be_written(path: Path, name: str, host: str, process: int) -> bool:
+    if host == HOST:
+        return _is_running(process)
+    patience = _SILENT_SECONDS if name == _MARK else _STALE_SECONDS
+    with contextlib.suppress(OSError):
+        return time.time() - path.stat().st_mtime < patience
+    return True
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # where signal 0 is Ctrl-C
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+# Which folders are OME-Zarr images, and files inside them that may be trusted to be files.
+
+SUFFIX = ".zarr"
+METADATA = ("zarr.json", ".zarray", ".zattrs")
+"""Files of an array that are no chunks."""
+
+_MARKS = ("zarr.json", ".zgroup", ".zarray")
+_METADATA_BYTES = 16 << 20
+_COLLECTION = "mudrock_collection"
+
+
+def is_zarr(path: Path) -> bool:
+    """Return whether a path is a Zarr folder, by its name or by what stands in it."""
+    if not path.is_dir():
+        return False
+    return path.suffix.lower() == SUFFIX or any((path / mark).is_file() for mark in _MARKS)
+
+
+def is_collection(path: Path) -> bool:
+    """Return whether a Zarr folder is one of several images, ``NAME.zarr`` each, and none itself.
+
+    `segment` and `groundtruth` make such a folder of several micrographs.
+    """
+    return is_zarr(path) and (
+        _is_marked(path)
+        or any(
+            child.name.lower().endswith(SUFFIX)
+            and not child.name.startswith(".")
+            and child.is_dir()
+            for child in _scan(path)
+        )
+    )
+
+
+def _is_marked(path: Path) -> bool:
+    """Tell whether `start_collection` made this folder: its images may lie in subfolders."""
+    with contextlib.suppress(MudrockError):
+        found = read_json(path, path, "zarr.json") or {}
+        return isinstance(found.get("attributes"), dict) and _COLLECTION in found["attributes"]
+    return False
+
+
+def start_collection(path: Path) -> None:
+    """Make a folder a Zarr group, which will hold images.
+
+    Raises
+    ------
+    MudrockError
+        If it cannot be written.
+    """
+    place = path / "zarr.json"
+    if not place.exists():
+        with placing(place) as part:
+            marked = {"zarr_format": 3, "node_type": "group", "attributes": {_COLLECTION: True}}
+            part.write_text(json.dumps(marked) + "\n", "utf-8")
+
+
+def is_image(path: Path) -> bool:
+    """Return whether a path is a file, or a Zarr folder that is to be opened as one image."""
+    return path.is_file() or (is_zarr(path) and not is_collection(path))
+
+
+def _scan(path: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            return list(entries)
+    except OSError:
+        return []
+
+
+def locate(root: Path, folder: Path, key: str) -> Path:
+    """Return the place of a file in a store.
+
+    Parameters
+    ----------
+    root : Path
+        The store, which nothing may lead out of.
+    folder : Path
+        Folder that `key` counts from.
+    key : str
+        Relative path, from metadata that anybody may have written.
+
+    Raises
+    ------
+    MudrockError
+        If it lies outside of the store, by its name or through a link.
+    """
+    place = folder / key
+    real = Path(os.path.realpath(place))
+    if "\0" in key or not real.is_relative_to(os.path.realpath(root)):
+        raise MudrockError(f"{place}: leads out of {root}", "keep all of an OME-Zarr in its folder")
+    return place
+
+
+def size_of(place: Path) -> int | None:
+    """Return the bytes of a file, None where there is none.
+
+    Raises
+    ------
+    MudrockError
+        If it is a pipe or a device, which would be read for ever.
+    """
+    try:
+        found = place.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise MudrockError(f"{place}: not a file", "copy or export the image again")
+    return found.st_size
+
+
+def read_json(root: Path, folder: Path, name: str) -> dict[str, Any] | None:
+    """Read a metadata file of a store; None where there is none.
+
+    Raises
+    ------
+    MudrockError
+        If it holds something else than a JSON object, or leads out of the store.
+    """
+    place = locate(root, folder, name)
+    with refusing(place, "copy or export the image again"):
+        size = size_of(place)
+        if size is None:
+            return None
+        if size > _METADATA_BYTES:
+            raise MudrockError(f"{place}: {size / 1e6:.0f} MB of metadata", "export it again")
+        found = json.loads(place.read_bytes())
+        if not isinstance(found, dict):
+            raise MudrockError(f"{place}: no JSON object", "copy or export the image again")
+        return found
+
+
+def count_bytes(root: Path, folder: Path) -> int:
+    """Return the bytes of all files below a folder of a store, but for its metadata.
+
+    Raises
+    ------
+    MudrockError
+        If something in it leads out of the store.
+    """
+    total, waiting = 0, [folder]
+    while waiting:
+        for entry in _scan(waiting.pop()):
+            if entry.is_symlink():
+                locate(root, Path(entry.path).parent, entry.name)
+            elif entry.is_dir(follow_symlinks=False):
+                waiting.append(Path(entry.path))
+                continue
+            if folder.joinpath(entry.name) == Path(entry.path) and entry.name in METADATA:
+                continue
+            with refusing(Path(entry.path)):
+                total += size_of(Path(entry.path)) or 0
+    return total
+
+
+# The fingerprint of a file's content, for provenance.
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal, read in pieces.
+
+    That of a folder (OME-Zarr) is of the names and the hashes of all files in it.
+
+    Raises
+    ------
+    MudrockError
+        If the file cannot be read, or a folder holds what is no file of it.
+    """
+    with refusing(path):
+        if path.is_dir():
+            return _hash_folder(path)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash_folder(path: Path) -> str:
+    whole = hashlib.sha256()
+    for parent, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted(names):
+            place = locate(path, Path(parent), name)
+            if size_of(place) is not None:
+                relative = place.relative_to(path).as_posix()
+                whole.update(f"{relative}\0{hash_file(place)}\n".encode("utf-8", "surrogateescape"))
+    return whole.hexdigest()
+
+
+# Files of named arrays (``.npz``): numbers are read from them, and nothing is executed.
+
+_SUSPICIOUS_BYTES = 1 << 28
+_SUSPICIOUS_RATIO = 200
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_SUFFIX = ".npy"
+
+
+def read_named_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read all arrays of a ``.npz``; every size is checked before it is believed.
+
+    Parameters
+    ----------
+    path : Path
+        File, as `numpy.savez` and `numpy.savez_compressed` write it.
+
+    Raises
+    ------
+    MudrockError
+        If it is no whole file of numbers, holds something else beside them (a pickle), or unfolds
+        beyond reason.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise MudrockError(f"{path}: cannot be read (not a file)")
+        with zipfile.ZipFile(path) as archive:
+            _check_size(path, archive)
+            return {
+                info.filename.removesuffix(_SUFFIX): _read_member(archive, info)
+                for info in archive.infolist()
+            }
+    except MudrockError:
+        raise
+    except OSError as error:
+        raise MudrockError(f"{path}: cannot be read ({describe(error)})") from error
+    except Exception as error:  # zip, zlib and NumPy raise many kinds on damage
+        raise MudrockError(f"{path}: no whole file of named arrays ({describe(error)})") from error
+
+
+def _check_size(path: Path, archive: zipfile.ZipFile) -> None:
+    promised = sum(info.file_size for info in archive.infolist())
+    stored = path.stat().st_size
+    if promised > _SUSPICIOUS_BYTES and promised > _SUSPICIOUS_RATIO * stored:
+        raise MudrockError(
+            f"{path}: {stored / 1e6:.1f} MB promise {promised / 1e6:.0f} MB; this looks like a bomb"
+        )
+    names = [info.filename for info in archive.infolist()]
+    if len(set(names)) < len(names):
+        raise ValueError("two arrays of one name")
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    """Return one array; its header must promise exactly the bytes that the archive holds."""
+    if not info.filename.endswith(_SUFFIX) or info.compress_type not in _METHODS:
+        raise ValueError(f"{info.filename[:60]} is no array")
+    with archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        if version == (1, 0):
+            shape, by_column, kind = np.lib.format.read_array_header_1_0(member)
+        elif version == (2, 0):
+            shape, by_column, kind = np.lib.format.read_array_header_2_0(member)
+        else:
+            raise ValueError(f"{info.filename[:60]} is of version {version}")
+        if kind.kind not in "biuf":
+            raise ValueError(f"{info.filename[:60]} holds {kind}, no numbers")
+        promised = math.prod(shape) * kind.itemsize
+        if min(shape, default=0) < 0 or promised != info.file_size - member.tell():
+            raise ValueError(f"{info.filename[:60]} promises {promised} bytes")
+        values = np.frombuffer(member.read(promised), kind).copy()  # backends want to write
+    return values.reshape(shape, order="F" if by_column else "C")

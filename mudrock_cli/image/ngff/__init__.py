@@ -1,1 +1,0 @@
-"""OME-Zarr (NGFF 0.4 and 0.5): images and labels in chunks, with pixel sizes and smaller levels."""

@@ -1,0 +1,488 @@
+"""The phases of a mudrock and the colours in which they are shown."""
+
+import codecs
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Generic, Protocol, Self, TypeVar
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+
+from mudrock_cli.errors import MudrockError
+
+
+class Phase(IntEnum):
+    """What a pixel of a phase mask shows.
+
+    ``VOID`` marks pixels without specimen (a data bar) or without a label.
+    """
+
+    CLAY = 0
+    SILT = 1
+    PORE = 2
+    VOID = 255
+
+
+COLOURS: dict[Phase, tuple[int, int, int]] = {
+    Phase.CLAY: (128, 128, 128),
+    Phase.SILT: (220, 40, 40),
+    Phase.PORE: (40, 180, 60),
+    Phase.VOID: (0, 0, 0),
+}
+"""Red, green, blue of each phase: silt red, pore green, clay grey (Bihani et al. 2022)."""
+
+
+def palette() -> npt.NDArray[np.uint8]:
+    """Return the colour table of a mask.
+
+    Returns
+    -------
+    ndarray of uint8, shape (256, 3)
+        Row *i* is the colour of grey value *i*; values that are no phase are black.
+    """
+    table = np.zeros((256, 3), np.uint8)
+    for phase, colour in COLOURS.items():
+        table[phase] = colour
+    return table
+
+
+# The length that one pixel covers, and where that length was read.
+
+_NM_PER_UNIT = {
+    "pm": 1e-3,
+    "å": 0.1,
+    "angstrom": 0.1,
+    "nm": 1.0,
+    "um": 1e3,
+    "µm": 1e3,  # micro sign
+    "μm": 1e3,  # Greek mu
+    "micron": 1e3,
+    "microns": 1e3,
+    "micrometer": 1e3,
+    "micrometre": 1e3,
+    "nanometer": 1.0,
+    "nanometre": 1.0,
+    "picometer": 1e-3,
+    "millimeter": 1e6,
+    "centimeter": 1e7,
+    "meter": 1e9,
+    "mm": 1e6,
+    "cm": 1e7,
+    "m": 1e9,
+}
+_LENGTH = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([^\s\d.]+)\s*")
+
+
+@dataclass(frozen=True)
+class PixelSize:
+    """Side of a square pixel on the specimen.
+
+    Parameters
+    ----------
+    nm : float
+        Nanometres per pixel, finite and positive.
+    source : str
+        Where the number was read, for example ``"FEI tag 34682 [Scan] PixelWidth"``.
+
+    Raises
+    ------
+    MudrockError
+        If `nm` is not a positive finite number or `source` is empty.
+    """
+
+    nm: float
+    source: str
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.nm) and self.nm > 0):
+            raise MudrockError(f"a pixel size of {self.nm} nm is impossible ({self.source})")
+        if not self.source:
+            raise MudrockError("a pixel size needs a source")
+
+    @property
+    def um(self) -> float:
+        """Micrometres per pixel."""
+        return self.nm / 1e3
+
+    @classmethod
+    def parse(cls, text: str, source: str) -> Self:
+        """Read a length with its unit, such as ``10nm`` or ``0.01 um``.
+
+        Parameters
+        ----------
+        text : str
+            A number and a unit of length.
+        source : str
+            Where the text comes from.
+
+        Raises
+        ------
+        MudrockError
+            If the text is no length, or the length is not positive.
+        """
+        match = _LENGTH.fullmatch(text)
+        unit = _NM_PER_UNIT.get(match[2].lower()) if match else None
+        if match is None or unit is None:
+            raise MudrockError(
+                f"cannot read the length {text!r} ({source})",
+                "write a number and a unit, for example 10nm or 0.01um",
+            )
+        return cls(float(match[1]) * unit, source)
+
+
+# Half-open boxes of pixels, and readers that return the pixels inside one.
+
+Reader = Callable[[slice, slice], npt.NDArray[Any]]
+"""``read(rows, columns)`` returns the pixels of a window; slices as in NumPy, without a step."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """Pixels ``top <= row < bottom`` and ``left <= column < right``."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.right - self.left
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.height, self.width
+
+    @property
+    def rows(self) -> slice:
+        """The rows as a slice."""
+        return slice(self.top, self.bottom)
+
+    @property
+    def columns(self) -> slice:
+        """The columns as a slice."""
+        return slice(self.left, self.right)
+
+    @classmethod
+    def whole(cls, shape: tuple[int, int]) -> Self:
+        """Return the box that holds a whole image of `shape` (rows, columns)."""
+        return cls(0, 0, *shape)
+
+    @classmethod
+    def from_slices(cls, rows: slice, columns: slice, shape: tuple[int, int]) -> Self:
+        """Resolve two slices on an image, clipped to it as NumPy does.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Window; missing ends mean the edge of the image.
+        shape : tuple of int
+            Rows and columns of the image.
+
+        Raises
+        ------
+        ValueError
+            If a slice has a step other than 1.
+        """
+        if rows.step not in (None, 1) or columns.step not in (None, 1):
+            raise ValueError("a window is read without a step")
+        top, bottom, _ = rows.indices(shape[0])
+        left, right, _ = columns.indices(shape[1])
+        return cls(top, left, max(top, bottom), max(left, right))
+
+    def intersect(self, other: "Box") -> "Box":
+        """Return the pixels that both boxes hold (an empty box when there are none)."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        return Box(top, left, max(top, bottom), max(left, right))
+
+    def scale(self, shape: tuple[int, int], new_shape: tuple[int, int]) -> "Box":
+        """Return the box on another grid of the same image, without pixels it covers in part.
+
+        Parameters
+        ----------
+        shape, new_shape : tuple of int
+            Rows and columns of the image before and after.
+        """
+        top, left = (
+            math.ceil(edge * new / old)
+            for edge, old, new in zip((self.top, self.left), shape, new_shape, strict=True)
+        )
+        bottom, right = (
+            edge * new // old
+            for edge, old, new in zip((self.bottom, self.right), shape, new_shape, strict=True)
+        )
+        return Box(top, left, max(top, bottom), max(left, right))
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Reads what lies in a box of an image, as if it were the whole image.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(rows, columns)`` of the image.
+    box : Box
+        Where rows and columns count from.
+    """
+
+    read: Reader
+    box: Box
+
+    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
+        """Return the pixels of a window."""
+        window = Box.from_slices(rows, columns, self.box.shape)
+        return self.read(
+            slice(self.box.top + window.top, self.box.top + window.bottom),
+            slice(self.box.left + window.left, self.box.left + window.right),
+        )
+
+
+@dataclass(frozen=True)
+class Level:
+    """An image in fewer pixels.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    read : callable
+        ``read(rows, columns)``, as for the image itself.
+    """
+
+    shape: tuple[int, int]
+    read: Reader
+
+
+# What one source (a tag, a sidecar) tells of a micrograph, and how its text is read.
+
+_NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?")
+_PAIR = re.compile(r"\s*(\d+)\s*[x×*, ]\s*(\d+)\s*", re.IGNORECASE)
+
+_LONGEST = 60
+"""No number with its unit is longer; hostile ones would keep a regular expression busy."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one source tells.
+
+    Parameters
+    ----------
+    source : str
+        The tag or file and the entry, for example ``"FEI tag 34682 [Scan] PixelWidth"``.
+    pixel : tuple of float, optional
+        Width and height of a pixel in nanometres.
+    frame : tuple of int, optional
+        Rows and columns that the microscope scanned, without a data bar.
+    bar_rows : int, optional
+        Height of the data bar below the frame, 0 when there is none.
+    instrument : mapping of str
+        Vendor, model, detector, voltage, working distance, magnification, date.
+    """
+
+    source: str
+    pixel: tuple[float, float] | None = None
+    frame: tuple[int, int] | None = None
+    bar_rows: int | None = None
+    instrument: Mapping[str, str] = field(default_factory=dict)
+
+
+def decode_text(raw: bytes) -> str:
+    """Decode text of an unknown encoding: UTF-16 and UTF-8, with or without mark, or ANSI."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16", "replace")
+    if raw.startswith(codecs.BOM_UTF8):
+        return raw.decode("utf-8-sig", "replace")
+    for offset, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        half = raw[offset:200:2]
+        if len(half) > 4 and half.count(0) > 0.8 * len(half):
+            return raw.decode(encoding, "replace")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
+def whole_lines(text: str) -> list[str]:
+    """Return the lines of a text without the last one where nothing ends it.
+
+    The file may have been cut there, and half a number is another number.
+    """
+    lines = text.splitlines(keepends=True)
+    if lines and lines[-1] and lines[-1][-1] not in "\r\n\0":
+        lines.pop()
+    return [line.strip().strip("\0") for line in lines]
+
+
+def parse_entries(text: str) -> dict[str, str]:
+    """Read ``[Section]`` and ``key=value`` lines.
+
+    Returns
+    -------
+    dict
+        Values under ``key`` (its first occurrence) and under ``Section/key``.
+    """
+    entries: dict[str, str] = {}
+    section = ""
+    for line in whole_lines(text):
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1].strip()
+        elif "=" in line:
+            key, value = (part.strip() for part in line.split("=", 1))
+            entries.setdefault(key, value)
+            entries.setdefault(f"{section}/{key}", value)
+    return entries
+
+
+def parse_tree(text: str) -> ElementTree.Element | None:
+    """Parse XML, or return None for what is none, or could expand without end."""
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        return None
+    text = text.strip("\0 \r\n\t")
+    if text.startswith("<?"):  # its encoding no longer holds once the text is decoded
+        text = text[text.find("?>") + 2 :]
+    try:
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError):
+        return None
+
+
+def parse_number(text: str | None) -> float | None:
+    """Read a positive number, with a point or a comma; None when it is none."""
+    match = _NUMBER.fullmatch(text.strip()) if text and len(text) <= _LONGEST else None
+    if match is None:
+        return None
+    number = float(match[0].replace(",", "."))
+    return number if 0 < number < float("inf") else None
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """Read ``1280x960``, ``1024 * 768`` or ``1280 960`` (width first) as (rows, columns)."""
+    match = _PAIR.fullmatch(text) if text and len(text) <= _LONGEST else None
+    if match is None:
+        return None
+    width, height = int(match[1]), int(match[2])
+    return (height, width) if width and height else None
+
+
+def parse_nm(text: str | None) -> float | None:
+    """Read a length with its unit, such as ``5,86 nm``, as nanometres; None when it is none."""
+    if not text or len(text) > _LONGEST:
+        return None
+    try:
+        return PixelSize.parse(text.replace(",", "."), "text").nm
+    except MudrockError:
+        return None
+
+
+def square(width: float | None, height: float | None) -> tuple[float, float] | None:
+    """Return width and height of a pixel, square when only its width is told."""
+    if width is None:
+        return None
+    return width, height if height is not None else width
+
+
+def named(**facts: str | None) -> dict[str, str]:
+    """Return the facts that are told."""
+    return {key: value.strip()[:200] for key, value in facts.items() if value and value.strip()}
+
+
+# Rows that come in bands of any height, and go on in blocks of one, or as many as are wanted.
+
+Kind = TypeVar("Kind", bound=np.generic)
+
+
+class BandCutter:
+    """Cut bands into blocks: strips, or rows of tiles or chunks.
+
+    Parameters
+    ----------
+    height : int
+        Rows of the whole image.
+    step : int
+        Rows of a block; the last block may be lower.
+    """
+
+    def __init__(self, height: int, step: int) -> None:
+        self._missing, self._step = height, step
+        self._waiting: list[npt.NDArray[Any]] = []
+
+    def cut(self, band: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+        """Yield the blocks that the next rows complete; the rest waits, as a copy.
+
+        Parameters
+        ----------
+        band : ndarray, shape (rows, columns)
+            The next rows.
+        """
+        self._missing -= len(band)
+        self._waiting.append(band)
+        ready = sum(map(len, self._waiting))
+        whole = ready - ready % self._step if self._missing else ready
+        if not whole:
+            self._waiting[-1] = band.copy()
+            return
+        rows = np.concatenate(self._waiting)
+        self._waiting = [rows[whole:].copy()] if whole < ready else []
+        for top in range(0, whole, self._step):
+            yield rows[top : min(top + self._step, whole)]
+
+
+class Rows(Generic[Kind]):
+    """An image that comes in bands, taken by as many rows as are wanted.
+
+    Parameters
+    ----------
+    bands : iterator of ndarray
+        Rows from top to bottom, in bands of any height.
+    """
+
+    def __init__(self, bands: Iterator[npt.NDArray[Kind]]) -> None:
+        self._bands = bands
+        self._held: list[npt.NDArray[Kind]] = []
+
+    def take(self, rows: int) -> npt.NDArray[Kind]:
+        """Return the next rows, shape (rows, columns, ...)."""
+        while sum(map(len, self._held)) < rows:
+            self._held.append(next(self._bands))
+        block = np.concatenate(self._held) if len(self._held) > 1 else self._held[0]
+        self._held = [block[rows:]]
+        return block[:rows]
+
+
+# How the parts of one work are done: in turn in this process, or wherever a cluster does them.
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+
+class Spread(Protocol):
+    """Does the same work on many parts and yields the results in the order of the parts.
+
+    The work and the parts may have to travel to another process: functions are importable by
+    name (or a `functools.partial` of one), and what they are given can be pickled.
+    """
+
+    def __call__(
+        self, work: Callable[[Part], Result], parts: Iterable[Part], /
+    ) -> Iterator[Result]:
+        """Yield ``work(part)`` of every part, in order."""
+        ...
+
+
+def in_turn(work: Callable[[Part], Result], parts: Iterable[Part], /) -> Iterator[Result]:
+    """Do a part when its result is asked for, in this process: one is in memory at a time."""
+    return map(work, parts)

@@ -1,0 +1,337 @@
+"""From the sums of objects to their shapes, in pixels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mudrock_cli.image.types import Phase, PixelSize
+from mudrock_cli.measure.components import Labelling, Pieces, find_hosts
+from mudrock_cli.measure.schema import INSTANCES, pack_numbers, pack_words
+from mudrock_cli.measure.shapes import Bools, Floats, Ints
+from mudrock_cli.measure.sizes import SIZE_CLASSES, classify_size, frame_weights, to_phi
+from mudrock_cli.measure.spatial import nearest_distances
+
+_ROUNDING = 1e-14
+"""Relative size below which a second moment is the rounding of zero."""
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """The ellipses with the objects' second moments; lengths in pixels.
+
+    Parameters
+    ----------
+    row, column : ndarray of float64, shape (N,)
+        Centroid, the centre of the image's first pixel being (0, 0).
+    major, minor : ndarray of float64, shape (N,)
+        Full axes, ``4 sqrt(eigenvalue)`` of the covariance of pixel centres.
+    orientation : ndarray of float64, shape (N,)
+        Angle of the major axis, counter-clockwise from the image's horizontal, in degrees from 0
+        to below 180; NaN where both axes are equal.
+    """
+
+    row: Floats
+    column: Floats
+    major: Floats
+    minor: Floats
+    orientation: Floats
+
+    @property
+    def aspect_ratio(self) -> Floats:
+        """Major over minor axis; NaN for a line of pixels, whose minor axis is zero."""
+        thick = self.minor > 0
+        ratio = np.full(len(thick), np.nan)
+        np.divide(self.major, self.minor, out=ratio, where=thick)
+        return ratio
+
+
+def fit_ellipses(objects: Pieces) -> Ellipse:
+    """Fit an ellipse to the second moments of every object."""
+    sums, area = objects.sums, objects.sums["area"]
+    # About the pixel nearest the centroid the sums are small, exact integers again.
+    x0, y0 = sums["x"] // area, sums["y"] // area
+    x, y = (sums["x"] - x0 * area) / area, (sums["y"] - y0 * area) / area
+    xx = sums["xx"] - 2 * x0 * sums["x"] + x0 * x0 * area
+    yy = sums["yy"] - 2 * y0 * sums["y"] + y0 * y0 * area
+    xy = sums["xy"] - x0 * sums["y"] - y0 * sums["x"] + x0 * y0 * area
+    xx_mean, yy_mean, xy_mean = xx / area - x * x, yy / area - y * y, xy / area - x * y
+    middle, half = (xx_mean + yy_mean) / 2, (xx_mean - yy_mean) / 2
+    reach = np.hypot(half, xy_mean)
+    small = np.clip(middle - reach, 0, None)
+    small[small <= _ROUNDING * middle] = 0
+    # Rows count downwards, so a covariance of rows and columns turns its sign in the plane.
+    turn = np.degrees(np.arctan2(-xy_mean, half) / 2) % 180
+    turn[turn >= 180] = 0
+    turn[reach <= _ROUNDING * middle] = np.nan
+    return Ellipse(y0 + y, x0 + x, 4 * np.sqrt(middle + reach), 4 * np.sqrt(small), turn)
+
+
+def measure_perimeters(objects: Pieces) -> Floats:
+    """Return Crofton perimeters from intersections in four directions, in pixels.
+
+    Notes
+    -----
+    ``pi / 4 (n0 + n90 + (n45 + n135) / sqrt(2))`` with the number n of entries along lines one
+    pixel apart; Legland, Kiêu and Devaux (2007), Image Anal. Stereol. 26: 83-92. The same as
+    ``skimage.measure.perimeter_crofton`` with four directions.
+    """
+    sums = objects.sums
+    straight = sums["ends_0"] + sums["ends_90"]
+    diagonal = sums["ends_45"] + sums["ends_135"]
+    perimeters: Floats = np.pi / 4 * (straight + diagonal / np.sqrt(2))
+    return perimeters
+
+
+# Columns of the instance table from objects, a group of columns each.
+
+_HOSTS = ("interparticle", "intraparticle")
+_CLASSES = tuple(name for name, _ in SIZE_CLASSES)
+
+
+def measure_sizes(objects: Pieces, um: float) -> dict[str, Any]:
+    """Return areas and diameters; `um` is the side of a pixel."""
+    area_px = objects.sums["area"]
+    ecd = equivalent_diameters(um, area_px)
+    return {"area_px": area_px, "area_um2": area_px * um**2, "ecd_um": ecd}
+
+
+def equivalent_diameters(um: float, area_px: Ints) -> Floats:
+    """Return equivalent-circle diameters in µm of areas in pixels."""
+    ecd: Floats = np.sqrt(4 * (area_px * um**2) / np.pi)
+    return ecd
+
+
+def counts_as_clay(um: float, min_silt_um: float, area_px: Ints) -> Bools:
+    """Tell which silt regions are too small to be silt, by their areas in pixels."""
+    return equivalent_diameters(um, area_px) <= min_silt_um
+
+
+def classify_sizes(ecd: Floats) -> dict[str, Any]:
+    """Return the phi scale and size classes of diameters in µm."""
+    return {
+        "ecd_phi": to_phi(ecd),
+        "size_class": pack_words(classify_size(ecd, "iso"), _CLASSES),
+        "size_class_wentworth": pack_words(classify_size(ecd, "wentworth"), _CLASSES),
+    }
+
+
+def measure_places(objects: Pieces, um: float, frame: tuple[int, int]) -> dict[str, Any]:
+    """Return positions, ellipses, and how objects lie to the frame, rows by columns of pixels."""
+    ellipse = fit_ellipses(objects)
+    top, left, bottom, right = objects.box * np.array([[1], [1], [-1], [-1]])
+    return {
+        "centroid_row_px": ellipse.row,
+        "centroid_column_px": ellipse.column,
+        "centroid_y_um": (ellipse.row + 0.5) * um,
+        "centroid_x_um": (ellipse.column + 0.5) * um,
+        "bbox_top_px": top,
+        "bbox_left_px": left,
+        "bbox_bottom_px": bottom,
+        "bbox_right_px": right,
+        "major_axis_um": ellipse.major * um,
+        "minor_axis_um": ellipse.minor * um,
+        "aspect_ratio": ellipse.aspect_ratio,
+        "orientation_deg": ellipse.orientation,
+        "touches_border": objects.at_border,
+        "frame_weight": frame_weights(bottom - top, right - left, objects.at_border, frame),
+    }
+
+
+def describe_hosts(objects: Pieces, silt: Bools) -> dict[str, Any]:
+    """Return what surrounds pores; `silt` tells which objects of the image count as grains."""
+    hosts = find_hosts(objects, silt)
+    pore = objects.phase == Phase.PORE
+    return {
+        "host": pack_words(hosts.inside, _HOSTS, pore),
+        "host_label": pack_numbers(hosts.grain + 1, "uint", pore & (hosts.grain >= 0)),
+        "silt_contact": np.where(pore, hosts.contact, np.nan),
+    }
+
+
+def measure_outlines(objects: Pieces, um: float) -> dict[str, Any]:
+    """Return perimeters, convex hulls, and what follows from them."""
+    area = objects.sums["area"]
+    perimeter = measure_perimeters(objects)
+    form_factor = 4 * np.pi * area / perimeter**2
+    convex, feret_min, feret_max = objects.hulls
+    return {
+        "perimeter_um": perimeter * um,
+        "form_factor": form_factor,
+        "circularity": np.sqrt(form_factor),
+        "feret_min_um": feret_min * um,
+        "feret_max_um": feret_max * um,
+        "convex_area_um2": convex * um**2,
+        "solidity": area / convex,
+    }
+
+
+def average_layers(objects: Pieces, scales: Mapping[str, float]) -> dict[str, Floats]:
+    """Return means of the layers that are at hand, divided by their scales."""
+    sums, nothing = objects.sums, np.full(len(objects), np.nan)
+    return {
+        f"mean_{layer}": sums[layer] / (sums["area"] * scales.get(layer, 1.0))
+        if layer in sums
+        else nothing
+        for layer in ("grey", "confidence")
+    }
+
+
+# The instance table: every silt grain and every pore of a mask, measured.
+
+PHASES = ("clay", "silt", "pore")
+"""Words of the columns ``phase`` and ``counted_as``, by `Phase`."""
+
+Columns = Mapping[str, npt.NDArray[Any]]
+"""Columns of the instance table as NumPy arrays: words as `Phase`, NaN for null."""
+
+_SURVEYED = {"area_px": np.int64} | dict.fromkeys(
+    (
+        "area_um2", "ecd_um", "centroid_row_px", "centroid_column_px", "aspect_ratio",
+        "orientation_deg", "frame_weight",
+    ),
+    np.float64,
+)  # fmt: skip
+"""What `survey_objects` finds besides ``counted_as``, and its type."""
+
+_ROWS = 1 << 15
+"""Rows worked on at a time: bounds the memory of the temporary arrays."""
+
+
+def survey_objects(labelling: Labelling, pixel_size: PixelSize, min_silt_um: float) -> Columns:
+    """Measure what the summary of an image takes of its objects.
+
+    Parameters
+    ----------
+    labelling : Labelling
+        The objects of a mask.
+    pixel_size : PixelSize
+        Side of its pixels.
+    min_silt_um : float
+        Silt regions up to this equivalent-circle diameter count as clay, µm.
+
+    Returns
+    -------
+    mapping of str to ndarray, shape (N,)
+        Some columns of the instance table.
+    """
+    count = len(labelling)
+    columns = {name: np.empty(count, dtype) for name, dtype in _SURVEYED.items()}
+    for start in range(0, count, _ROWS):
+        objects = labelling.objects.part(start, start + _ROWS)
+        values = measure_sizes(objects, pixel_size.um)
+        values |= measure_places(objects, pixel_size.um, frame_shape(labelling))
+        for name, column in columns.items():
+            column[start : start + _ROWS] = values[name]
+    counted_as = labelling.objects.phase.copy()
+    counted_as[(counted_as == Phase.SILT) & (columns["ecd_um"] <= min_silt_um)] = Phase.CLAY
+    return columns | {"counted_as": counted_as}
+
+
+class Instances:
+    """The silt grains and pores of one mask, whose rows are made when they are asked for.
+
+    A row takes several times the memory of what it is made of.
+
+    Parameters
+    ----------
+    name : str
+        Name of the image.
+    labelling : Labelling
+        Its objects.
+    columns : mapping of str to ndarray
+        From `survey_objects`; not kept.
+    pixel_size : PixelSize
+        Side of its pixels.
+    scales : mapping of str to float, optional
+        For the layers ``grey`` and ``confidence`` of the labelling: what to divide by.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        labelling: Labelling,
+        columns: Columns,
+        pixel_size: PixelSize,
+        scales: Mapping[str, float] | None = None,
+    ) -> None:
+        self._name, self._objects = name, labelling.objects
+        self._um, self._scales = pixel_size.um, dict(scales or {})
+        self._frame = frame_shape(labelling)
+        self._counted_as = columns["counted_as"]
+        self._nearest = np.full(len(labelling), np.nan)
+        for phase in (Phase.SILT, Phase.PORE):
+            same = self._counted_as == phase
+            points = place_centroids(columns, same, self._um)
+            self._nearest[same] = nearest_distances(points)
+
+    @property
+    def num_rows(self) -> int:
+        """Number of silt grains and pores, silt that counts as clay included."""
+        return len(self._objects)
+
+    def slice(self, offset: int = 0, length: int | None = None) -> pa.Table:
+        """Return rows, in the order of labels; columns as in `INSTANCES`.
+
+        Parameters
+        ----------
+        offset : int
+            The first row.
+        length : int, optional
+            How many at most; by default all from there on.
+        """
+        stop = self.num_rows if length is None else min(offset + length, self.num_rows)
+        objects = self._objects.part(offset, stop)
+        values = measure_sizes(objects, self._um)
+        values |= classify_sizes(values["ecd_um"])
+        values |= measure_places(objects, self._um, self._frame)
+        values |= describe_hosts(objects, self._counted_as == Phase.SILT)
+        values |= measure_outlines(objects, self._um)
+        values |= average_layers(objects, self._scales)
+        values |= {
+            "image": pack_words(np.zeros(len(objects), np.int32), (self._name,)),
+            "label": np.arange(offset + 1, stop + 1),
+            "phase": pack_words(objects.phase, PHASES),
+            "counted_as": pack_words(self._counted_as[offset:stop], PHASES),
+            "nearest_neighbour_um": self._nearest[offset:stop],
+        }
+        arrays = [
+            values[column.name]
+            if isinstance(values[column.name], pa.Array)
+            else pack_numbers(values[column.name], column.type)
+            for column in INSTANCES
+        ]
+        schema = pa.schema([column.to_field() for column in INSTANCES])
+        return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def measure_instances(
+    name: str,
+    labelling: Labelling,
+    pixel_size: PixelSize,
+    min_silt_um: float,
+    scales: Mapping[str, float] | None = None,
+) -> pa.Table:
+    """Measure all objects of one mask; parameters as of `survey_objects` and `Instances`.
+
+    Returns
+    -------
+    pyarrow.Table
+        A row per object, in the order of labels; columns as in `INSTANCES`.
+    """
+    columns = survey_objects(labelling, pixel_size, min_silt_um)
+    return Instances(name, labelling, columns, pixel_size, scales).slice()
+
+
+def place_centroids(columns: Columns, chosen: Bools, um: float) -> Floats:
+    """Return centroids of some objects in µm from the upper left corner, rows before columns."""
+    rows, columns_px = (columns[f"centroid_{axis}_px"][chosen] for axis in ("row", "column"))
+    return np.stack([(rows + 0.5) * um, (columns_px + 0.5) * um], axis=1)
+
+
+def frame_shape(labelling: Labelling) -> tuple[int, int]:
+    """Return rows and columns of the specimen, which frames the objects."""
+    return labelling.specimen.shape if labelling.specimen else (1, 1)

@@ -1,1 +1,0 @@
-"""Grains and pores: labelled, put together over bands, and each with its shape."""

@@ -1,1 +1,0 @@
-"""Masks against labels: confusion, boundaries, matched instances, and their tables."""

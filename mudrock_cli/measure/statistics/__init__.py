@@ -1,1 +1,0 @@
-"""What many objects tell: gradings, fabric, neighbours, and how sure that is."""

@@ -1,1 +1,0 @@
-"""Columns and tables of grains and pores."""

@@ -1,0 +1,269 @@
+"""The masks and micrographs behind a table, found again for the viewers."""
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.files import hash_file, is_image
+from mudrock_cli.image.inputs import walk_images
+from mudrock_cli.image.mask import PhaseMask, open_mask
+from mudrock_cli.image.micrograph import Micrograph, open_micrograph
+from mudrock_cli.image.types import Level, Phase
+from mudrock_cli.measure.components import label_mask
+from mudrock_cli.report.tables import Row, Tables, read_provenance
+
+
+@dataclass(frozen=True)
+class Source:
+    """What there is to look at of one image.
+
+    Parameters
+    ----------
+    mask : PhaseMask or None
+        None where it was not found or is another one by now.
+    micrograph : Micrograph or None
+        None where it was not found.
+    missing : str
+        Why there is no mask, or no micrograph; empty where both are there.
+    """
+
+    mask: PhaseMask | None
+    micrograph: Micrograph | None
+    missing: str = ""
+
+
+def find_source(tables: Tables, row: Row, micrographs: Path | None) -> Source:
+    """Find the mask and the micrograph of an image.
+
+    Parameters
+    ----------
+    tables : Tables
+        The tables; paths count from their folder.
+    row : Row
+        Summary row of the image.
+    micrographs : Path or None
+        Folder of micrographs, searched with its subfolders; before the place that `row` tells.
+    """
+    place = tables.locate(row["mask"]) if row["mask"] else None
+    shape = (row["height_px"], row["width_px"])
+    if place is None or not is_image(place):
+        return Source(None, None, f"The mask {row['mask'] or ''} was not found.")
+    try:
+        mask = open_mask(place)
+        same = row["mask_sha256"] in (None, hash_file(place))
+    except (MudrockError, OSError) as error:
+        return Source(None, None, f"The mask cannot be read: {error}.")
+    if mask.shape != shape or not same:
+        return Source(None, None, f"The mask {row['mask']} has changed since it was measured.")
+    for path in _candidates(tables, row, micrographs, place):
+        try:
+            micrograph = open_micrograph(path)
+        except MudrockError:
+            continue
+        if micrograph.shape == shape:
+            return Source(mask, micrograph)
+    return Source(mask, None, "The micrograph was not found.")
+
+
+def _candidates(tables: Tables, row: Row, micrographs: Path | None, mask: Path) -> list[Path]:
+    """Return where the micrograph may be, the likeliest first."""
+    told = read_provenance(row).get("input")
+    name = Path(str(told.get("name", "")) if isinstance(told, dict) else "").name
+    places = []
+    if micrographs is not None:
+        stem = Path(row["image"]).name
+        found = sorted(walk_images(micrographs))
+        places += [path for path in found if path.name == name]
+        places += [path for path in found if path.stem == stem and path.name != name]
+    if row["micrograph"]:
+        places.append(tables.locate(row["micrograph"]))
+    if name:
+        places += [folder / name for folder in (mask.parent, mask.parent.parent)]
+    others = [path for path in places if is_image(path) and path.resolve() != mask.resolve()]
+    return [*others, mask] if mask.is_dir() else others  # an OME-Zarr may hold the micrograph too
+
+
+# The pictures of a viewer: micrograph, phases and labels, small enough for a page.
+#
+# Labels travel as colours (red + 256 green + 65536 blue), without loss, so that the page knows
+# which object lies under a finger. Everything is read by bands; a mosaic takes the same road as a
+# snapshot.
+
+_STEPS = (
+    *((1400, 70), (1200, 65), (1100, 55), (1000, 50)),
+    *((850, 45), (700, 40), (512, 35), (360, 30)),
+)
+"""Longest side and quality of the micrograph, from the best that a page takes downwards."""
+_BAND_PIXELS = 1 << 22
+_WHOLE_PIXELS = 1 << 26
+"""Of larger images a smaller level is looked at, where the file holds one."""
+_TINTS = {
+    Phase.CLAY: (138, 138, 138, 0),
+    Phase.SILT: (213, 94, 0, 255),
+    Phase.PORE: (0, 158, 115, 255),
+    Phase.VOID: (0, 0, 0, 190),
+}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a viewer shows of one image, as WebP files of one size.
+
+    Parameters
+    ----------
+    width, height : int
+        Pixels of the pictures.
+    grey : bytes or None
+        The micrograph; None where it is not at hand.
+    phases : bytes
+        Silt and pores in colour, clay clear (grey where there is no micrograph).
+    labels : bytes
+        The label of each pixel as a colour, 0 = neither silt nor pore.
+    """
+
+    width: int
+    height: int
+    grey: bytes | None
+    phases: bytes
+    labels: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes of all pictures."""
+        return len(self.grey or b"") + len(self.phases) + len(self.labels)
+
+
+def make_pictures(mask: PhaseMask, micrograph: Micrograph | None, budget: int) -> Pictures:
+    """Make the pictures of a viewer, as large as a number of bytes allows.
+
+    Parameters
+    ----------
+    mask : PhaseMask
+        The mask.
+    micrograph : Micrograph or None
+        The micrograph that it belongs to, of the same shape.
+    budget : int
+        Bytes for all three pictures; exceeded only where the smallest pictures do.
+    """
+    longest = min(_STEPS[0][0], max(mask.shape))
+    phases, labels = _sample_mask(mask, longest)
+    grey = None if micrograph is None else _reduce_grey(micrograph, phases.shape)
+    pictures = None
+    for side, quality in _STEPS:
+        if pictures is not None and side >= longest:
+            continue
+        shape = _fit(phases.shape, side)
+        rows, columns = _pick(phases.shape[0], shape[0]), _pick(phases.shape[1], shape[1])
+        small = np.ix_(rows, columns)
+        pictures = Pictures(
+            width=len(columns),
+            height=len(rows),
+            grey=None if grey is None else _encode_grey(grey, (len(rows), len(columns)), quality),
+            phases=_encode_phases(phases[small], alone=micrograph is None),
+            labels=_encode_labels(labels[small]),
+        )
+        if pictures.size <= budget:
+            break
+    assert pictures is not None
+    return pictures
+
+
+def _sample_mask(
+    mask: PhaseMask, side: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
+    """Return phases and labels at the middle of each pixel of a picture."""
+    labelling = label_mask(mask)
+    size = _fit(mask.shape, side)
+    level = _pick_level(Level(mask.shape, mask.read), mask.reduced, size)
+    rows, columns = (_pick(*sides) for sides in zip(level.shape, size, strict=True))
+    phases = np.concatenate(
+        [level.read(slice(row, row + 1), slice(None))[:, columns] for row in rows]
+    )
+    # A level of a mask keeps the first of so many pixels: look at the labels of the same ones.
+    factor = round(mask.shape[0] / level.shape[0])
+    labels = _sample_bands(labelling.paint(mask), rows * factor, columns * factor)
+    return phases, labels
+
+
+def _pick_level(whole: Level, reduced: Sequence[Level], size: tuple[int, int]) -> Level:
+    """Return the smallest level of a large image that holds a picture of `size`."""
+    if whole.shape[0] * whole.shape[1] <= _WHOLE_PIXELS:
+        return whole
+    fitting = [
+        level for level in reduced if level.shape[0] >= size[0] and level.shape[1] >= size[1]
+    ]
+    return fitting[-1] if fitting else whole
+
+
+def _sample_bands(
+    bands: Iterable[npt.NDArray[Any]],
+    rows: npt.NDArray[np.intp],
+    columns: npt.NDArray[np.intp],
+) -> npt.NDArray[np.uint32]:
+    """Take some rows and columns of an image that comes in bands."""
+    taken, top = [], 0
+    for band in bands:
+        own = rows[(rows >= top) & (rows < top + len(band))] - top
+        taken.append(band[np.ix_(own, columns)])
+        top += len(band)
+    return np.concatenate(taken)
+
+
+def _reduce_grey(micrograph: Micrograph, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Average a micrograph to about the size of a picture."""
+    size = shape[0], shape[1]
+    level = _pick_level(Level(micrograph.shape, micrograph.read), micrograph.reduced, size)
+    height, width = level.shape
+    factor = max(1, min(height // shape[0], width // shape[1]))
+    step = max(1, _BAND_PIXELS // width // factor) * factor
+    bands = []
+    for top in range(0, height, step):
+        band = level.read(slice(top, min(top + step, height)), slice(0, width))
+        size = (max(1, width // factor), max(1, len(band) // factor))
+        bands.append(cv2.resize(band, size, interpolation=cv2.INTER_AREA))
+    return np.concatenate(bands)
+
+
+def _fit(shape: tuple[int, ...], side: int) -> tuple[int, int]:
+    """Return the shape of a picture with no side above `side`."""
+    scale = min(1.0, side / max(shape))
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def _pick(length: int, samples: int) -> npt.NDArray[np.intp]:
+    """Return the middles of `samples` equal parts of a length."""
+    return ((np.arange(samples) + 0.5) * length / samples).astype(np.intp)
+
+
+def _encode_grey(grey: npt.NDArray[np.uint8], shape: tuple[int, int], quality: int) -> bytes:
+    picture = cv2.resize(grey, shape[::-1], interpolation=cv2.INTER_AREA)
+    return _to_webp(Image.fromarray(picture).convert("RGB"), quality=quality, method=4)
+
+
+def _encode_phases(phases: npt.NDArray[np.uint8], *, alone: bool) -> bytes:
+    table = np.zeros((256, 4), np.uint8)
+    for phase, tint in _TINTS.items():
+        table[phase] = tint
+    if alone:
+        table[Phase.CLAY, 3] = table[Phase.VOID, 3] = 255
+    return _to_webp(Image.fromarray(table[phases]), lossless=True, method=3)
+
+
+def _encode_labels(labels: npt.NDArray[np.uint32]) -> bytes:
+    known = np.where(labels < 1 << 24, labels, 0)  # larger ones have no colour
+    colours = np.stack([known >> shift & 255 for shift in (0, 8, 16)], axis=-1)
+    return _to_webp(Image.fromarray(colours.astype(np.uint8)), lossless=True, method=3)
+
+
+def _to_webp(picture: Image.Image, **options: int | bool) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, format="WEBP", **options)
+    return stream.getvalue()
