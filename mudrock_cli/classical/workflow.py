@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.classical.filters import Band, Contrast, Grey, Mask, enhance, plan_bands
-from mudrock_cli.classical.grains import Packed, choose_grains, open_solid, opening_reach
+from mudrock_cli.classical.grains import choose_grains, open_solid, opening_reach
 from mudrock_cli.classical.image_statistics import (
     INNER_NM,
     MARGIN,
@@ -37,6 +37,7 @@ from mudrock_cli.image.resample import (
     scale_factor,
     undo_enlargement,
 )
+from mudrock_cli.image.samples import Packed
 from mudrock_cli.image.types import Box, Phase, Spread, in_turn
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.classical.grains import Packed
 from mudrock_cli.deeplab.engine import Engine, Probabilities
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.weights import Statistics
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.resample import Distinct, axis_taps, resample, scale_factor, scaled_shape
+from mudrock_cli.image.samples import Packed
 from mudrock_cli.image.tiles import TilePlan, blend_tiles, plan_tiles
 from mudrock_cli.image.types import Box, Phase, Reader, Rows, Spread
 

@@ -168,8 +168,8 @@ def span_domain(figures: Iterable[Figures]) -> dict[str, Limits]:
     Parameters
     ----------
     figures : iterable of mapping
-        Of each micrograph: `mudrock_cli.deeplab.training_range` and, of a network, ``doubt``, its mean
-        entropy as a share of ln 3. A figure that one of them lacks is left out.
+        Of each micrograph: `describe_appearance` and, of a network, ``doubt``, its mean entropy
+        as a share of ln 3. A figure that one of them lacks is left out.
 
     Returns
     -------

@@ -10,7 +10,6 @@ from skimage import morphology
 
 from mudrock_cli.classical.filters import enhance, enlarge, make_disc, reduce, smooth_median
 from mudrock_cli.classical.grains import (
-    Packed,
     choose_grains,
     find_pieces,
     join_pieces,
@@ -19,6 +18,7 @@ from mudrock_cli.classical.grains import (
 )
 from mudrock_cli.classical.image_statistics import MARGIN, Strip
 from mudrock_cli.classical.recipe import Scale, SiltRecipe
+from mudrock_cli.image.samples import Packed
 from mudrock_cli.image.types import Phase, in_turn
 
 ALONE = (False, False, False, False)
