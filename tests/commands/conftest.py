@@ -1,10 +1,19 @@
-"""Folders of drawn micrographs and masks."""
+"""Folders of drawn micrographs and masks, and a Dask cluster on this machine."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from drawn_images import draw_grey, draw_phases, save_mask
+from command_runs import ROOT
+from distributed import LocalCluster
+from drawn_images import draw_grey, draw_noisy_grey, draw_phases, save_mask
 from PIL import Image
+
+from mudrock_cli.classical import workflow
+from mudrock_cli.classical.filters import plan_bands
+from mudrock_cli.commands import cluster as cluster_work
+from mudrock_cli.measure import components as labelling
 
 
 @pytest.fixture
@@ -24,3 +33,37 @@ def mask_folder(tmp_path: Path) -> Path:
     save_mask(masks / "a.tif", draw_phases(0), 500)
     save_mask(masks / "deep" / "b.tif", draw_phases(1), 1000)
     return masks
+
+
+@pytest.fixture(scope="package")
+def workers() -> Iterator[LocalCluster]:
+    """Two worker processes of one thread each."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(ROOT)
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0
+    ) as started:
+        yield started
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
+@pytest.fixture
+def bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take everything for a mosaic, and cut it into many bands."""
+    monkeypatch.setattr(cluster_work, "WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(labelling, "_BAND_PIXELS", 8000)
+    monkeypatch.setattr(
+        workflow, "plan_bands", lambda shape, halo, align, _: plan_bands(shape, halo, align, 10_000)
+    )
+
+
+@pytest.fixture
+def noisy_images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for seed, shape in enumerate([(90, 130), (420, 200), (300, 150)]):
+        Image.fromarray(draw_noisy_grey(shape, seed)).save(folder / f"{seed}.png")
+    return folder

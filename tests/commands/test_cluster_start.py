@@ -13,12 +13,19 @@ from mudrock_cli.errors import ExitCode
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:{}", "nonsense", "http://127.0.0.1:{}"])
-def test_no_scheduler_is_said_at_once(images: Path, tmp_path: Path, address: str) -> None:
+def test_no_scheduler_is_said_at_once(noisy_images: Path, tmp_path: Path, address: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     start = time.monotonic()
-    words = ["stats", images, "--out", tmp_path / "r.parquet", "--scheduler", address.format(port)]
+    words = [
+        "stats",
+        noisy_images,
+        "--out",
+        tmp_path / "r.parquet",
+        "--scheduler",
+        address.format(port),
+    ]
     result = run(*words)
     assert result.exit_code == ExitCode.USAGE
     assert "cannot be reached" in result.stderr
@@ -27,24 +34,24 @@ def test_no_scheduler_is_said_at_once(images: Path, tmp_path: Path, address: str
 
 
 def test_without_dask_it_says_what_to_install(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    noisy_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    result = run("stats", images, "--out", tmp_path / "r.parquet", "--scheduler", "tcp://x:1")
+    result = run("stats", noisy_images, "--out", tmp_path / "r.parquet", "--scheduler", "tcp://x:1")
     assert result.exit_code == ExitCode.USAGE
     assert "hint: pip install 'mudrock[cluster]'" in result.stderr
 
 
 def test_a_worker_that_sees_no_files_or_has_another_version_is_told(
-    images: Path, tmp_path: Path, workers: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    noisy_images: Path, tmp_path: Path, workers: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["groundtruth", images, "--pixel-size", "100nm", "--out", tmp_path / "m"]
+    words = ["groundtruth", noisy_images, "--pixel-size", "100nm", "--out", tmp_path / "m"]
     words += ["--scheduler", workers.scheduler_address]
     with monkeypatch.context() as patch:
         patch.setattr("mudrock_cli.commands.cluster._look", lambda wanted: (0, "is blind", "ö"))
         result = run(*words)
     assert result.exit_code == ExitCode.USAGE
-    assert f"{images / '0.png'}: the worker tcp://" in result.stderr
+    assert f"{noisy_images / '0.png'}: the worker tcp://" in result.stderr
     assert "is blind" in result.stderr
     with monkeypatch.context() as patch:
         patch.setattr("mudrock_cli.commands.cluster.__version__", "9.9")
@@ -61,7 +68,7 @@ def test_a_worker_that_sees_no_files_or_has_another_version_is_told(
 
 
 def test_a_connection_that_does_not_close_hides_nothing(
-    images: Path, tmp_path: Path, workers: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    noisy_images: Path, tmp_path: Path, workers: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def close(client: Client, *args: object, **options: object) -> None:
         before = client.status
@@ -69,7 +76,7 @@ def test_a_connection_that_does_not_close_hides_nothing(
         assert before != "running"  # as an assertion of its own does, now and then
 
     shut = Client.close
-    words = ["groundtruth", images, "--pixel-size", "100nm", "--out", tmp_path / "m"]
+    words = ["groundtruth", noisy_images, "--pixel-size", "100nm", "--out", tmp_path / "m"]
     words += ["--scheduler", workers.scheduler_address]
     with monkeypatch.context() as patch:
         patch.setattr(Client, "close", close)

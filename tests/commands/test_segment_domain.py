@@ -17,7 +17,7 @@ from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.resample import undo_enlargement
 from mudrock_cli.image.types import PixelSize
 
-DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FIGURES = {"doubt", "fine_texture", "coarse_texture", "texture_bend", "grey_skew"}
 
 

@@ -30,9 +30,9 @@ def told(result: Result) -> list[str]:
 
 @pytest.mark.usefixtures("bands")
 def test_segment_mosaics(
-    images: Path, tmp_path: Path, workers: LocalCluster, tiny_model: TrainedModel
+    noisy_images: Path, tmp_path: Path, workers: LocalCluster, tiny_model: TrainedModel
 ) -> None:
-    words = ["segment", images, "--model", tiny_model.path, "--pixel-size", "8nm", "--json"]
+    words = ["segment", noisy_images, "--model", tiny_model.path, "--pixel-size", "8nm", "--json"]
     words += ["--save", "confidence,instances"]
     here, there = run_both(tmp_path, workers.scheduler_address, *words)
     assert lines(here) == lines(there)
@@ -41,23 +41,30 @@ def test_segment_mosaics(
 @pytest.mark.usefixtures("bands")
 @pytest.mark.parametrize("size", ["100nm", "20nm"])  # too coarse for pores; enlarged first
 def test_label_and_measure_mosaics(
-    images: Path, tmp_path: Path, workers: LocalCluster, size: str
+    noisy_images: Path, tmp_path: Path, workers: LocalCluster, size: str
 ) -> None:
-    words = ["groundtruth", images, "--pixel-size", size, "--band", "--save", "overlay"]
+    words = ["groundtruth", noisy_images, "--pixel-size", size, "--band", "--save", "overlay"]
     here, there = run_both(tmp_path / "masks", workers.scheduler_address, *words, "--json")
     assert lines(here) == lines(there)
-    words = ["stats", tmp_path / "masks" / "here", "--micrographs", images, "--min-silt", "5um"]
+    words = [
+        "stats",
+        tmp_path / "masks" / "here",
+        "--micrographs",
+        noisy_images,
+        "--min-silt",
+        "5um",
+    ]
     here, there = run_both(tmp_path / "tables", workers.scheduler_address, *words)
     assert here.stdout.splitlines()[:-2] == there.stdout.splitlines()[:-2]
 
 
 def test_images_are_tasks_and_one_that_fails_is_a_line(
-    images: Path, tmp_path: Path, workers: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    noisy_images: Path, tmp_path: Path, workers: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    whole = (images / "1.png").read_bytes()
-    (images / "cut.png").write_bytes(whole[: len(whole) // 2])  # only decoding finds it
-    (images / "text.png").write_text("this is no image", "utf-8")
+    whole = (noisy_images / "1.png").read_bytes()
+    (noisy_images / "cut.png").write_bytes(whole[: len(whole) // 2])  # only decoding finds it
+    (noisy_images / "text.png").write_text("this is no image", "utf-8")
     words = ["groundtruth", "images", "--pixel-size", "100nm", "--json"]
     here, there = run_both(Path("masks"), workers.scheduler_address, *words)
     assert here.exit_code == ExitCode.SOME_FAILED
@@ -74,9 +81,9 @@ def test_images_are_tasks_and_one_that_fails_is_a_line(
 
 @pytest.mark.usefixtures("bands")
 def test_paths_stand_in_messages_as_they_were_typed(
-    images: Path, tmp_path: Path, workers: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    noisy_images: Path, tmp_path: Path, workers: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(images)
+    monkeypatch.chdir(noisy_images)
     whole = Path("1.png").read_bytes()
     Path("cut.png").write_bytes(whole[: len(whole) // 2])
     words = ["groundtruth", "cut.png", "../images/0.png", "--pixel-size", "200nm", "--json"]
