@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,9 +15,7 @@ if TYPE_CHECKING:
     from mudrock_cli.classical.forest import Forest
     from mudrock_cli.commands.console import TrainingNarrator
     from mudrock_cli.deeplab.cross_validation import Campaign, Findings, Narrator, Order, Outcome
-    from mudrock_cli.deeplab.dataset import Sample
     from mudrock_cli.deeplab.model import TrainedModel
-    from mudrock_cli.deeplab.recipe import Recipe
     from mudrock_cli.deeplab.split import Split
 
 
@@ -185,23 +182,8 @@ def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingNarrator") -
     narrator.tell_split(campaign)
     return replace(
         campaign,
-        phantoms=tuple(_make_phantoms(order.recipe)),
         ask=lambda micrograph: ask_workflow(order.recipe, micrograph),
     )
-
-
-def _make_phantoms(recipe: "Recipe") -> Iterator["Sample"]:
-    """Draw the synthetic fields of a recipe, four times a crop in area."""
-    import numpy as np
-
-    from mudrock_cli.deeplab.dataset import Sample
-    from mudrock_cli.phantom import make_patch
-
-    rng = np.random.default_rng(recipe.training.seed)
-    for number in range(recipe.data.phantoms):
-        grey, labels = make_patch(rng, 2 * max(recipe.data.crop), recipe.data.nm_per_pixel)
-        name = f"phantom-{number}"
-        yield Sample(name, name, grey, labels, synthetic=True)
 
 
 def _run(campaign: "Campaign", narrator: "TrainingNarrator", resume: bool) -> "Outcome":

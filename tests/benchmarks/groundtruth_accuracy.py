@@ -18,11 +18,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from mudrock_cli.deeplab.weights import start_backend  # noqa: E402
 
 start_backend()  # without its notices
+
+from phantom import make_phantom  # noqa: E402
 
 from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe  # noqa: E402
 from mudrock_cli.classical.workflow import Workflow, frame_phases, label_phases  # noqa: E402
@@ -32,7 +34,6 @@ from mudrock_cli.image.mask import open_mask  # noqa: E402
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph  # noqa: E402
 from mudrock_cli.image.resample import undo_enlargement  # noqa: E402
 from mudrock_cli.image.types import Phase, PixelSize  # noqa: E402
-from mudrock_cli.phantom import make_phantom  # noqa: E402
 
 KUMANO = ROOT / ".." / "shared" / "data" / "kumano"
 TUNED, HELD_OUT = (11, 15, 17), (10, 12, 16)

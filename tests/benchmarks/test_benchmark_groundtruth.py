@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import tifffile
+from phantom import make_phantom
 from skimage import filters, morphology
 
 from mudrock_cli.classical.recipe import WorkflowRecipe
 from mudrock_cli.classical.workflow import label_phases
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import PixelSize
-from mudrock_cli.phantom import make_phantom
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}

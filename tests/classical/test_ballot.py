@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from phantom import make_phantom
 
 from mudrock_cli.classical.recipe import WorkflowRecipe
 from mudrock_cli.classical.workflow import (
@@ -15,7 +16,6 @@ from mudrock_cli.classical.workflow import (
 )
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import Phase, in_turn
-from mudrock_cli.phantom import make_phantom
 
 RECIPE = WorkflowRecipe()
 

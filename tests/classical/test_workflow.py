@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from phantom import Phantom, make_phantom
 
 from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe, share, spread, vary
 from mudrock_cli.classical.workflow import Workflow, label_phases
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import Box, Phase, PixelSize
-from mudrock_cli.phantom import Phantom, make_phantom
 
 Grey = npt.NDArray[np.uint8]
 RECIPE = WorkflowRecipe()

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from phantom import Phantom, make_phantom
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -12,7 +13,6 @@ from mudrock_cli.cli import app
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.types import Phase, palette
-from mudrock_cli.phantom import Phantom, make_phantom
 
 KUMANO = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "kumano"
 

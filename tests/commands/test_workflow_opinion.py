@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from phantom import make_phantom
 
 from mudrock_cli.commands.prediction import ask_workflow
 from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import Phase, PixelSize
-from mudrock_cli.phantom import make_phantom
 
 
 def give_say(model: TrainedModel, weights: tuple[float, float, float, float]) -> TrainedModel:

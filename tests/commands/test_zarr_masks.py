@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from phantom import Phantom, make_phantom
 from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
@@ -18,7 +19,6 @@ from mudrock_cli.image.micrograph import open_micrograph
 from mudrock_cli.image.types import PixelSize
 from mudrock_cli.measure.components import label_mask
 from mudrock_cli.measure.tables import summary_path
-from mudrock_cli.phantom import Phantom, make_phantom
 from mudrock_cli.report.tables import read_tables
 from mudrock_cli.report.viewer import find_source
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phantom import make_ellipses
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.types import Phase
-from mudrock_cli.phantom import make_ellipses
 
 
 @given(

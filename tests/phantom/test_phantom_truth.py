@@ -5,10 +5,10 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from phantom import PhantomSpec, make_phantom, random_spec
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.types import Phase
-from mudrock_cli.phantom import PhantomSpec, make_patch, make_phantom, random_spec
 
 SHAPE = (300, 360)
 
@@ -97,23 +97,3 @@ def test_random_specs_vary_in_every_field() -> None:
     drawn = [random_spec(rng) for _ in range(30)]
     for field in fields(PhantomSpec):
         assert len({getattr(spec, field.name) for spec in drawn}) > 1, field.name
-
-
-def test_patches_are_new_each_time_and_repeat_with_the_generator() -> None:
-    rng = np.random.default_rng(1)
-    drawn = [make_patch(rng, 200) for _ in range(4)]
-    again = make_patch(np.random.default_rng(1), 200)
-    assert (drawn[0][0] == again[0]).all()
-    assert (drawn[0][1] == again[1]).all()
-    assert len({grey.tobytes() for grey, _ in drawn}) == 4
-    for grey, labels in drawn:
-        assert grey.shape == labels.shape == (200, 200)
-        assert grey.dtype == labels.dtype == np.uint8
-
-
-def test_enlarged_patches_repeat_every_sixth_row_and_column_in_both() -> None:
-    grey, labels = make_patch(np.random.default_rng(2), 180, enlarged_share=1.0)
-    for image in (grey, labels):
-        for axis in (0, 1):
-            repeated = (np.diff(image.astype(int), axis=axis) == 0).all(axis=1 - axis)
-            assert repeated.sum() >= 29

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+from phantom.geometry import RIM_UM, label_like_workflow
 
 from mudrock_cli.image.types import Phase
-from mudrock_cli.phantom.geometry import RIM_UM, label_like_workflow
 
 DARK = np.zeros((600, 600), np.uint8)
 

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from phantom import make_phantom
 
 from mudrock_cli.deeplab.dataset import register_labels
 from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.micrograph import open_micrograph
 from mudrock_cli.image.types import Phase
-from mudrock_cli.phantom import make_phantom
 
 KUMANO = Path(__file__).resolve().parents[4] / "shared" / "data" / "kumano"
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.phantom.geometry import RECESS, Packing
-from mudrock_cli.phantom.shapes import FLAT, HOLE, PYRITE, SILT, PhantomSpec, smooth_noise
+from phantom.geometry import RECESS, Packing
+from phantom.shapes import FLAT, HOLE, PYRITE, SILT, PhantomSpec, smooth_noise
 
 Grey = npt.NDArray[np.float32]
 

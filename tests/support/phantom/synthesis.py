@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase, PixelSize
-from mudrock_cli.phantom.geometry import label_like_workflow, pack
-from mudrock_cli.phantom.sem import see
-from mudrock_cli.phantom.shapes import PhantomSpec, random_spec
+from phantom.geometry import pack
+from phantom.sem import see
+from phantom.shapes import PhantomSpec
 
 
 @dataclass(frozen=True)
@@ -81,42 +82,14 @@ def make_phantom(
     return Phantom(see(microscope, spec, packing), phases, pixel_size, facts)
 
 
-def make_patch(
-    rng: np.random.Generator,
-    size: int = 512,
-    pixel_size_nm: float = 10.0,
-    *,
-    enlarged_share: float = 0.5,
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Make one training example of a random rock under a random microscope.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness; every call draws a new example.
-    size : int
-        Side of the patch in pixels.
-    pixel_size_nm : float
-        Nanometres per pixel.
-    enlarged_share : float
-        Share of examples made 6/5 coarser and enlarged by repeating rows and columns, as published
-        micrographs often are.
-
-    Returns
-    -------
-    grey, labels : ndarray of uint8, shape (size, size)
-        The picture, and phases after the habits of hand-corrected labels
-        (`mudrock_cli.phantom.geometry`).
-    """
-    # a patch sees one spot of a rock: anything from no silt to nearly all of it
-    spec = replace(random_spec(rng), silt_fraction=min(float(rng.beta(0.6, 1.8)), 0.95))
-    factor = 1.2 if rng.uniform() < enlarged_share else 1.0
-    drawn, nm = math.ceil(size / factor), pixel_size_nm * factor
-    phantom = make_phantom(int(rng.integers(2**32)), (drawn, drawn), nm, spec=spec)
-    level = spec.brightness - 0.33 * spec.contrast
-    labels = label_like_workflow(phantom.phases, phantom.grey, nm, pore_level=level)
-    source = (np.arange(size) / factor).astype(int)
-    return phantom.grey[np.ix_(source, source)], labels[np.ix_(source, source)]
+def redraw(truth: PhaseMask) -> Phantom:
+    """Draw a phantom again from the seed and the spec that its truth mask records."""
+    options = truth.provenance["options"]
+    height, width = options["shape"]
+    if truth.pixel_size is None:
+        raise MudrockError(f"{truth.path}: no pixel size, so no truth mask of a phantom")
+    spec = PhantomSpec(**options["spec"])
+    return make_phantom(options["seed"], (height, width), truth.pixel_size.nm, spec=spec)
 
 
 # Pictures whose numbers are known from a formula: equal ellipses on a grid.

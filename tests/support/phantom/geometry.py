@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.image.types import Phase
-from mudrock_cli.phantom.shapes import (
+from phantom.shapes import (
     HOLE,
     SILT,
     Floats,
@@ -117,13 +117,12 @@ def _find_depth(
     return depth
 
 
-# Exact phases brought to the habits of hand-corrected labels, for a network that learns from both.
+# Exact phases brought to the habits of hand-corrected labels.
 #
 # The labels of Bihani et al. (2022) come from an image-processing workflow that looks for smooth
-# and
-# for dark regions: silt ends some 0.15 µm inside the visible outline, is opened by a disc and takes
-# in the pits and cracks of its grain; a pore with a bright floor is clay. Exact truth does none of
-# that, and `Phantom.phases` stays exact.
+# and for dark regions: silt ends some 0.15 µm inside the visible outline, is opened by a disc and
+# takes in the pits and cracks of its grain; a pore with a bright floor is clay. Exact truth does
+# none of that, and `Phantom.phases` stays exact.
 
 RIM_UM = 0.15
 """Distance between silt labels and the nearest pore: first percentiles on three micrographs are
