@@ -1,71 +1,66 @@
 """What the workflow looks for: few numbers, each of them a length, a share or a tolerance."""
 
-import dataclasses
 import hashlib
 import math
-import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import resources
-from pathlib import Path
-from typing import Any, Self, get_type_hints
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tomli_w
 
-from mudrock_cli.config import parse_toml, read_text
+from mudrock_cli.config import from_toml, read_packaged, setting, to_toml
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.image.types import Phase
 
-PACKAGED = ("groundtruth", "exact", "threshold")
-"""Recipes that come with the package."""
-
-_MOST = 100_000
+_MOST = 100_000.0
 """No length in nanometres is larger: filters of whole images take for ever."""
+
+
+def _length(default: float, meaning: str) -> float:
+    return setting(default, f"{meaning}, nm", low=0, high=_MOST)
+
+
+def _number(default: float, meaning: str) -> float:
+    return setting(default, meaning, low=0, high=_MOST)
 
 
 @dataclass(frozen=True)
 class BackgroundRecipe:
-    """How bright the solid is, and how dark the deepest pore.
+    """How bright the solid is, and how dark the deepest pore."""
 
-    Parameters
-    ----------
-    window_nm : float
-        Side of the window whose median is the brightness of the solid; it follows uneven
-        illumination and the brightness steps between fields. 0 takes the whole image.
-    black_percent : float
-        Percentage of the pixels that are as dark as the deepest pore.
-    """
-
-    window_nm: float = 2400.0
-    black_percent: float = 0.1
+    window_nm: float = _length(
+        2400.0,
+        "side of the window whose median is the brightness of the solid; it follows uneven "
+        "illumination and the brightness steps between fields; 0 takes the whole image",
+    )
+    black_percent: float = _number(
+        0.1, "percentage of the pixels that are as dark as the deepest pore"
+    )
 
 
 @dataclass(frozen=True)
 class ContrastRecipe:
-    """How contrast is enhanced before the threshold.
+    """How contrast is enhanced before the threshold."""
 
-    Parameters
-    ----------
-    nm_per_pixel : float
-        A micrograph of coarser pixels is enlarged to this pixel size first, since windows, discs
-        and rims are whole pixels. 0 leaves it, and so do pixels that are too coarse for `reach_nm`.
-    smooth_nm : float
-        Side of the median window at the finest scale; 0 leaves the noise.
-    reach_nm : float
-        Radius of the top-hat's and bottom-hat's disc at the finest scale.
-    scales : int
-        Number of spatial scales; each doubles both lengths of the one before. 0 leaves the grey.
-    top_hat : float
-        Weight of the top-hat beside the bottom-hat's 1.
-    """
-
-    nm_per_pixel: float = 12.0
-    smooth_nm: float = 50.0
-    reach_nm: float = 90.0
-    scales: int = 3
-    top_hat: float = 0.1
+    nm_per_pixel: float = _length(
+        12.0,
+        "a micrograph of coarser pixels is enlarged to this pixel size first, since windows, discs "
+        "and rims are whole pixels; 0 leaves it, and so do pixels too coarse for reach_nm",
+    )
+    smooth_nm: float = _length(
+        50.0, "side of the median window at the finest scale; 0 leaves the noise"
+    )
+    reach_nm: float = _length(
+        90.0, "radius of the disc of top-hat and bottom-hat at the finest scale"
+    )
+    scales: int = setting(
+        3,
+        "number of spatial scales; each doubles both lengths of the one before; 0 leaves the grey",
+        low=0,
+        high=4,
+    )
+    top_hat: float = _number(0.1, "weight of the top-hat beside the bottom-hat's 1")
 
     def shows(self, pixel_nm: float) -> bool:
         """Return whether pixels are fine enough for the pores that the finest disc meets."""
@@ -74,111 +69,78 @@ class ContrastRecipe:
 
 @dataclass(frozen=True)
 class PoreRecipe:
-    """What a pore is.
+    """What a pore is."""
 
-    Parameters
-    ----------
-    darkness : float
-        Contrast from which a pixel is pore: 0 is the solid around it, 1 the deepest pore.
-    tolerance : float
-        How far `darkness` can be moved with equal right.
-    depth : float
-        Share of the way to the deepest pore from which a pixel is pore whatever surrounds it: the
-        inside of pores that are larger than the largest disc.
-    edge_nm : float
-        Width of the blurred rim that is taken off each pore.
-    """
-
-    darkness: float = 0.205
-    tolerance: float = 0.02
-    depth: float = 0.38
-    edge_nm: float = 10.0
+    darkness: float = _number(
+        0.205,
+        "contrast from which a pixel is pore: 0 is the solid around it, 1 the deepest pore",
+    )
+    tolerance: float = _number(0.02, "how far darkness can be moved with equal right")
+    depth: float = _number(
+        0.38,
+        "share of the way to the deepest pore from which a pixel is pore whatever surrounds it: "
+        "the inside of pores that are larger than the largest disc",
+    )
+    edge_nm: float = _length(10.0, "width of the blurred rim that is taken off each pore")
 
 
 @dataclass(frozen=True)
 class SiltRecipe:
-    """What a silt grain is.
+    """What a silt grain is."""
 
-    Parameters
-    ----------
-    darkness : float
-        Contrast from which a pixel is no smooth solid in any image, on the scale of
-        `PoreRecipe.darkness`.
-    roughness : float
-        Contrast from which a pixel is no smooth solid, in units of the image's typical contrast,
-        what noise adds to it left out.
-    tolerance : float
-        How far `roughness` can be moved with equal right.
-    thickness_nm : float
-        Diameter of the disc that must fit into a grain.
-    rim_nm : float
-        Width of the rim of a grain that is left to the clay.
-    min_ecd_nm : float
-        Equivalent-circle diameter from which a grain is silt, its rim included.
-    rough_share : float
-        Largest share of a grain's pixels that have twice the typical contrast; what is rougher is
-        an aggregate of clay.
-    hole_nm : float
-        Equivalent-circle diameter up to which a hole in a grain belongs to the grain.
-    """
-
-    darkness: float = 0.245
-    roughness: float = 4.8
-    tolerance: float = 0.4
-    thickness_nm: float = 410.0
-    rim_nm: float = 145.0
-    min_ecd_nm: float = 1905.0
-    rough_share: float = 0.18
-    hole_nm: float = 1000.0
+    darkness: float = _number(
+        0.245,
+        "contrast from which a pixel is no smooth solid in any image, on the scale of the pores'",
+    )
+    roughness: float = _number(
+        4.8,
+        "contrast from which a pixel is no smooth solid, in units of the image's typical contrast, "
+        "what noise adds to it left out",
+    )
+    tolerance: float = _number(0.4, "how far roughness can be moved with equal right")
+    thickness_nm: float = _length(410.0, "diameter of the disc that must fit into a grain")
+    rim_nm: float = _length(145.0, "width of the rim of a grain that is left to the clay")
+    min_ecd_nm: float = _length(
+        1905.0, "equivalent-circle diameter from which a grain is silt, its rim included"
+    )
+    rough_share: float = _number(
+        0.18,
+        "largest share of a grain's pixels that have twice the typical contrast; what is rougher "
+        "is an aggregate of clay",
+    )
+    hole_nm: float = _length(
+        1000.0, "equivalent-circle diameter up to which a hole in a grain belongs to the grain"
+    )
 
 
 @dataclass(frozen=True)
 class WorkflowRecipe:
-    """Every parameter of the workflow.
-
-    Raises
-    ------
-    MudrockError
-        From :meth:`from_toml`, if the text is no TOML, names an unknown key, or gives a value of
-        the wrong type or outside its range.
-    """
+    """Every parameter of the workflow; read and written by `mudrock_cli.config`."""
 
     background: BackgroundRecipe = field(default_factory=BackgroundRecipe)
     contrast: ContrastRecipe = field(default_factory=ContrastRecipe)
     pore: PoreRecipe = field(default_factory=PoreRecipe)
     silt: SiltRecipe = field(default_factory=SiltRecipe)
 
-    @classmethod
-    def from_toml(cls, text: str, source: str = "recipe") -> Self:
-        """Read a recipe; whatever the text leaves out keeps its default.
-
-        Parameters
-        ----------
-        text : str
-            TOML with the tables ``background``, ``contrast``, ``pore``, ``silt``.
-        source : str
-            Named in errors.
-        """
-        table = parse_toml(text, source)
-        sections = get_type_hints(cls)
-        _refuse_unknown(table, sections, source)
-        recipe = cls(
-            **{
-                name: _read_section(sections[name], value, f"{source}: [{name}]")
-                for name, value in table.items()
-            }
-        )
-        _check_ranges(recipe, source)
-        return recipe
-
-    def to_toml(self) -> str:
-        """Write the whole recipe, defaults included."""
-        return tomli_w.dumps(dataclasses.asdict(self))
+    def find_conflicts(self) -> Iterator[tuple[str, Any, str]]:
+        """Yield values that exclude each other; see `mudrock_cli.config.HasConflicts`."""
+        black, contrast = self.background.black_percent, self.contrast
+        pore, silt = self.pore, self.silt
+        if black >= 50:
+            yield "background.black_percent", black, "below 50"
+        if contrast.scales > 0 and contrast.reach_nm == 0:
+            yield "contrast.reach_nm", 0.0, "above 0"
+        if silt.rim_nm > silt.thickness_nm / 2:
+            yield "silt.rim_nm", silt.rim_nm, "up to thickness_nm / 2"
+        if pore.tolerance >= pore.darkness:
+            yield "pore.tolerance", pore.tolerance, "below darkness"
+        if silt.tolerance >= silt.roughness:
+            yield "silt.tolerance", silt.tolerance, "below roughness"
 
     @property
     def digest(self) -> str:
         """SHA-256 of the values; comments and order do not count."""
-        return hashlib.sha256(self.to_toml().encode()).hexdigest()
+        return hashlib.sha256(to_toml(self).encode()).hexdigest()
 
 
 def load_recipe(name: str) -> WorkflowRecipe:
@@ -187,7 +149,7 @@ def load_recipe(name: str) -> WorkflowRecipe:
     Parameters
     ----------
     name : str
-        One of `PACKAGED`, or the path of a TOML file.
+        One of ``groundtruth``, ``exact`` and ``threshold``, or the path of a TOML file.
 
     Raises
     ------
@@ -195,57 +157,9 @@ def load_recipe(name: str) -> WorkflowRecipe:
         If there is no such recipe or file, or it holds what a recipe cannot.
     """
     try:
-        if name in PACKAGED:
-            text = (resources.files(__package__) / "recipes" / f"{name}.toml").read_text("utf-8")
-        elif Path(name).exists():
-            text = read_text(Path(name), "give a TOML file")
-        else:
-            hint = f"give a TOML file, or one of: {', '.join(PACKAGED)}"
-            raise UsageError(f"{name}: no such recipe", hint)
-        return WorkflowRecipe.from_toml(text, name)
+        return from_toml(WorkflowRecipe, *read_packaged("mudrock_cli.classical", name))
     except MudrockError as error:
         raise UsageError(error.message, error.hint) from error
-
-
-def _read_section(kind: type, table: Any, source: str) -> Any:
-    if not isinstance(table, dict):
-        raise MudrockError(f"{source} must be a table")
-    hints = get_type_hints(kind)
-    _refuse_unknown(table, hints, source)
-    values = {}
-    for key, value in table.items():
-        fits = type(value) in ((int,) if hints[key] is int else (int, float))
-        if not fits or not abs(value) <= _MOST:
-            shown = reprlib.repr(value)
-            raise MudrockError(f"{source} {key} must be a number up to {_MOST}, not {shown}")
-        values[key] = hints[key](value)
-    return kind(**values)
-
-
-def _refuse_unknown(table: dict[str, Any], known: dict[str, Any], source: str) -> None:
-    unknown = sorted(set(table) - set(known))
-    if unknown:
-        raise MudrockError(f"{source} has no {unknown[0][:200]}", f"known: {', '.join(known)}")
-
-
-def _check_ranges(recipe: WorkflowRecipe, source: str) -> None:
-    """Refuse values without meaning; every value is at least 0."""
-    for section, table in dataclasses.asdict(recipe).items():
-        for key, value in table.items():
-            if value < 0:
-                raise MudrockError(f"{source}: [{section}] {key} = {value} is negative")
-    contrast, silt = recipe.contrast, recipe.silt
-    wrong = {
-        "[contrast] scales is a whole number up to 4": contrast.scales > 4,
-        "[contrast] reach_nm must be above 0": contrast.scales > 0 and contrast.reach_nm == 0,
-        "[background] black_percent must be below 50": recipe.background.black_percent >= 50,
-        "[silt] rim_nm must not exceed thickness_nm / 2": silt.rim_nm > silt.thickness_nm / 2,
-        "[pore] tolerance must be below darkness": recipe.pore.tolerance >= recipe.pore.darkness,
-        "[silt] tolerance must be below roughness": silt.tolerance >= silt.roughness,
-    }
-    for message, is_wrong in wrong.items():
-        if is_wrong:
-            raise MudrockError(f"{source}: {message}")
 
 
 # The spatial scales of the workflow: lengths in nanometres brought to pixels.

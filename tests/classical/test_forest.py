@@ -188,10 +188,10 @@ def test_recipe_round_trip_and_refusals() -> None:
         ("", "architecture"),
         ("[", "not valid TOML"),
         (head + "[forest]\nbranches = 3", "no key branches"),
-        (head + "[forest]\ntrees = 2.5", "not what belongs there"),
-        (head + "[forest]\ntrees = 0", "outside"),
+        (head + "[forest]\ntrees = 2.5", r"forest.trees cannot be 2.5"),
+        (head + "[forest]\ntrees = 0", "forest.trees cannot be 0"),
         (head + "[forest]\nscales = []", "scales"),
-        (head + "[data]\nnm_per_pixel = nan", "not what belongs there"),
+        (head + "[data]\nnm_per_pixel = nan", "nm_per_pixel cannot be nan"),
     ]:
         with pytest.raises(MudrockError, match=told):
             ForestRecipe.from_toml(text)

@@ -155,7 +155,7 @@ def test_fields_and_pixels_that_cannot_show_the_recipe_are_warned_of(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--recipe", "absent.toml"), "absent.toml: no such recipe"),
+        (("--recipe", "absent.toml"), "absent.toml: no recipe of this name"),
         (("--save", "confidence"), "cannot save confidence"),
         (("--pixel-size", "ten"), "cannot read the length"),
     ],

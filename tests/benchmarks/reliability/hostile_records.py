@@ -40,11 +40,12 @@ def _tables() -> Iterator[Seed]:
 
 def _texts() -> Iterator[Seed]:
     from mudrock_cli.classical.recipe import WorkflowRecipe
+    from mudrock_cli.config import to_toml
     from mudrock_cli.deeplab.recipe import Recipe
 
     recipe = Recipe().to_toml().encode()
     yield Seed("recipe of a network", "recipe", {"recipe.toml": recipe})
-    workflow = WorkflowRecipe().to_toml().encode()
+    workflow = to_toml(WorkflowRecipe()).encode()
     yield Seed("recipe of the workflow", "workflow", {"recipe.toml": workflow})
     yield Seed("random forest", "forest", _forest())
     yield Seed(
