@@ -1,10 +1,10 @@
-"""Objects, and the pieces of objects that lie in one band of an image.
+"""Connected components of masks of any size, with the sums from which their shapes follow.
 
-A band is a number of whole rows, scanned with one row of the next band in view. Every measure
-that needs pixels is a sum, a minimum or a maximum over pixels, or over pairs of neighbours, in
-integers; so the pieces of an object add up to exactly what one scan of the whole image gives.
-Of convex hulls only those of objects that a seam cuts wait for that: the others are measured with
-the band, and a few numbers are kept of them.
+By hand, because a mask of 10⁹ pixels is labelled in bands of rows: scikit-image and SciPy hold it
+whole. A band is scanned with one row of the next in view. Every measure that needs pixels is a
+sum, a minimum or a maximum of integers over pixels or pairs of neighbours, so the pieces of an
+object add up to exactly what one scan of the whole image gives. The first pass scans bands and
+joins their pieces into objects; the second, `Labelling.paint`, paints labels.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,15 +27,25 @@ from mudrock_cli.measure.shapes import (
     Floats,
     Hulls,
     Ints,
-    Places,
     Runs,
+    Whole,
     measure_hulls,
 )
 
+Pairs = tuple[Ints, Ints]
+Label = np.unsignedinteger[Any]
+Labels = npt.NDArray[Label]
+
+_BAND_PIXELS = 1 << 22
+"""Pixels of a band: larger ones need more memory and gain nothing."""
+
+_TASK_BANDS = 4
+"""Bands given out together: one alone takes hardly longer than to say that it is to be done."""
+
 
 @dataclass(frozen=True)
-class Pieces:
-    """Objects, or the parts of objects that lie in one band. N is their number.
+class Components:
+    """Objects, or the pieces of objects that lie in one band. N is their number.
 
     Whole numbers are kept in 32 bits where these hold them all, and computed with in 64.
 
@@ -61,16 +71,16 @@ class Pieces:
 
     phase: npt.NDArray[np.uint8]
     first: Ints
-    sums: Mapping[str, Places]
-    box: Places
+    sums: Mapping[str, Whole]
+    box: Whole
     at_border: Bools
     hulls: Hulls
-    contacts: Places
+    contacts: Whole
 
     def __len__(self) -> int:
         return len(self.phase)
 
-    def part(self, start: int, stop: int) -> "Pieces":
+    def part(self, start: int, stop: int) -> "Components":
         """Return the objects from `start` to `stop`, in 64 bits, with the contacts of their pores.
 
         In contacts pores are counted from `start`, silt grains as before.
@@ -78,7 +88,7 @@ class Pieces:
         here = slice(*np.searchsorted(self.contacts[0], (start, stop)))
         contacts = self.contacts[:, here].astype(np.int64)
         contacts[0] -= start
-        return Pieces(
+        return Components(
             phase=self.phase[start:stop],
             first=self.first[start:stop],
             sums={name: sums[start:stop].astype(np.int64) for name, sums in self.sums.items()},
@@ -91,14 +101,14 @@ class Pieces:
 
 @dataclass(frozen=True)
 class Band:
-    """Pieces in one band, and the seams to its neighbours.
+    """The pieces in one band, and the seams to its neighbours.
 
     Parameters
     ----------
-    pieces : Pieces
+    pieces : Components
         What the band holds.
     chains : Chains
-        Vertices of the convex hulls of pieces that a seam cuts.
+        Hull vertices of the pieces that a seam cuts; other hulls are measured with the band.
     head, foot : ndarray of int32 or int64, shapes (K,), (L,)
         Pieces of the runs in the band's first row, and of the runs in the row below its last.
     specimen : Box or None
@@ -109,461 +119,13 @@ class Band:
         Pieces of silt that may count as clay, cells in which they lie, and their pixels there.
     """
 
-    pieces: Pieces
+    pieces: Components
     chains: Chains
-    head: Places
-    foot: Places
+    head: Whole
+    foot: Whole
     specimen: Box | None
     cells: CellBand | None
     small_silt: Ints
-
-
-def shrink(values: Ints) -> Places:
-    """Return whole numbers in 32 bits if these hold them all."""
-    limits = np.iinfo(np.int32)
-    fits = limits.min <= values.min(initial=0) and values.max(initial=0) <= limits.max
-    return values.astype(np.int32) if fits else values
-
-
-def unite(one: Places, other: Places, count: int) -> tuple[int, Ints]:
-    """Find the connected groups of `count` things of which pairs are connected.
-
-    Returns
-    -------
-    groups : int
-        Number of groups.
-    group : ndarray of int64, shape (count,)
-        Group of each thing.
-    """
-    if count == 0:
-        return 0, np.zeros(0, np.int64)
-    graph = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(count, count))
-    groups, group = connected_components(graph, directed=False)
-    return int(groups), group.astype(np.int64)
-
-
-def total(group: Places, values: npt.NDArray[np.integer], count: int) -> Ints:
-    """Sum integers per group, exactly (modulo 2**64)."""
-    sums = np.zeros(count, np.int64)
-    np.add.at(sums, group, values.astype(np.int64, copy=False))
-    return sums
-
-
-def lowest(group: Places, values: Places, count: int) -> Ints:
-    """Smallest integer of each group."""
-    least = np.full(count, np.iinfo(np.int64).max)
-    np.minimum.at(least, group, values.astype(np.int64, copy=False))
-    return least
-
-
-def count_pairs(one: Ints, other: Ints, weight: Ints) -> Ints:
-    """Add up the weights of equal pairs.
-
-    Returns
-    -------
-    ndarray of int64, shape (3, M)
-        The distinct pairs in ascending order, and the sum of their weights.
-    """
-    order = np.lexsort((other, one))
-    one, other, weight = one[order], other[order], weight[order]
-    new = np.flatnonzero((np.diff(one, prepend=-1) != 0) | (np.diff(other, prepend=-1) != 0))
-    sums = np.add.reduceat(weight, new) if len(new) else weight
-    return np.stack([one[new], other[new], sums])
-
-
-# Scanning one band of an image for the pieces of objects in it.
-
-Pairs = tuple[Ints, Ints]
-CellPlan = tuple[int, Callable[[Ints], Bools]]
-"""The side of cells in which to count, and which silt regions count as clay, by their area."""
-
-
-def label_runs(runs: Runs) -> tuple[int, Ints, Pairs]:
-    """Find the 8-connected pieces of one phase among runs.
-
-    Returns
-    -------
-    count : int
-        Number of pieces.
-    label : ndarray of int64, shape (N,)
-        Piece of each run.
-    neighbours : tuple of ndarray
-        As `Runs.find_neighbours`.
-    """
-    upper, lower = runs.find_neighbours()
-    same = runs.phase[upper] == runs.phase[lower]
-    count, label = unite(upper[same], lower[same], len(runs))
-    return count, label, (upper, lower)
-
-
-def scan_band(
-    phases: npt.NDArray[np.uint8],
-    rows: int,
-    top: int,
-    shape: tuple[int, int],
-    layers: Mapping[str, npt.NDArray[np.integer]] | None = None,
-    plan: CellPlan | None = None,
-) -> Band:
-    """Measure the pieces of objects in one band of an image.
-
-    Parameters
-    ----------
-    phases : ndarray of uint8, shape (rows + 1, W)
-        The band and, unless the image ends there, the row below it.
-    rows : int
-        Rows of the band itself.
-    top : int
-        First row of the band in the image.
-    shape : (int, int)
-        Rows and columns of the image.
-    layers : mapping of str to ndarray of integers, shape (rows, W), optional
-        Further images of the same band, to be summed over each object.
-    plan : CellPlan, optional
-        How to count the phases in cells.
-    """
-    runs = Runs.find(phases)
-    count, label, neighbours = label_runs(runs)
-    own = int(np.searchsorted(runs.row, rows))
-    sums = _sum_runs(runs, label, own, top, count)
-    sums |= _count_ends(runs, label, neighbours, own, sums["area"])
-    for name, layer in (layers or {}).items():
-        sums[name] = _sum_layer(layer, runs, label, own, count)
-    phase = np.zeros(count, np.uint8)
-    phase[label] = runs.phase
-    row = top + runs.row
-    sides = (row, runs.start, -(row + 1), -runs.end)
-    head, foot = label[runs.row == 0], label[own:]
-    cut = np.zeros(count, np.bool_)
-    cut[foot] = True
-    if top:
-        cut[head] = True
-    chains = _bound(runs, label, own, top)
-    waits = cut[chains.chain // 2]
-    pieces = Pieces(
-        phase=phase,
-        first=lowest(label, row * shape[1] + runs.start, count),
-        sums={name: shrink(values) for name, values in sums.items()},
-        box=shrink(np.stack([lowest(label, side, count) for side in sides])),
-        at_border=_find_border(runs, label, neighbours, top, shape, count),
-        hulls=measure_hulls(chains[~waits], count),
-        contacts=shrink(_count_contacts(runs, label, neighbours, own)),
-    )
-    return Band(
-        pieces,
-        chains[waits],
-        head=shrink(head),
-        foot=shrink(foot),
-        specimen=_frame_specimen(phases[:rows], top),
-        cells=count_band(runs[:own], rows, top, plan[0]) if plan else None,
-        small_silt=_count_small(runs[:own], label, pieces, top, plan),
-    )
-
-
-def _count_small(runs: Runs, label: Ints, pieces: Pieces, top: int, plan: CellPlan | None) -> Ints:
-    """Count, by piece and cell, the pixels of silt that may be too small to be silt."""
-    if plan is None:
-        return np.zeros((3, 0), np.int64)
-    side, is_small = plan
-    small = (pieces.phase == Phase.SILT) & is_small(pieces.sums["area"].astype(np.int64))
-    here = small[label[: len(runs)]]
-    parts = Runs(runs.row[here], runs.start[here], runs.end[here], runs.phase[here], runs.width)
-    run, column, pixels = split_runs(parts, side)
-    cell = (top + parts.row[run]) // side * -(-runs.width // side) + column
-    return count_pairs(label[: len(runs)][here][run], cell, pixels)
-
-
-def _frame_specimen(phases: npt.NDArray[np.uint8], top: int) -> Box | None:
-    """Return the smallest box that holds all pixels but VOID, None where there is no other."""
-    solid = phases != Phase.VOID
-    rows = np.flatnonzero(solid.any(axis=1))
-    if len(rows) == 0:
-        return None
-    columns = np.flatnonzero(solid.any(axis=0))
-    return Box(top + int(rows[0]), int(columns[0]), top + int(rows[-1]) + 1, int(columns[-1]) + 1)
-
-
-def _sum_runs(runs: Runs, label: Ints, own: int, top: int, count: int) -> dict[str, Ints]:
-    """Areas and coordinate sums, from the closed forms for a run.
-
-    Integers wrap at 2**64; that does no harm, since a sum about the centroid, which is small, is
-    formed from these by additions and multiplications only, and so is right modulo 2**64.
-    """
-    start, end, y = runs.start[:own], runs.end[:own], top + runs.row[:own]
-    area = end - start
-    x = area * (start + end - 1) // 2
-    xx = (end * (end - 1) * (2 * end - 1) - start * (start - 1) * (2 * start - 1)) // 6
-    values = {"area": area, "x": x, "y": area * y, "xx": xx, "yy": area * y * y, "xy": x * y}
-    return {name: total(label[:own], value, count) for name, value in values.items()}
-
-
-def _count_ends(
-    runs: Runs, label: Ints, neighbours: Pairs, own: int, area: Ints
-) -> dict[str, Ints]:
-    """Count the pixels at which objects end along each of four directions.
-
-    Along a row these are the ends of runs. In the other directions they are the pixels that do
-    not continue in the next row: the area less the overlap of runs, straight or by one column.
-    """
-    upper, lower = neighbours
-    inner = (upper < own) & (runs.phase[upper] == runs.phase[lower])
-    upper, lower = upper[inner], lower[inner]
-    ends = {"ends_0": total(label[:own], np.ones(own, np.int64), len(area))}
-    for name, shift in {"ends_90": 0, "ends_45": 1, "ends_135": -1}.items():
-        overlap = np.minimum(runs.end[upper] + shift, runs.end[lower])
-        overlap -= np.maximum(runs.start[upper] + shift, runs.start[lower])
-        ends[name] = area - total(label[upper], np.maximum(overlap, 0), len(area))
-    return ends
-
-
-def _sum_layer(
-    layer: npt.NDArray[np.integer], runs: Runs, label: Ints, own: int, count: int
-) -> Ints:
-    """Sum the values of a layer over the pixels of each piece."""
-    if own == 0:
-        return np.zeros(count, np.int64)
-    left = runs.row[:own] * runs.width
-    bounds = np.stack([left + runs.start[:own], left + runs.end[:own]], axis=1).ravel()
-    # The end of the last run may be the end of the layer, which reduceat does not take.
-    flat = np.append(layer.ravel(), layer.dtype.type(0))
-    sums = np.add.reduceat(flat, bounds, dtype=np.int64)[::2]
-    return total(label[:own], sums, count)
-
-
-def _find_border(
-    runs: Runs, label: Ints, neighbours: Pairs, top: int, shape: tuple[int, int], count: int
-) -> Bools:
-    """Find pieces that touch the image's edge or VOID, by a side or by a corner."""
-    row = top + runs.row
-    edge = (row == 0) | (row == shape[0] - 1) | (runs.start == 0) | (runs.end == shape[1])
-    abutting = runs.find_abutting()
-    one = np.concatenate([neighbours[0], abutting])
-    other = np.concatenate([neighbours[1], abutting + 1])
-    void = runs.phase == Phase.VOID
-    at_border = np.zeros(count, np.bool_)
-    at_border[label[edge]] = True
-    at_border[label[one[void[other]]]] = True
-    at_border[label[other[void[one]]]] = True
-    return at_border
-
-
-def _bound(runs: Runs, label: Ints, own: int, top: int) -> Chains:
-    """Take the outermost pixels of every row of every piece, and keep hull vertices."""
-    solid = np.flatnonzero(runs.phase[:own] != Phase.VOID)
-    # Sorting piece and place in one number is several times faster than an argsort.
-    order = np.sort((label[solid] << 32) | solid) & 0xFFFFFFFF
-    piece, row = label[order], runs.row[order]
-    new = np.ones(len(order) + 1, np.bool_)
-    new[1:-1] = (np.diff(piece) != 0) | (np.diff(row) != 0)
-    first, last = np.flatnonzero(new[:-1]), np.flatnonzero(new[1:])
-    piece, row = piece[first], top + row[first]
-    hulls = Chains(
-        np.concatenate([2 * piece, 2 * piece + 1]),
-        np.concatenate([row, row]),
-        np.concatenate([runs.start[order][first], 1 - runs.end[order][last]]),
-    ).prune()
-    return hulls[np.argsort(hulls.chain, kind="stable")].cast(np.int32)
-
-
-def _count_contacts(runs: Runs, label: Ints, neighbours: Pairs, own: int) -> Ints:
-    """Count the pixel sides that each pore shares with each silt grain."""
-    upper, lower = neighbours
-    sides = np.minimum(runs.end[upper], runs.end[lower])
-    sides -= np.maximum(runs.start[upper], runs.start[lower])
-    facing = (sides > 0) & (upper < own)
-    left = runs.find_abutting()
-    left = left[left < own]
-    one = np.concatenate([upper[facing], left])
-    other = np.concatenate([lower[facing], left + 1])
-    sides = np.concatenate([sides[facing], np.ones(len(left), np.int64)])
-    found = []
-    for pore, silt in ((one, other), (other, one)):
-        here = (runs.phase[pore] == Phase.PORE) & (runs.phase[silt] == Phase.SILT)
-        found.append(np.stack([label[pore[here]], label[silt[here]], sides[here]]))
-    return count_pairs(*np.concatenate(found, axis=1))
-
-
-# Joining the pieces of all bands of an image into objects.
-
-_SUM = "sum of "
-
-
-class _Columns:
-    """The figures of the pieces of all bands, each to be taken once."""
-
-    def __init__(self, bands: Sequence[Band]) -> None:
-        pieces = [band.pieces for band in bands]
-        names = ("phase", "first", "box", "at_border")
-        self._parts: dict[str, list[npt.NDArray[Any]]] = {
-            name: [getattr(piece, name) for piece in pieces] for name in names
-        }
-        for name in Hulls._fields:
-            self._parts[name] = [getattr(piece.hulls, name) for piece in pieces]
-        for name in pieces[0].sums:
-            self._parts[_SUM + name] = [piece.sums[name] for piece in pieces]
-
-    @property
-    def sums(self) -> list[str]:
-        """Names of the sums that are left."""
-        return [name.removeprefix(_SUM) for name in self._parts if name.startswith(_SUM)]
-
-    def take(self, name: str) -> npt.NDArray[Any]:
-        """Return a figure of all pieces, which is kept no longer."""
-        return np.concatenate(self._parts.pop(name), axis=-1)
-
-
-def join_bands(bands: list[Band]) -> tuple[Pieces, list[Places]]:
-    """Join the pieces of all bands of an image, top to bottom, into objects.
-
-    Parameters
-    ----------
-    bands : list of Band
-        Emptied on the way: each figure of all pieces is joined and let go before the next.
-
-    Returns
-    -------
-    objects : Pieces
-        Whole objects in the raster order of their first pixel; VOID comes last.
-    numbers : list of ndarray of int32 or int64
-        For each band, the object to which each of its pieces belongs.
-    """
-    sizes = [len(band.pieces) for band in bands]
-    count, group = _unite_seams(bands, sizes)
-    columns = _Columns(bands)
-    contacts = [band.pieces.contacts for band in bands]
-    chains = [band.chains for band in bands]
-    bands.clear()
-    phase = np.zeros(count, np.uint8)
-    phase[group] = columns.take("phase")
-    first = lowest(group, columns.take("first"), count)
-    order = np.lexsort((first, phase == Phase.VOID))
-    rank = np.empty(count, np.int64)
-    rank[order] = np.arange(count)
-    number = shrink(rank[group])
-    numbers = np.split(number, np.cumsum(sizes)[:-1])
-    hulls = measure_hulls(_join_chains(chains, numbers), count)
-    del chains
-    at_border = np.zeros(count, np.bool_)
-    at_border[number[columns.take("at_border")]] = True
-    objects = Pieces(
-        phase=phase[order],
-        first=first[order],
-        sums={
-            name: shrink(total(number, columns.take(_SUM + name), count)) for name in columns.sums
-        },
-        box=shrink(np.stack([lowest(number, side, count) for side in columns.take("box")])),
-        at_border=at_border,
-        hulls=_add_whole(hulls, columns, number),
-        contacts=shrink(_join_contacts(contacts, numbers)),
-    )
-    return objects, numbers
-
-
-def _unite_seams(bands: Sequence[Band], sizes: Sequence[int]) -> tuple[int, Ints]:
-    """Find which pieces belong together, all bands' pieces numbered through."""
-    offsets = np.cumsum([0, *sizes])
-    above = [band.foot + offset for band, offset in zip(bands[:-1], offsets, strict=False)]
-    below = [band.head + offset for band, offset in zip(bands[1:], offsets[1:], strict=False)]
-    none = np.zeros(0, np.int64)
-    return unite(np.concatenate([none, *above]), np.concatenate([none, *below]), int(offsets[-1]))
-
-
-def _add_whole(hulls: Hulls, columns: _Columns, number: Places) -> Hulls:
-    """Add the hulls of objects that no seam cuts, which were measured with their bands."""
-    area = columns.take("area")
-    whole = np.flatnonzero(area)
-    hulls.area[number[whole]] = area[whole]
-    for name in ("feret_min", "feret_max"):
-        getattr(hulls, name)[number[whole]] = columns.take(name)[whole]
-    return hulls
-
-
-def _join_contacts(contacts: Sequence[Places], numbers: Sequence[Places]) -> Ints:
-    """Add up the sides that pores share with silt grains, over all bands."""
-    joined = [
-        np.stack([number[pore], number[silt], sides])
-        for (pore, silt, sides), number in zip(contacts, numbers, strict=True)
-    ]
-    return count_pairs(*np.concatenate(joined, axis=1).astype(np.int64))
-
-
-def _join_chains(chains: Sequence[Chains], numbers: Sequence[Places]) -> Chains:
-    """Bring the chains of pieces in the order of objects and rows."""
-    chain = np.concatenate(
-        [
-            2 * number[part.chain // 2].astype(np.int64) + part.chain % 2
-            for part, number in zip(chains, numbers, strict=True)
-        ]
-    )
-    row = np.concatenate([part.row for part in chains])
-    position = np.concatenate([part.position for part in chains])
-    place = chain * (int(row.max(initial=0)) + 1) + row
-    order = np.argsort(place, kind="stable")
-    # Two pieces of one band may meet in another: of their points in one row the outer stays.
-    new = np.flatnonzero(np.diff(place[order], prepend=-1))
-    outer = np.minimum.reduceat(position[order], new) if len(new) else position
-    order = order[new]
-    return Chains(chain[order], row[order], outer)
-
-
-# What surrounds a pore: matrix and several grains, or a single grain in which it lies.
-
-
-@dataclass(frozen=True)
-class Hosts:
-    """The silt around each object; of use for pores.
-
-    Parameters
-    ----------
-    grain : ndarray of int64, shape (N,)
-        The grain that a pore shares most sides with (of equals the first); -1 for none.
-    contact : ndarray of float64, shape (N,)
-        Share of the pixel sides around the pore that face silt grains, 0 to 1.
-    inside : ndarray of bool, shape (N,)
-        Whether all sides face one and the same grain.
-    """
-
-    grain: Ints
-    contact: Floats
-    inside: Bools
-
-
-def find_hosts(objects: Pieces, silt: Bools) -> Hosts:
-    """Find the grains that pores touch.
-
-    Parameters
-    ----------
-    objects : Pieces
-        All objects of an image.
-    silt : ndarray of bool, shape (N,)
-        Which of them count as silt grains.
-    """
-    count = len(objects)
-    pore, grain, sides = objects.contacts[:, silt[objects.contacts[1]]]
-    order = np.lexsort((-grain, sides, pore))
-    pore, grain, sides = pore[order], grain[order], sides[order]
-    host = np.full(count, -1, np.int64)
-    most = np.zeros(count, np.int64)
-    # Sorted by sides, the grain with the most is written last and stays.
-    host[pore], most[pore] = grain, sides
-    shared = np.bincount(pore, sides, minlength=count)
-    around = 2 * (objects.sums["ends_0"] + objects.sums["ends_90"])
-    return Hosts(host, shared / around, most == around)
-
-
-# Labelling a mask of any size in two passes.
-#
-# The first pass scans bands of rows and joins their pieces into whole objects; the second, for
-# those who want an image of labels, scans again and paints. Neither holds more than a band of
-# pixels.
-
-Label = np.unsignedinteger[Any]
-Labels = npt.NDArray[Label]
-
-_BAND_PIXELS = 1 << 22
-"""Pixels of a band: larger ones need more memory and gain nothing."""
-
-_TASK_BANDS = 4
-"""Bands given out together: one alone takes hardly longer than to say that it is to be done."""
 
 
 @dataclass(frozen=True)
@@ -572,7 +134,7 @@ class Labelling:
 
     Parameters
     ----------
-    objects : Pieces
+    objects : Components
         Silt and pore objects; row i is label i + 1.
     void_area : int
         Pixels without specimen.
@@ -586,12 +148,12 @@ class Labelling:
         Object of each piece of each band; objects past the last label are VOID.
     """
 
-    objects: Pieces
+    objects: Components
     void_area: int
     specimen: Box | None
     shape: tuple[int, int]
     band_rows: int
-    numbers: list[Places]
+    numbers: list[Whole]
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -614,18 +176,20 @@ class Labelling:
         ndarray of `label_type`, shape (rows, W)
             Labels; 0 is neither silt nor pore.
         """
-        tops = range(0, self.shape[0], self.band_rows)
+        height, width = self.shape
+        tops = range(0, height, self.band_rows)
         for top, number in zip(tops, self.numbers, strict=True):
-            rows = min(self.band_rows, self.shape[0] - top)
-            runs, pieces = _find_pieces(mask, top, rows)
-            label = np.where(runs.phase == Phase.VOID, 0, number[pieces].astype(np.int64) + 1)
-            painted = np.zeros(rows * self.shape[1] + 1, np.int64)
-            left = runs.row * self.shape[1]
+            rows = min(self.band_rows, height - top)
+            runs = Runs.find(_read_band(mask, top, rows))
+            piece = _label_runs(runs)[1]  # numbered as in the first pass
+            runs = runs[: int(np.searchsorted(runs.row, rows))]
+            label = number[piece[: len(runs)]].astype(np.int64) + 1
+            label[runs.phase == Phase.VOID] = 0
+            painted = np.zeros(rows * width + 1, np.int64)
             # Runs do not overlap: each begins with a step up to its label and ends with one down.
-            np.add.at(painted, left + runs.start, label)
-            np.subtract.at(painted, left + runs.end, label)
-            flat = np.cumsum(painted[:-1]).astype(self.label_type)
-            yield flat.reshape(rows, self.shape[1])
+            np.add.at(painted, runs.row * width + runs.start, label)
+            np.subtract.at(painted, runs.row * width + runs.end, label)
+            yield np.cumsum(painted[:-1]).astype(self.label_type).reshape(rows, width)
 
 
 def label_mask(
@@ -662,78 +226,74 @@ def label_mask(
     """
     height, width = mask.shape
     band_rows = band_rows or max(1, _BAND_PIXELS // max(width, 1))
-    plan = (cells.side, cells.is_small) if cells else None
-    work = partial(_scan_rows, mask, layers or {}, band_rows, plan)
+    work = partial(_scan_rows, mask, layers or {}, band_rows, cells)
+    step = _TASK_BANDS * band_rows
+    tasks = (range(top, min(top + step, height), band_rows) for top in range(0, height, step))
     bands: list[Band] = []
-    for scanned in spread(work, _share_out(height, band_rows)):
+    for scanned in spread(work, tasks):
         bands += scanned
         advance(min(band_rows * len(bands), height), height)
     boxes = [band.specimen for band in bands if band.specimen is not None]
     counted = [(band.cells, band.small_silt) for band in bands]
     objects, numbers = join_bands(bands)
     if cells:
-        _add_up(cells, counted, objects, numbers)
+        # Now that objects are whole it is known which silt is small.
+        small = (objects.phase == Phase.SILT) & cells.is_small(objects.sums["area"])
+        for (band, (piece, cell, pixels)), number in zip(counted, numbers, strict=True):
+            if band:
+                cells.add(band)
+            kept = small[number[piece]]
+            cells.add_small_silt(cell[kept], pixels[kept])
     solid = int(np.count_nonzero(objects.phase != Phase.VOID))
-    void_area = int(objects.sums["area"][solid:].sum())
     return Labelling(
-        objects=_take_first(objects, solid),
-        void_area=void_area,
-        specimen=_surround(boxes) if boxes else None,
+        objects=Components(
+            phase=objects.phase[:solid],
+            first=objects.first[:solid],
+            sums={name: sums[:solid] for name, sums in objects.sums.items()},
+            box=objects.box[:, :solid],
+            at_border=objects.at_border[:solid],
+            hulls=objects.hulls.part(0, solid),
+            contacts=objects.contacts,  # VOID has none
+        ),
+        void_area=int(objects.sums["area"][solid:].sum()),
+        specimen=Box(
+            min(box.top for box in boxes),
+            min(box.left for box in boxes),
+            max(box.bottom for box in boxes),
+            max(box.right for box in boxes),
+        )
+        if boxes
+        else None,
         shape=mask.shape,
         band_rows=band_rows,
         numbers=numbers,
     )
 
 
-def _add_up(
-    cells: CellCounter,
-    counted: list[tuple[CellBand | None, Ints]],
-    objects: Pieces,
-    numbers: list[Places],
-) -> None:
-    """Add up what was counted by bands, now that it is known which silt is small."""
-    small = (objects.phase == Phase.SILT) & cells.is_small(objects.sums["area"])
-    for (band, (piece, cell, pixels)), number in zip(counted, numbers, strict=True):
-        if band:
-            cells.add(band)
-        kept = small[number[piece]]
-        cells.add_small_silt(cell[kept], pixels[kept])
-
-
-def _share_out(height: int, band_rows: int) -> Iterator[range]:
-    """Yield the first rows of the bands of each task."""
-    step = _TASK_BANDS * band_rows
-    for top in range(0, height, step):
-        yield range(top, min(top + step, height), band_rows)
-
-
 def _scan_rows(
     mask: PhaseMask,
     layers: Mapping[str, Reader],
     band_rows: int,
-    plan: CellPlan | None,
+    cells: CellCounter | None,
     tops: range,
 ) -> list[Band]:
-    """Measure the pieces in the bands that begin at the rows `tops`."""
+    """Measure the pieces in the bands that begin at the rows `tops`, refusing unknown phases."""
     height, width = mask.shape
     bands = []
     for top in tops:
         rows = min(band_rows, height - top)
         window = slice(top, top + rows), slice(0, width)
         values = {name: read(*window) for name, read in layers.items()}
-        band = scan_band(_read_band(mask, top, rows), rows, top, mask.shape, values, plan)
-        _check_phases(band, mask)
+        band = _scan_band(_read_band(mask, top, rows), rows, top, mask.shape, values, cells)
+        wrong = np.setdiff1d(band.pieces.phase, [int(phase) for phase in Phase])
+        if len(wrong):
+            shown = ", ".join(str(value) for value in wrong[:5])
+            raise MudrockError(
+                f"{mask.path or mask.name}: no phase mask, it holds the value {shown}",
+                "a mask holds 0 clay, 1 silt, 2 pore, 255 no specimen",
+            )
         bands.append(band)
     return bands
-
-
-def _find_pieces(mask: PhaseMask, top: int, rows: int) -> tuple[Runs, Ints]:
-    """Return the runs of a band, and the piece of each, numbered as the first pass did."""
-    # The look below joins runs as it did there.
-    runs = Runs.find(_read_band(mask, top, rows))
-    piece = label_runs(runs)[1]
-    own = int(np.searchsorted(runs.row, rows))
-    return runs[:own], piece[:own]
 
 
 def _read_band(mask: PhaseMask, top: int, rows: int) -> npt.NDArray[np.uint8]:
@@ -742,36 +302,374 @@ def _read_band(mask: PhaseMask, top: int, rows: int) -> npt.NDArray[np.uint8]:
     return mask.read(slice(top, bottom), slice(0, mask.shape[1]))
 
 
-def _check_phases(band: Band, mask: PhaseMask) -> None:
-    """Refuse values that are no phase."""
-    known = [int(phase) for phase in Phase]
-    wrong = np.setdiff1d(band.pieces.phase, known)
-    if len(wrong):
-        shown = ", ".join(str(value) for value in wrong[:5])
-        raise MudrockError(
-            f"{mask.path or mask.name}: no phase mask, it holds the value {shown}",
-            "a mask holds 0 clay, 1 silt, 2 pore, 255 no specimen",
+def _scan_band(
+    phases: npt.NDArray[np.uint8],
+    rows: int,
+    top: int,
+    shape: tuple[int, int],
+    layers: Mapping[str, npt.NDArray[np.integer]],
+    cells: CellCounter | None,
+) -> Band:
+    """Measure the pieces of objects in a band.
+
+    Parameters
+    ----------
+    phases : ndarray of uint8, shape (rows + 1, W)
+        The band and, unless the image ends there, the row below it.
+    rows : int
+        Rows of the band itself.
+    top : int
+        First row of the band in the image.
+    shape : (int, int)
+        Rows and columns of the image.
+    layers : mapping of str to ndarray of integers, shape (rows, W)
+        Further images of the same band, to be summed over each piece.
+    cells : CellCounter or None
+        How to count the phases in cells.
+    """
+    runs = Runs.find(phases)
+    count, label, neighbours = _label_runs(runs)
+    own = int(np.searchsorted(runs.row, rows))
+    sums = _sum_pixels(runs[:own], label[:own], top, count)
+    sums |= _count_ends(runs, label, neighbours, own, sums["area"])
+    for name, layer in layers.items():
+        sums[name] = _sum_layer(layer, runs[:own], label[:own], count)
+    phase = np.zeros(count, np.uint8)
+    phase[label] = runs.phase
+    row = top + runs.row
+    sides = (row, runs.start, -(row + 1), -runs.end)
+    head, foot = label[runs.row == 0], label[own:]
+    cut = np.zeros(count, np.bool_)
+    cut[foot] = True
+    if top:
+        cut[head] = True
+    chains = _trace_outlines(runs[:own], label[:own], top)
+    waits = cut[chains.chain // 2]
+    pieces = Components(
+        phase=phase,
+        first=_lowest(label, row * shape[1] + runs.start, count),
+        sums={name: _shrink(values) for name, values in sums.items()},
+        box=_shrink(np.stack([_lowest(label, side, count) for side in sides])),
+        at_border=_find_border(runs, label, neighbours, top, shape, count),
+        hulls=measure_hulls(chains[~waits], count),
+        contacts=_shrink(_count_contacts(runs, label, neighbours, own)),
+    )
+    solid = phases[:rows] != Phase.VOID
+    down, across = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
+    specimen = (
+        Box(top + int(down[0]), int(across[0]), top + int(down[-1]) + 1, int(across[-1]) + 1)
+        if len(down)
+        else None
+    )
+    return Band(
+        pieces,
+        chains[waits],
+        head=_shrink(head),
+        foot=_shrink(foot),
+        specimen=specimen,
+        cells=count_band(runs[:own], rows, top, cells.side) if cells else None,
+        small_silt=_count_small(runs[:own], label[:own], pieces, top, cells),
+    )
+
+
+def _label_runs(runs: Runs) -> tuple[int, Ints, Pairs]:
+    """Return the number of 8-connected pieces of one phase, the piece of each run, and neighbours.
+
+    The neighbours are those of `Runs.find_neighbours`.
+    """
+    upper, lower = runs.find_neighbours()
+    same = runs.phase[upper] == runs.phase[lower]
+    count, label = _unite(upper[same], lower[same], len(runs))
+    return count, label, (upper, lower)
+
+
+def _sum_pixels(runs: Runs, label: Ints, top: int, count: int) -> dict[str, Ints]:
+    """Areas and coordinate sums, from the closed forms for a run.
+
+    Integers wrap at 2**64; that does no harm, since a sum about the centroid, which is small, is
+    formed from these by additions and multiplications only, and so is right modulo 2**64.
+    """
+    start, end, y = runs.start, runs.end, top + runs.row
+    area = end - start
+    x = area * (start + end - 1) // 2
+    xx = (end * (end - 1) * (2 * end - 1) - start * (start - 1) * (2 * start - 1)) // 6
+    values = {"area": area, "x": x, "y": area * y, "xx": xx, "yy": area * y * y, "xy": x * y}
+    return {name: _total(label, value, count) for name, value in values.items()}
+
+
+def _count_ends(
+    runs: Runs, label: Ints, neighbours: Pairs, own: int, area: Ints
+) -> dict[str, Ints]:
+    """Count the pixels at which objects end along each of four directions.
+
+    Along a row these are the ends of runs. In the other directions they are the pixels that do
+    not continue in the next row: the area less the overlap of runs, straight or by one column.
+    """
+    upper, lower = neighbours
+    inner = (upper < own) & (runs.phase[upper] == runs.phase[lower])
+    upper, lower = upper[inner], lower[inner]
+    ends = {"ends_0": _total(label[:own], np.ones(own, np.int64), len(area))}
+    for name, shift in {"ends_90": 0, "ends_45": 1, "ends_135": -1}.items():
+        overlap = np.minimum(runs.end[upper] + shift, runs.end[lower])
+        overlap -= np.maximum(runs.start[upper] + shift, runs.start[lower])
+        ends[name] = area - _total(label[upper], np.maximum(overlap, 0), len(area))
+    return ends
+
+
+def _sum_layer(layer: npt.NDArray[np.integer], runs: Runs, label: Ints, count: int) -> Ints:
+    """Sum the values of a layer over the pixels of each piece."""
+    if len(runs) == 0:
+        return np.zeros(count, np.int64)
+    left = runs.row * runs.width
+    bounds = np.stack([left + runs.start, left + runs.end], axis=1).ravel()
+    # The end of the last run may be the end of the layer, which reduceat does not take.
+    flat = np.append(layer.ravel(), layer.dtype.type(0))
+    return _total(label, np.add.reduceat(flat, bounds, dtype=np.int64)[::2], count)
+
+
+def _trace_outlines(runs: Runs, label: Ints, top: int) -> Chains:
+    """Take the outermost pixels of every row of every piece, and keep hull vertices."""
+    solid = np.flatnonzero(runs.phase != Phase.VOID)
+    # Sorting piece and place in one number is several times faster than an argsort.
+    order = np.sort((label[solid] << 32) | solid) & 0xFFFFFFFF
+    piece, row = label[order], runs.row[order]
+    new = np.ones(len(order) + 1, np.bool_)
+    new[1:-1] = (np.diff(piece) != 0) | (np.diff(row) != 0)
+    first, last = np.flatnonzero(new[:-1]), np.flatnonzero(new[1:])
+    piece, row = piece[first], top + row[first]
+    hulls = Chains(
+        np.concatenate([2 * piece, 2 * piece + 1]),
+        np.concatenate([row, row]),
+        np.concatenate([runs.start[order][first], 1 - runs.end[order][last]]),
+    ).prune()
+    return hulls[np.argsort(hulls.chain, kind="stable")].cast(np.int32)
+
+
+def _find_border(
+    runs: Runs, label: Ints, neighbours: Pairs, top: int, shape: tuple[int, int], count: int
+) -> Bools:
+    """Find pieces that touch the image's edge or VOID, by a side or by a corner."""
+    row = top + runs.row
+    edge = (row == 0) | (row == shape[0] - 1) | (runs.start == 0) | (runs.end == shape[1])
+    abutting = runs.find_abutting()
+    one = np.concatenate([neighbours[0], abutting])
+    other = np.concatenate([neighbours[1], abutting + 1])
+    void = runs.phase == Phase.VOID
+    at_border = np.zeros(count, np.bool_)
+    for touching in (edge, one[void[other]], other[void[one]]):
+        at_border[label[touching]] = True
+    return at_border
+
+
+def _count_contacts(runs: Runs, label: Ints, neighbours: Pairs, own: int) -> Ints:
+    """Count the pixel sides that each pore shares with each silt grain."""
+    upper, lower = neighbours
+    sides = np.minimum(runs.end[upper], runs.end[lower])
+    sides -= np.maximum(runs.start[upper], runs.start[lower])
+    facing = (sides > 0) & (upper < own)
+    left = runs.find_abutting()
+    left = left[left < own]
+    one = np.concatenate([upper[facing], left])
+    other = np.concatenate([lower[facing], left + 1])
+    sides = np.concatenate([sides[facing], np.ones(len(left), np.int64)])
+    found = []
+    for pore, silt in ((one, other), (other, one)):
+        here = (runs.phase[pore] == Phase.PORE) & (runs.phase[silt] == Phase.SILT)
+        found.append(np.stack([label[pore[here]], label[silt[here]], sides[here]]))
+    return count_pairs(*np.concatenate(found, axis=1))
+
+
+def _count_small(
+    runs: Runs, label: Ints, pieces: Components, top: int, cells: CellCounter | None
+) -> Ints:
+    """Count, by piece and cell, the pixels of silt that may be too small to be silt."""
+    if cells is None:
+        return np.zeros((3, 0), np.int64)
+    small = (pieces.phase == Phase.SILT) & cells.is_small(pieces.sums["area"].astype(np.int64))
+    here = small[label]
+    parts = runs[here]
+    run, column, pixels = split_runs(parts, cells.side)
+    cell = (top + parts.row[run]) // cells.side * -(-runs.width // cells.side) + column
+    return count_pairs(label[here][run], cell, pixels)
+
+
+def join_bands(bands: list[Band]) -> tuple[Components, list[Whole]]:
+    """Join the pieces of all bands of an image, top to bottom, into objects.
+
+    Parameters
+    ----------
+    bands : list of Band
+        Emptied on the way: each figure of all pieces is joined and let go before the next.
+
+    Returns
+    -------
+    objects : Components
+        Whole objects in the raster order of their first pixel; VOID comes last.
+    numbers : list of ndarray of int32 or int64
+        For each band, the object to which each of its pieces belongs.
+    """
+    sizes = [len(band.pieces) for band in bands]
+    offsets = np.cumsum([0, *sizes])
+    seams = [
+        np.stack([above.foot + offset, below.head + following])
+        for above, below, offset, following in zip(
+            bands[:-1], bands[1:], offsets, offsets[1:], strict=False
         )
+    ]
+    joined = np.concatenate([np.zeros((2, 0), np.int64), *seams], axis=1)
+    count, group = _unite(joined[0], joined[1], int(offsets[-1]))
+    columns: dict[str, list[npt.NDArray[Any]]] = {
+        name: [getattr(band.pieces, name) for band in bands]
+        for name in ("phase", "first", "box", "at_border")
+    }
+    columns |= {
+        name: [getattr(band.pieces.hulls, name) for band in bands] for name in Hulls._fields
+    }
+    sums = list(bands[0].pieces.sums)
+    columns |= {f"sum of {name}": [band.pieces.sums[name] for band in bands] for name in sums}
+    contacts = [band.pieces.contacts for band in bands]
+    chains = [band.chains for band in bands]
+    bands.clear()
 
+    def take(name: str) -> npt.NDArray[Any]:
+        """Return a figure of all pieces, which is kept no longer."""
+        return np.concatenate(columns.pop(name), axis=-1)
 
-def _take_first(pieces: Pieces, count: int) -> Pieces:
-    """Leave out the objects past a number; VOID has no contacts."""
-    return Pieces(
-        phase=pieces.phase[:count],
-        first=pieces.first[:count],
-        sums={name: sums[:count] for name, sums in pieces.sums.items()},
-        box=pieces.box[:, :count],
-        at_border=pieces.at_border[:count],
-        hulls=pieces.hulls.part(0, count),
-        contacts=pieces.contacts,
+    # A piece of hull area 0 is VOID or was cut by a seam: its outlines are joined first.
+    phase = np.zeros(count, np.uint8)
+    phase[group] = take("phase")
+    first = _lowest(group, take("first"), count)
+    order = np.lexsort((first, phase == Phase.VOID))
+    rank = np.empty(count, np.int64)
+    rank[order] = np.arange(count)
+    number = _shrink(rank[group])
+    numbers = np.split(number, np.cumsum(sizes)[:-1])
+    hulls = measure_hulls(_join_chains(chains, numbers), count)
+    del chains
+    area = take("area")
+    whole = np.flatnonzero(area)
+    hulls.area[number[whole]] = area[whole]
+    for name in ("feret_min", "feret_max"):
+        getattr(hulls, name)[number[whole]] = take(name)[whole]
+    at_border = np.zeros(count, np.bool_)
+    at_border[number[take("at_border")]] = True
+    sides = [
+        np.stack([own[pore], own[silt], shared])
+        for (pore, silt, shared), own in zip(contacts, numbers, strict=True)
+    ]
+    objects = Components(
+        phase=phase[order],
+        first=first[order],
+        sums={name: _shrink(_total(number, take(f"sum of {name}"), count)) for name in sums},
+        box=_shrink(np.stack([_lowest(number, side, count) for side in take("box")])),
+        at_border=at_border,
+        hulls=hulls,
+        contacts=_shrink(count_pairs(*np.concatenate(sides, axis=1).astype(np.int64))),
     )
+    return objects, numbers
 
 
-def _surround(boxes: list[Box]) -> Box:
-    """Return the smallest box around boxes."""
-    return Box(
-        min(box.top for box in boxes),
-        min(box.left for box in boxes),
-        max(box.bottom for box in boxes),
-        max(box.right for box in boxes),
+def _join_chains(chains: Sequence[Chains], numbers: Sequence[Whole]) -> Chains:
+    """Bring the outlines of pieces in the order of objects and rows."""
+    chain = np.concatenate(
+        [
+            2 * number[part.chain // 2].astype(np.int64) + part.chain % 2
+            for part, number in zip(chains, numbers, strict=True)
+        ]
     )
+    row = np.concatenate([part.row for part in chains])
+    position = np.concatenate([part.position for part in chains])
+    place = chain * (int(row.max(initial=0)) + 1) + row
+    order = np.argsort(place, kind="stable")
+    # Two pieces of one band may meet in another: of their points in one row the outer stays.
+    new = np.flatnonzero(np.diff(place[order], prepend=-1))
+    outer = np.minimum.reduceat(position[order], new) if len(new) else position
+    order = order[new]
+    return Chains(chain[order], row[order], outer)
+
+
+def _shrink(values: Ints) -> Whole:
+    """Return whole numbers in 32 bits if these hold them all."""
+    limits = np.iinfo(np.int32)
+    fits = limits.min <= values.min(initial=0) and values.max(initial=0) <= limits.max
+    return values.astype(np.int32) if fits else values
+
+
+def _unite(one: Whole, other: Whole, count: int) -> tuple[int, Ints]:
+    """Return the number of connected groups of `count` things, and the group of each."""
+    if count == 0:
+        return 0, np.zeros(0, np.int64)
+    graph = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(count, count))
+    groups, group = connected_components(graph, directed=False)
+    return int(groups), group.astype(np.int64)
+
+
+def _total(group: Whole, values: npt.NDArray[np.integer], count: int) -> Ints:
+    """Sum integers per group, exactly (modulo 2**64)."""
+    sums = np.zeros(count, np.int64)
+    np.add.at(sums, group, values.astype(np.int64, copy=False))
+    return sums
+
+
+def _lowest(group: Whole, values: Whole, count: int) -> Ints:
+    """Smallest integer of each group."""
+    least = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(least, group, values.astype(np.int64, copy=False))
+    return least
+
+
+def count_pairs(one: Ints, other: Ints, weight: Ints) -> Ints:
+    """Add up the weights of equal pairs.
+
+    Returns
+    -------
+    ndarray of int64, shape (3, M)
+        The distinct pairs in ascending order, and the sum of their weights.
+    """
+    order = np.lexsort((other, one))
+    one, other, weight = one[order], other[order], weight[order]
+    new = np.flatnonzero((np.diff(one, prepend=-1) != 0) | (np.diff(other, prepend=-1) != 0))
+    sums = np.add.reduceat(weight, new) if len(new) else weight
+    return np.stack([one[new], other[new], sums])
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """The silt around each object; of use for pores.
+
+    Parameters
+    ----------
+    grain : ndarray of int64, shape (N,)
+        The grain that a pore shares most sides with (of equals the first); -1 for none.
+    contact : ndarray of float64, shape (N,)
+        Share of the pixel sides around the pore that face silt grains, 0 to 1.
+    inside : ndarray of bool, shape (N,)
+        Whether all sides face one and the same grain.
+    """
+
+    grain: Ints
+    contact: Floats
+    inside: Bools
+
+
+def find_hosts(objects: Components, silt: Bools) -> Hosts:
+    """Find the grains that pores touch.
+
+    Parameters
+    ----------
+    objects : Components
+        All objects of an image.
+    silt : ndarray of bool, shape (N,)
+        Which of them count as silt grains.
+    """
+    count = len(objects)
+    pore, grain, sides = objects.contacts[:, silt[objects.contacts[1]]]
+    order = np.lexsort((-grain, sides, pore))
+    pore, grain, sides = pore[order], grain[order], sides[order]
+    host = np.full(count, -1, np.int64)
+    most = np.zeros(count, np.int64)
+    # Sorted by sides, the grain with the most is written last and stays.
+    host[pore], most[pore] = grain, sides
+    shared = np.bincount(pore, sides, minlength=count)
+    around = 2 * (objects.sums["ends_0"] + objects.sums["ends_90"])
+    return Hosts(host, shared / around, most == around)

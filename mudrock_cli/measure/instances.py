@@ -1,4 +1,4 @@
-"""From the sums of objects to their shapes, in pixels."""
+"""The instance table: every silt grain and every pore of a mask, measured."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +9,29 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mudrock_cli.image.types import Phase, PixelSize
-from mudrock_cli.measure.components import Labelling, Pieces, find_hosts
+from mudrock_cli.measure.components import Components, Labelling, find_hosts
 from mudrock_cli.measure.schema import INSTANCES, pack_numbers, pack_words
 from mudrock_cli.measure.shapes import Bools, Floats, Ints
 from mudrock_cli.measure.sizes import SIZE_CLASSES, classify_size, frame_weights, to_phi
 from mudrock_cli.measure.spatial import nearest_distances
+
+PHASES = ("clay", "silt", "pore")
+"""Words of the columns ``phase`` and ``counted_as``, by `Phase`."""
+
+Columns = Mapping[str, npt.NDArray[Any]]
+"""Columns of the instance table as NumPy arrays: words as `Phase`, NaN for null."""
+
+_KEPT = {"area_px": np.int64} | dict.fromkeys(
+    (
+        "area_um2", "ecd_um", "centroid_row_px", "centroid_column_px", "aspect_ratio",
+        "orientation_deg", "frame_weight",
+    ),
+    np.float64,
+)  # fmt: skip
+"""Columns that the summary of an image takes besides ``counted_as``, and their types."""
+
+_ROWS = 1 << 15
+"""Rows worked on at a time: bounds the memory of the temporary arrays."""
 
 _ROUNDING = 1e-14
 """Relative size below which a second moment is the rounding of zero."""
@@ -43,13 +61,12 @@ class Ellipse:
     @property
     def aspect_ratio(self) -> Floats:
         """Major over minor axis; NaN for a line of pixels, whose minor axis is zero."""
-        thick = self.minor > 0
-        ratio = np.full(len(thick), np.nan)
-        np.divide(self.major, self.minor, out=ratio, where=thick)
+        ratio = np.full(len(self.minor), np.nan)
+        np.divide(self.major, self.minor, out=ratio, where=self.minor > 0)
         return ratio
 
 
-def fit_ellipses(objects: Pieces) -> Ellipse:
+def fit_ellipses(objects: Components) -> Ellipse:
     """Fit an ellipse to the second moments of every object."""
     sums, area = objects.sums, objects.sums["area"]
     # About the pixel nearest the centroid the sums are small, exact integers again.
@@ -70,7 +87,7 @@ def fit_ellipses(objects: Pieces) -> Ellipse:
     return Ellipse(y0 + y, x0 + x, 4 * np.sqrt(middle + reach), 4 * np.sqrt(small), turn)
 
 
-def measure_perimeters(objects: Pieces) -> Floats:
+def measure_perimeters(objects: Components) -> Floats:
     """Return Crofton perimeters from intersections in four directions, in pixels.
 
     Notes
@@ -86,119 +103,9 @@ def measure_perimeters(objects: Pieces) -> Floats:
     return perimeters
 
 
-# Columns of the instance table from objects, a group of columns each.
-
-_HOSTS = ("interparticle", "intraparticle")
-_CLASSES = tuple(name for name, _ in SIZE_CLASSES)
-
-
-def measure_sizes(objects: Pieces, um: float) -> dict[str, Any]:
-    """Return areas and diameters; `um` is the side of a pixel."""
-    area_px = objects.sums["area"]
-    ecd = equivalent_diameters(um, area_px)
-    return {"area_px": area_px, "area_um2": area_px * um**2, "ecd_um": ecd}
-
-
-def equivalent_diameters(um: float, area_px: Ints) -> Floats:
-    """Return equivalent-circle diameters in µm of areas in pixels."""
-    ecd: Floats = np.sqrt(4 * (area_px * um**2) / np.pi)
-    return ecd
-
-
 def counts_as_clay(um: float, min_silt_um: float, area_px: Ints) -> Bools:
-    """Tell which silt regions are too small to be silt, by their areas in pixels."""
-    return equivalent_diameters(um, area_px) <= min_silt_um
-
-
-def classify_sizes(ecd: Floats) -> dict[str, Any]:
-    """Return the phi scale and size classes of diameters in µm."""
-    return {
-        "ecd_phi": to_phi(ecd),
-        "size_class": pack_words(classify_size(ecd, "iso"), _CLASSES),
-        "size_class_wentworth": pack_words(classify_size(ecd, "wentworth"), _CLASSES),
-    }
-
-
-def measure_places(objects: Pieces, um: float, frame: tuple[int, int]) -> dict[str, Any]:
-    """Return positions, ellipses, and how objects lie to the frame, rows by columns of pixels."""
-    ellipse = fit_ellipses(objects)
-    top, left, bottom, right = objects.box * np.array([[1], [1], [-1], [-1]])
-    return {
-        "centroid_row_px": ellipse.row,
-        "centroid_column_px": ellipse.column,
-        "centroid_y_um": (ellipse.row + 0.5) * um,
-        "centroid_x_um": (ellipse.column + 0.5) * um,
-        "bbox_top_px": top,
-        "bbox_left_px": left,
-        "bbox_bottom_px": bottom,
-        "bbox_right_px": right,
-        "major_axis_um": ellipse.major * um,
-        "minor_axis_um": ellipse.minor * um,
-        "aspect_ratio": ellipse.aspect_ratio,
-        "orientation_deg": ellipse.orientation,
-        "touches_border": objects.at_border,
-        "frame_weight": frame_weights(bottom - top, right - left, objects.at_border, frame),
-    }
-
-
-def describe_hosts(objects: Pieces, silt: Bools) -> dict[str, Any]:
-    """Return what surrounds pores; `silt` tells which objects of the image count as grains."""
-    hosts = find_hosts(objects, silt)
-    pore = objects.phase == Phase.PORE
-    return {
-        "host": pack_words(hosts.inside, _HOSTS, pore),
-        "host_label": pack_numbers(hosts.grain + 1, "uint", pore & (hosts.grain >= 0)),
-        "silt_contact": np.where(pore, hosts.contact, np.nan),
-    }
-
-
-def measure_outlines(objects: Pieces, um: float) -> dict[str, Any]:
-    """Return perimeters, convex hulls, and what follows from them."""
-    area = objects.sums["area"]
-    perimeter = measure_perimeters(objects)
-    form_factor = 4 * np.pi * area / perimeter**2
-    convex, feret_min, feret_max = objects.hulls
-    return {
-        "perimeter_um": perimeter * um,
-        "form_factor": form_factor,
-        "circularity": np.sqrt(form_factor),
-        "feret_min_um": feret_min * um,
-        "feret_max_um": feret_max * um,
-        "convex_area_um2": convex * um**2,
-        "solidity": area / convex,
-    }
-
-
-def average_layers(objects: Pieces, scales: Mapping[str, float]) -> dict[str, Floats]:
-    """Return means of the layers that are at hand, divided by their scales."""
-    sums, nothing = objects.sums, np.full(len(objects), np.nan)
-    return {
-        f"mean_{layer}": sums[layer] / (sums["area"] * scales.get(layer, 1.0))
-        if layer in sums
-        else nothing
-        for layer in ("grey", "confidence")
-    }
-
-
-# The instance table: every silt grain and every pore of a mask, measured.
-
-PHASES = ("clay", "silt", "pore")
-"""Words of the columns ``phase`` and ``counted_as``, by `Phase`."""
-
-Columns = Mapping[str, npt.NDArray[Any]]
-"""Columns of the instance table as NumPy arrays: words as `Phase`, NaN for null."""
-
-_SURVEYED = {"area_px": np.int64} | dict.fromkeys(
-    (
-        "area_um2", "ecd_um", "centroid_row_px", "centroid_column_px", "aspect_ratio",
-        "orientation_deg", "frame_weight",
-    ),
-    np.float64,
-)  # fmt: skip
-"""What `survey_objects` finds besides ``counted_as``, and its type."""
-
-_ROWS = 1 << 15
-"""Rows worked on at a time: bounds the memory of the temporary arrays."""
+    """Tell which silt regions are too small to be silt, by their areas in pixels of `um`."""
+    return _equivalent_diameters(um, area_px) <= min_silt_um
 
 
 def survey_objects(labelling: Labelling, pixel_size: PixelSize, min_silt_um: float) -> Columns:
@@ -219,11 +126,13 @@ def survey_objects(labelling: Labelling, pixel_size: PixelSize, min_silt_um: flo
         Some columns of the instance table.
     """
     count = len(labelling)
-    columns = {name: np.empty(count, dtype) for name, dtype in _SURVEYED.items()}
+    columns: dict[str, npt.NDArray[Any]] = {
+        name: np.empty(count, dtype) for name, dtype in _KEPT.items()
+    }
     for start in range(0, count, _ROWS):
         objects = labelling.objects.part(start, start + _ROWS)
-        values = measure_sizes(objects, pixel_size.um)
-        values |= measure_places(objects, pixel_size.um, frame_shape(labelling))
+        values = _measure_sizes(objects, pixel_size.um)
+        values |= _measure_places(objects, pixel_size.um, _frame_shape(labelling))
         for name, column in columns.items():
             column[start : start + _ROWS] = values[name]
     counted_as = labelling.objects.phase.copy()
@@ -260,13 +169,12 @@ class Instances:
     ) -> None:
         self._name, self._objects = name, labelling.objects
         self._um, self._scales = pixel_size.um, dict(scales or {})
-        self._frame = frame_shape(labelling)
+        self._frame = _frame_shape(labelling)
         self._counted_as = columns["counted_as"]
         self._nearest = np.full(len(labelling), np.nan)
         for phase in (Phase.SILT, Phase.PORE):
             same = self._counted_as == phase
-            points = place_centroids(columns, same, self._um)
-            self._nearest[same] = nearest_distances(points)
+            self._nearest[same] = nearest_distances(place_centroids(columns, same, self._um))
 
     @property
     def num_rows(self) -> int:
@@ -285,19 +193,28 @@ class Instances:
         """
         stop = self.num_rows if length is None else min(offset + length, self.num_rows)
         objects = self._objects.part(offset, stop)
-        values = measure_sizes(objects, self._um)
-        values |= classify_sizes(values["ecd_um"])
-        values |= measure_places(objects, self._um, self._frame)
-        values |= describe_hosts(objects, self._counted_as == Phase.SILT)
-        values |= measure_outlines(objects, self._um)
-        values |= average_layers(objects, self._scales)
+        counted_as = self._counted_as[offset:stop]
+        values = _measure_sizes(objects, self._um)
+        classes = tuple(name for name, _ in SIZE_CLASSES)
         values |= {
             "image": pack_words(np.zeros(len(objects), np.int32), (self._name,)),
             "label": np.arange(offset + 1, stop + 1),
             "phase": pack_words(objects.phase, PHASES),
-            "counted_as": pack_words(self._counted_as[offset:stop], PHASES),
+            "counted_as": pack_words(counted_as, PHASES),
+            "ecd_phi": to_phi(values["ecd_um"]),
+            "size_class": pack_words(classify_size(values["ecd_um"], "iso"), classes),
+            "size_class_wentworth": pack_words(classify_size(values["ecd_um"]), classes),
             "nearest_neighbour_um": self._nearest[offset:stop],
         }
+        values |= _measure_places(objects, self._um, self._frame)
+        values |= _measure_outlines(objects, self._um)
+        values |= _describe_hosts(objects, self._counted_as == Phase.SILT)
+        sums, unknown = objects.sums, np.full(len(objects), np.nan)
+        for layer in ("grey", "confidence"):
+            scale = self._scales.get(layer, 1.0)
+            values[f"mean_{layer}"] = (
+                sums[layer] / (sums["area"] * scale) if layer in sums else unknown
+            )
         arrays = [
             values[column.name]
             if isinstance(values[column.name], pa.Array)
@@ -328,10 +245,73 @@ def measure_instances(
 
 def place_centroids(columns: Columns, chosen: Bools, um: float) -> Floats:
     """Return centroids of some objects in µm from the upper left corner, rows before columns."""
-    rows, columns_px = (columns[f"centroid_{axis}_px"][chosen] for axis in ("row", "column"))
-    return np.stack([(rows + 0.5) * um, (columns_px + 0.5) * um], axis=1)
+    rows, across = (columns[f"centroid_{axis}_px"][chosen] for axis in ("row", "column"))
+    return np.stack([(rows + 0.5) * um, (across + 0.5) * um], axis=1)
 
 
-def frame_shape(labelling: Labelling) -> tuple[int, int]:
+def _frame_shape(labelling: Labelling) -> tuple[int, int]:
     """Return rows and columns of the specimen, which frames the objects."""
     return labelling.specimen.shape if labelling.specimen else (1, 1)
+
+
+def _equivalent_diameters(um: float, area_px: Ints) -> Floats:
+    """Return equivalent-circle diameters in µm of areas in pixels."""
+    ecd: Floats = np.sqrt(4 * (area_px * um**2) / np.pi)
+    return ecd
+
+
+def _measure_sizes(objects: Components, um: float) -> dict[str, Any]:
+    """Return areas and diameters; `um` is the side of a pixel."""
+    area_px = objects.sums["area"]
+    ecd = _equivalent_diameters(um, area_px)
+    return {"area_px": area_px, "area_um2": area_px * um**2, "ecd_um": ecd}
+
+
+def _measure_places(objects: Components, um: float, frame: tuple[int, int]) -> dict[str, Any]:
+    """Return positions, ellipses, and how objects lie to the frame, rows by columns of pixels."""
+    ellipse = fit_ellipses(objects)
+    top, left, bottom, right = objects.box * np.array([[1], [1], [-1], [-1]])
+    return {
+        "centroid_row_px": ellipse.row,
+        "centroid_column_px": ellipse.column,
+        "centroid_y_um": (ellipse.row + 0.5) * um,
+        "centroid_x_um": (ellipse.column + 0.5) * um,
+        "bbox_top_px": top,
+        "bbox_left_px": left,
+        "bbox_bottom_px": bottom,
+        "bbox_right_px": right,
+        "major_axis_um": ellipse.major * um,
+        "minor_axis_um": ellipse.minor * um,
+        "aspect_ratio": ellipse.aspect_ratio,
+        "orientation_deg": ellipse.orientation,
+        "touches_border": objects.at_border,
+        "frame_weight": frame_weights(bottom - top, right - left, objects.at_border, frame),
+    }
+
+
+def _measure_outlines(objects: Components, um: float) -> dict[str, Any]:
+    """Return perimeters, convex hulls, and what follows from them."""
+    area = objects.sums["area"]
+    perimeter = measure_perimeters(objects)
+    form_factor = 4 * np.pi * area / perimeter**2
+    convex, feret_min, feret_max = objects.hulls
+    return {
+        "perimeter_um": perimeter * um,
+        "form_factor": form_factor,
+        "circularity": np.sqrt(form_factor),
+        "feret_min_um": feret_min * um,
+        "feret_max_um": feret_max * um,
+        "convex_area_um2": convex * um**2,
+        "solidity": area / convex,
+    }
+
+
+def _describe_hosts(objects: Components, silt: Bools) -> dict[str, Any]:
+    """Return what surrounds pores; `silt` tells which objects of the image count as grains."""
+    hosts = find_hosts(objects, silt)
+    pore = objects.phase == Phase.PORE
+    return {
+        "host": pack_words(hosts.inside, ("interparticle", "intraparticle"), pore),
+        "host_label": pack_numbers(hosts.grain + 1, "uint", pore & (hosts.grain >= 0)),
+        "silt_contact": np.where(pore, hosts.contact, np.nan),
+    }

@@ -23,7 +23,7 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.files import placing
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase
-from mudrock_cli.measure.components import Pieces, count_pairs, label_mask
+from mudrock_cli.measure.components import Components, count_pairs, label_mask
 from mudrock_cli.measure.schema import SCORES, make_schema
 
 PHASES = (Phase.CLAY, Phase.SILT, Phase.PORE)
@@ -345,7 +345,7 @@ def match_instances(
 
 
 def _match_phase(
-    phase: Phase, true: Pieces, predicted: Pieces, pairs: Ints, min_pixels: int
+    phase: Phase, true: Components, predicted: Components, pairs: Ints, min_pixels: int
 ) -> Matches:
     """Match the instances of one phase; `pairs` holds their labels, from 1 on, and pixels."""
     one, other = pairs[0] - 1, pairs[1] - 1

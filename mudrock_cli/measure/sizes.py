@@ -1,13 +1,10 @@
-"""Correct sizes and numbers for the grains that the frame cuts.
+"""Sizes: correction for the frame, weighted percentiles, phi, Folk and Ward, classes, resolution.
 
-A large grain is more often cut by the frame than a small one, so leaving out what touches the
-frame (a cut grain has no size) makes the rest too fine. Miles and Lantuéjoul weigh every grain
-that is left by the inverse of its chance of being whole in the frame.
-
-How to use it: ``frame_weights`` per image gives one weight per instance (0 = touches the frame,
-left out); pass these weights, times the area for a distribution by area, wherever a weight is
-taken (percentiles, histograms, grading). ``describe_weights`` says whether the corrected figures
-can be trusted.
+Everything takes weights, so one function serves "by number" (weight 1, or the frame weight) and
+"by area" (the area, or the area times the frame weight). A large grain is more often cut by the
+frame than a small one, so leaving out what touches the frame (a cut grain has no size) makes the
+rest too fine; `frame_weights` weigh every grain that is left by the inverse of its chance of being
+whole in the frame.
 """
 
 import math
@@ -16,11 +13,29 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mudrock_cli.measure.shapes import Floats
+
 LEAST_EFFECTIVE = 30.0
 """Fewer effective objects than this: percentiles are unstable."""
 
 LARGEST_SHARE = 0.1
 """One object with more than this share of the total weight: the result hangs on it."""
+
+LEAST_PIXELS = 9
+"""Pixels of the smallest object that counts as resolved (3 x 3)."""
+
+SIZE_CLASSES: tuple[tuple[str, float], ...] = (
+    ("clay", 0.0),
+    ("very fine silt", 3.90625),
+    ("fine silt", 7.8125),
+    ("medium silt", 15.625),
+    ("coarse silt", 31.25),
+    ("sand", 62.5),
+)
+"""Name and lower limit in µm of each class (Wentworth 1922): 62.5 µm halved four times."""
+
+CLAY_LIMITS: dict[str, float] = {"iso": 2.0, "wentworth": 3.90625}
+"""Where clay ends, µm: ISO 14688-1 (and Bihani et al. 2022) or Wentworth (1922)."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +72,7 @@ class FrameCorrection:
 
 def inclusion_probability(
     heights: npt.ArrayLike, widths: npt.ArrayLike, frame: tuple[float, float]
-) -> npt.NDArray[np.float64]:
+) -> Floats:
     """Return the chance that an object placed at random lies whole in the frame.
 
     Parameters
@@ -87,7 +102,7 @@ def frame_weights(
     widths: npt.ArrayLike,
     touches: npt.ArrayLike,
     frame: tuple[float, float],
-) -> npt.NDArray[np.float64]:
+) -> Floats:
     """Return the Miles-Lantuéjoul weight of each object.
 
     Parameters
@@ -110,12 +125,7 @@ def frame_weights(
 
 
 def effective_number(weights: npt.ArrayLike) -> float:
-    """Return Kish's effective sample size ``(sum w)^2 / sum w^2``; 0 for no weight at all.
-
-    Notes
-    -----
-    Kish (1965), Survey Sampling.
-    """
+    """Return the effective sample size ``(sum w)² / sum w²`` (Kish 1965); 0 for no weight."""
     weights = np.asarray(weights, np.float64)
     squares = float(np.sum(weights**2))
     return float(np.sum(weights)) ** 2 / squares if squares else 0.0
@@ -132,9 +142,9 @@ def describe_weights(weights: npt.ArrayLike) -> FrameCorrection:
     weights = np.asarray(weights, np.float64)
     counted = int(np.count_nonzero(weights))
     total = float(weights.sum())
-    largest = float(weights.max()) if counted else float("nan")
+    largest = float(weights.max()) if counted else math.nan
     effective = effective_number(weights)
-    share = largest / total if counted else float("nan")
+    share = largest / total if counted else math.nan
     return FrameCorrection(
         counted=counted,
         excluded=len(weights) - counted,
@@ -144,54 +154,6 @@ def describe_weights(weights: npt.ArrayLike) -> FrameCorrection:
         largest_share=share,
         unstable=effective < LEAST_EFFECTIVE or share > LARGEST_SHARE,
     )
-
-
-# Grain-size statistics: weighted percentiles, the phi scale, Folk and Ward, size classes.
-#
-# Everything takes weights, so one function serves "by number" (weight 1, or the frame weight) and
-# "by area" (the area, or the area times the frame weight).
-
-Floats = npt.NDArray[np.float64]
-
-SIZE_CLASSES: tuple[tuple[str, float], ...] = (
-    ("clay", 0.0),
-    ("very fine silt", 3.90625),
-    ("fine silt", 7.8125),
-    ("medium silt", 15.625),
-    ("coarse silt", 31.25),
-    ("sand", 62.5),
-)
-"""Name and lower limit in µm of each class (Wentworth 1922): 62.5 µm halved four times."""
-
-CLAY_LIMITS: dict[str, float] = {"iso": 2.0, "wentworth": 3.90625}
-"""Where clay ends, µm: ISO 14688-1 (and Bihani et al. 2022) or Wentworth (1922)."""
-
-
-@dataclass(frozen=True)
-class FolkWard:
-    """Graphic statistics of a grain-size distribution, in phi units.
-
-    Parameters
-    ----------
-    mean : float
-        Graphic mean, phi.
-    sorting : float
-        Inclusive graphic standard deviation, phi.
-    skewness : float
-        Inclusive graphic skewness, -1 to 1; positive = a tail of fine grains.
-    kurtosis : float
-        Graphic kurtosis, 1 for a normal distribution.
-    """
-
-    mean: float
-    sorting: float
-    skewness: float
-    kurtosis: float
-
-
-def to_phi(diameter_um: npt.ArrayLike) -> Floats:
-    """Return the phi size ``-log2(d / 1 mm)`` of diameters in micrometres (Krumbein 1934)."""
-    return -np.log2(np.asarray(diameter_um, np.float64) / 1e3)
 
 
 def weighted_percentiles(
@@ -235,6 +197,33 @@ def weighted_percentiles(
     return result if np.ndim(weights) == 2 else result[0]
 
 
+@dataclass(frozen=True)
+class FolkWard:
+    """Graphic statistics of a grain-size distribution, in phi units.
+
+    Parameters
+    ----------
+    mean : float
+        Graphic mean, phi.
+    sorting : float
+        Inclusive graphic standard deviation, phi.
+    skewness : float
+        Inclusive graphic skewness, -1 to 1; positive = a tail of fine grains.
+    kurtosis : float
+        Graphic kurtosis, 1 for a normal distribution.
+    """
+
+    mean: float
+    sorting: float
+    skewness: float
+    kurtosis: float
+
+
+def to_phi(diameter_um: npt.ArrayLike) -> Floats:
+    """Return the phi size ``-log2(d / 1 mm)`` of diameters in micrometres (Krumbein 1934)."""
+    return -np.log2(np.asarray(diameter_um, np.float64) / 1e3)
+
+
 def grade(diameter_um: npt.ArrayLike, weights: npt.ArrayLike) -> FolkWard:
     """Return Folk and Ward's graphic statistics.
 
@@ -251,22 +240,15 @@ def grade(diameter_um: npt.ArrayLike, weights: npt.ArrayLike) -> FolkWard:
     Folk and Ward (1957), J. Sediment. Petrol. 27: 3-26. phi percentiles run from coarse to fine.
     NaN where nothing is weighed, and skewness and kurtosis where all grains are of one size.
     """
-    p5, p16, p25, p50, p75, p84, p95 = weighted_percentiles(
-        to_phi(diameter_um), weights, (5, 16, 25, 50, 75, 84, 95)
+    p5, p16, p25, p50, p75, p84, p95 = map(
+        float, weighted_percentiles(to_phi(diameter_um), weights, (5, 16, 25, 50, 75, 84, 95))
     )
     spread, tails, middle = p84 - p16, p95 - p5, p75 - p25
-    even = not (spread > 0 and tails > 0 and middle > 0)
-    skewness = (
-        np.nan
-        if even
-        else (p16 + p84 - 2 * p50) / (2 * spread) + (p5 + p95 - 2 * p50) / (2 * tails)
-    )
-    return FolkWard(
-        mean=float((p16 + p50 + p84) / 3),
-        sorting=float(spread / 4 + tails / 6.6),
-        skewness=float(skewness),
-        kurtosis=float("nan") if even else float(tails / (2.44 * middle)),
-    )
+    skewness = kurtosis = math.nan
+    if spread > 0 and tails > 0 and middle > 0:
+        skewness = (p16 + p84 - 2 * p50) / (2 * spread) + (p5 + p95 - 2 * p50) / (2 * tails)
+        kurtosis = tails / (2.44 * middle)
+    return FolkWard((p16 + p50 + p84) / 3, spread / 4 + tails / 6.6, skewness, kurtosis)
 
 
 def name_sorting(sorting: float) -> str:
@@ -280,7 +262,7 @@ def name_sorting(sorting: float) -> str:
         "very poorly sorted",
         "extremely poorly sorted",
     )
-    return "not defined" if np.isnan(sorting) else words[int(np.searchsorted(limits, sorting))]
+    return "not defined" if math.isnan(sorting) else words[int(np.searchsorted(limits, sorting))]
 
 
 def classify_size(
@@ -307,34 +289,6 @@ def classify_size(
     )
 
 
-# How much of the pore area stands close to the smallest pore that can be resolved.
-#
-# An object of fewer than nine pixels is taken as unresolved. ``share_near_limit`` goes into the
-# summary and into the warnings of a report; ``bin_sizes`` makes the histograms in which the limit
-# is drawn.
-
-LEAST_PIXELS = 9
-"""Pixels of the smallest object that counts as resolved (3 x 3)."""
-
-
-@dataclass(frozen=True)
-class SizeHistogram:
-    """A size distribution in classes of equal width on a log axis.
-
-    Parameters
-    ----------
-    edges : ndarray of float64, shape (K + 1,)
-        Limits of the classes, µm.
-    number, area : ndarray of float64, shape (K,)
-        Share of all objects, and of their area, in each class; each sums to 1 (0 where there is
-        no object).
-    """
-
-    edges: npt.NDArray[np.float64]
-    number: npt.NDArray[np.float64]
-    area: npt.NDArray[np.float64]
-
-
 def resolvable_diameter(pixel_um: float, least_pixels: int = LEAST_PIXELS) -> float:
     """Return the diameter in µm of the circle with the area of the smallest resolved object."""
     return pixel_um * math.sqrt(4 * least_pixels / math.pi)
@@ -358,11 +312,28 @@ def share_near_limit(diameter_um: npt.ArrayLike, area_um2: npt.ArrayLike, pixel_
         0 to 1; NaN where there is no object. A large share means that a finer pixel would find
         more.
     """
-    diameter = np.asarray(diameter_um, np.float64)
-    area = np.asarray(area_um2, np.float64)
+    diameter, area = np.asarray(diameter_um, np.float64), np.asarray(area_um2, np.float64)
     total = float(area.sum())
     near = float(area[diameter <= 2 * resolvable_diameter(pixel_um)].sum())
-    return near / total if total else float("nan")
+    return near / total if total else math.nan
+
+
+@dataclass(frozen=True)
+class SizeHistogram:
+    """A size distribution in classes of equal width on a log axis.
+
+    Parameters
+    ----------
+    edges : ndarray of float64, shape (K + 1,)
+        Limits of the classes, µm.
+    number, area : ndarray of float64, shape (K,)
+        Share of all objects, and of their area, in each class; each sums to 1 (0 where there is
+        no object).
+    """
+
+    edges: Floats
+    number: Floats
+    area: Floats
 
 
 def bin_sizes(
