@@ -137,6 +137,10 @@ class WorkflowRecipe:
         if silt.tolerance >= silt.roughness:
             yield "silt.tolerance", silt.tolerance, "below roughness"
 
+    def tells_silt(self, shape: tuple[int, int], pixel_nm: float) -> bool:
+        """Return whether a field of so many rows and columns is large enough for silt grains."""
+        return min(shape) * pixel_nm >= 2 * self.silt.min_ecd_nm
+
     @property
     def digest(self) -> str:
         """SHA-256 of the values; comments and order do not count."""

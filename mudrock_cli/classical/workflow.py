@@ -399,6 +399,43 @@ def _enlarge(
     return resample_micrograph(specimen, wanted), wanted
 
 
+def candidate_phases(
+    micrograph: Micrograph, recipe: WorkflowRecipe, spread: Spread = in_turn
+) -> Iterator[Grey]:
+    """Return the phases of a micrograph's specimen, by bands of whole rows from top to bottom.
+
+    This is what `groundtruth` writes, and the classical prior of `segment`. Ask the recipe first
+    whether it applies: ``recipe.contrast.shows(nm)`` tells whether pixels are fine enough for its
+    pores, ``recipe.tells_silt(shape, nm)`` whether the field is large enough for its grains; where
+    it is not, a pixel that is no pore may be either solid.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        With a pixel size, without repeated rows and columns.
+    recipe : WorkflowRecipe
+        What to look for; `load_recipe` reads it.
+    spread : callable
+        Like the builtin `map`: computes bands here, or on other machines.
+
+    Returns
+    -------
+    iterator of ndarray of uint8, shape (rows, columns of the specimen)
+        Values of `Phase`, at the micrograph's own pixel size. Bands may have any height; statistics
+        of the whole image are taken before the function returns, so it raises, not the iterator.
+
+    Raises
+    ------
+    ValueError
+        If the micrograph has no pixel size.
+    MudrockError
+        If it cannot be read, or all its pixels have the same grey.
+    """
+    workflow = Workflow(micrograph, recipe, spread=spread)
+    (draft,) = workflow.draft(spread=spread)
+    return workflow.restore(draft.phases(workflow.pixel_nm, spread))
+
+
 def label_phases(micrograph: Micrograph, recipe: WorkflowRecipe) -> Grey:
     """Return the phases of a micrograph that fits in memory, as `groundtruth` finds them.
 
@@ -415,9 +452,7 @@ def label_phases(micrograph: Micrograph, recipe: WorkflowRecipe) -> Grey:
         Values of `Phase`; VOID outside the specimen.
     """
     distinct = undo_enlargement(micrograph)
-    workflow = Workflow(distinct.micrograph, recipe)
-    (draft,) = workflow.draft()
-    phases = workflow.restore(draft.phases(workflow.pixel_nm))
+    phases = candidate_phases(distinct.micrograph, recipe)
     return np.concatenate(list(frame_phases(distinct, phases)))
 
 
