@@ -16,12 +16,12 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from mudrock_cli.errors import MudrockError, UsageError, describe, refusing
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 _SYNCS = 16  # files waited for at a time
@@ -440,7 +440,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _SUFFIX = ".npy"
 
 
-def read_named_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+def read_named_arrays(path: Path) -> "dict[str, npt.NDArray[Any]]":
     """Read all arrays of a ``.npz``; every size is checked before it is believed.
 
     Parameters
@@ -483,8 +483,10 @@ def _check_size(path: Path, archive: zipfile.ZipFile) -> None:
         raise ValueError("two arrays of one name")
 
 
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> "npt.NDArray[Any]":
     """Return one array; its header must promise exactly the bytes that the archive holds."""
+    import numpy as np
+
     if not info.filename.endswith(_SUFFIX) or info.compress_type not in _METHODS:
         raise ValueError(f"{info.filename[:60]} is no array")
     with archive.open(info) as member:

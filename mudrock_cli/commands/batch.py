@@ -18,12 +18,11 @@ from mudrock_cli.commands.console import Column, Narrator, Outcome
 from mudrock_cli.commands.log import note
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 from mudrock_cli.files import check_writable, part_path, remove_leftovers
-from mudrock_cli.image.types import Spread, in_turn
 
 if TYPE_CHECKING:
     from mudrock_cli.image.inputs import Input
     from mudrock_cli.image.micrograph import Micrograph
-    from mudrock_cli.image.types import PixelSize
+    from mudrock_cli.image.types import PixelSize, Spread
 
 
 Scheduler = Annotated[
@@ -293,8 +292,10 @@ class Job:
     cluster: "Cluster | None" = None
 
     @property
-    def spread(self) -> Spread:
+    def spread(self) -> "Spread":
         """Who does the bands of the image."""
+        from mudrock_cli.image.types import in_turn
+
         return self.cluster.spread if self.cluster else in_turn
 
     def beside(self, ending: str) -> Path:

@@ -20,7 +20,7 @@ from mudrock_cli.commands.batch import (
 from mudrock_cli.commands.cluster import open_cluster
 from mudrock_cli.commands.console import Column
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.samples import MAX_PIXELS
+from mudrock_cli.image.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np

@@ -24,13 +24,12 @@ from mudrock_cli.commands.cluster import (
 from mudrock_cli.commands.console import StatsNarrator
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 from mudrock_cli.files import check_writable, remove_leftovers
-from mudrock_cli.image.samples import MAX_MASK_PIXELS
-from mudrock_cli.image.types import Spread, in_turn
+from mudrock_cli.image.limits import MAX_MASK_PIXELS
 
 if TYPE_CHECKING:
     from mudrock_cli.image.inputs import Input
     from mudrock_cli.image.mask import PhaseMask
-    from mudrock_cli.image.types import PixelSize, Reader
+    from mudrock_cli.image.types import PixelSize, Reader, Spread
     from mudrock_cli.measure.summary import Measured, MeasuredImage
     from mudrock_cli.measure.tables import ReportWriter
 
@@ -150,8 +149,8 @@ def _open_confidence(
     """Take the confidence map beside a mask, if there is one."""
     import numpy as np
 
+    from mudrock_cli.image.limits import MAX_MASK_PIXELS
     from mudrock_cli.image.micrograph import open_samples
-    from mudrock_cli.image.samples import MAX_MASK_PIXELS
 
     place = path.with_name(path.stem + _CONFIDENCE)
     if not place.is_file():
@@ -249,6 +248,8 @@ def measure_all(
     def is_task(part: Named) -> bool:
         return cluster is not None and fits_a_task(part[0], MAX_MASK_PIXELS, masks=True)
 
+    from mudrock_cli.image.types import in_turn
+
     for as_tasks, group in groupby(zip(inputs, names, strict=True), is_task):
         if cluster and as_tasks:
             yield from _measure_on_workers(list(group), settings, narrator, cluster)
@@ -284,6 +285,8 @@ def _measure_there(
     settings: Settings, part: Named
 ) -> "tuple[MeasuredImage | MudrockError, float, list[tuple[str, str]]]":
     """Measure a mask on a worker, whose warnings are said where the command runs."""
+    from mudrock_cli.image.types import in_turn
+
     warnings: list[tuple[str, str]] = []
 
     def warn(kind: str, message: str) -> None:
@@ -301,7 +304,7 @@ def _try(
     settings: Settings,
     warn: Warn,
     advance: Callable[[int, int], None],
-    spread: Spread,
+    spread: "Spread",
 ) -> "tuple[MeasuredImage | MudrockError, float]":
     start = time.monotonic()
     found: MeasuredImage | MudrockError
@@ -320,7 +323,7 @@ def _measure_mask(
     settings: Settings,
     warn: Warn,
     advance: Callable[[int, int], None],
-    spread: Spread,
+    spread: "Spread",
 ) -> "MeasuredImage":
     from mudrock_cli.files import hash_file
     from mudrock_cli.measure.summary import measure_image

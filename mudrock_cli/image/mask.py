@@ -14,9 +14,10 @@ import tifffile
 
 from mudrock_cli.errors import MudrockError, refusing
 from mudrock_cli.files import SUFFIX, placing
+from mudrock_cli.image.limits import MAX_MASK_PIXELS
 from mudrock_cli.image.micrograph import open_samples
 from mudrock_cli.image.pixel_size import calibrate, parse_provenance, stored_pixel_size, to_ome_xml
-from mudrock_cli.image.samples import MAX_MASK_PIXELS, Colours, Samples
+from mudrock_cli.image.samples import Colours, Samples
 from mudrock_cli.image.types import COLOURS, BandCutter, Level, Phase, PixelSize, Reader, palette
 
 _BAND_PIXELS = 1 << 22

@@ -14,9 +14,10 @@ from mudrock_cli.errors import MudrockError, refusing
 from mudrock_cli.files import is_zarr
 from mudrock_cli.image.data_bar import find_specimen
 from mudrock_cli.image.grey import read_grey, read_levels
+from mudrock_cli.image.limits import MAX_PIXELS
 from mudrock_cli.image.pixel_size import calibrate, is_mudrock_mask
 from mudrock_cli.image.raster import open_raster
-from mudrock_cli.image.samples import MAX_PIXELS, Samples
+from mudrock_cli.image.samples import Samples
 from mudrock_cli.image.tiff import open_tiff
 from mudrock_cli.image.types import Box, Inside, Level, PixelSize, Reader
 

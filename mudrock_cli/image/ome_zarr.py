@@ -24,6 +24,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 
 from mudrock_cli.errors import MudrockError, refusing
 from mudrock_cli.files import METADATA, count_bytes, locate, read_json, size_of
+from mudrock_cli.image.limits import check_expansion, check_header
 from mudrock_cli.image.ome_zarr_metadata import (
     PHASES,
     PROVENANCE,
@@ -33,14 +34,7 @@ from mudrock_cli.image.ome_zarr_metadata import (
     read_multiscale,
 )
 from mudrock_cli.image.pixel_size import stored_pixel_size
-from mudrock_cli.image.samples import (
-    Colours,
-    PieceCache,
-    Samples,
-    check_expansion,
-    check_header,
-    is_reduced,
-)
+from mudrock_cli.image.samples import Colours, PieceCache, Samples, is_reduced
 from mudrock_cli.image.types import Box, Facts
 
 _PIECE_BYTES = 1 << 28

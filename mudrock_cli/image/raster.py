@@ -9,7 +9,8 @@ import numpy.typing as npt
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin
 
 from mudrock_cli.errors import MudrockError, refusing
-from mudrock_cli.image.samples import Colours, Samples, check_expansion, check_header, check_segment
+from mudrock_cli.image.limits import check_expansion, check_header, check_segment
+from mudrock_cli.image.samples import Colours, Samples
 from mudrock_cli.image.types import Box
 
 _PLUGINS: dict[bytes, type[ImageFile.ImageFile]] = {

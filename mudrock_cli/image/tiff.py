@@ -18,15 +18,8 @@ from tifffile import TiffFile, TiffPage, TiffPages
 
 from mudrock_cli.errors import MudrockError, refusing
 from mudrock_cli.files import placing
-from mudrock_cli.image.samples import (
-    Colours,
-    PieceCache,
-    Samples,
-    check_expansion,
-    check_header,
-    check_segment,
-    is_reduced,
-)
+from mudrock_cli.image.limits import check_expansion, check_header, check_segment
+from mudrock_cli.image.samples import Colours, PieceCache, Samples, is_reduced
 from mudrock_cli.image.types import BandCutter, Box, PixelSize
 
 _JPEG_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
