@@ -17,10 +17,10 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from mudrock_cli.deeplab.data.dataset import Sample
-from mudrock_cli.deeplab.network.architecture import build_network
-from mudrock_cli.deeplab.recipes.recipe import Recipe
-from mudrock_cli.deeplab.training.trainer import complete_recipe, train_network
+from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.network import build_network
+from mudrock_cli.deeplab.recipe import Recipe
+from mudrock_cli.deeplab.training import complete_recipe, train_network
 
 class Silent:
     def on_step(self, epoch, step, steps, figures): pass
@@ -113,10 +113,10 @@ from pathlib import Path
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 two = tf.config.list_logical_devices("CPU")
 import keras
-from mudrock_cli.deeplab.network import backend
-from mudrock_cli.deeplab.training.losses import PhaseLoss
-from mudrock_cli.deeplab.training.optimization import add_weight_decay
-from mudrock_cli.deeplab.recipes.recipe import LossRecipe
+from mudrock_cli.deeplab import weights as backend
+from mudrock_cli.deeplab.training import PhaseLoss
+from mudrock_cli.deeplab.training import add_weight_decay
+from mudrock_cli.deeplab.recipe import LossRecipe
 
 rng = np.random.default_rng(0)
 grey = rng.normal(size=(4, 8, 8, 1)).astype(np.float32)
