@@ -50,7 +50,7 @@ def describe(error: BaseException) -> str:
 
 
 @contextmanager
-def refusing(path: Path, hint: str = _HINT) -> Iterator[None]:
+def reading(path: Path, hint: str = _HINT) -> Iterator[None]:
     """Re-raise every error from a decoder as a `MudrockError` naming `path`.
 
     Decoders of hostile files raise nearly every class of exception (Pillow raises even

@@ -1,6 +1,7 @@
 """New files and folders: written beside their place and moved into it, so that they are whole."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import math
@@ -13,14 +14,18 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mudrock_cli.errors import MudrockError, UsageError, describe, refusing
+from mudrock_cli.errors import MudrockError, UsageError, describe, reading
 
 if TYPE_CHECKING:
+    from xml.etree import ElementTree
+
     import numpy.typing as npt
 
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]
@@ -36,7 +41,7 @@ def part_path(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def placing(path: Path, hint: str = "choose another place, or make room") -> Iterator[Path]:
+def atomic_write(path: Path, hint: str = "choose another place, or make room") -> Iterator[Path]:
     """Yield a path for a file or a folder, and move what was made there into its place.
 
     After an exception nothing is left behind, and what stood at `path` before stays.
@@ -58,7 +63,7 @@ def placing(path: Path, hint: str = "choose another place, or make room") -> Ite
         path.parent.mkdir(parents=True, exist_ok=True)
         remove(part)
         yield part
-        settle(part)
+        fsync(part)
         _move(part, path)
     except OSError as error:
         raise MudrockError(f"{path}: cannot be written ({describe(error)})", hint) from error
@@ -74,11 +79,11 @@ def write_text(path: Path, text: str) -> None:
     MudrockError
         If it cannot be written.
     """
-    with placing(path, "make room there") as part:
+    with atomic_write(path, "make room there") as part:
         part.write_text(text, "utf-8")
 
 
-def settle(part: Path) -> None:
+def fsync(part: Path) -> None:
     """Bring a file, or all of a folder, to the disk before it takes its name.
 
     A power cut must not leave a whole name on half of its content. Of a folder, writing begins
@@ -161,7 +166,7 @@ def check_writable(folder: Path) -> None:
 # What runs leave beside their places: marks of those that live, leftovers of those that died.
 
 _LEFTOVER = re.compile(r"\.(.+)\.([0-9a-f]{6})-(\d+)\.part", re.DOTALL)
-_REPLACED = re.compile(r"(.+)\.old", re.DOTALL)  # see `placing`
+_REPLACED = re.compile(r"(.+)\.old", re.DOTALL)  # see `atomic_write`
 _MARK = "run"
 _RENEWAL_SECONDS = 60.0
 # Processes of another machine cannot be asked, only when they last wrote.
@@ -170,7 +175,7 @@ _STALE_SECONDS = 7 * 86_400  # of other files
 
 
 @contextlib.contextmanager
-def claiming(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Keep other runs out of a folder while one works in it whose files belong together.
 
     The run renews its mark every minute. One of this machine counts while its process runs, one
@@ -297,7 +302,7 @@ def start_collection(path: Path) -> None:
     """
     place = path / "zarr.json"
     if not place.exists():
-        with placing(place) as part:
+        with atomic_write(place) as part:
             marked = {"zarr_format": 3, "node_type": "group", "attributes": {_COLLECTION: True}}
             part.write_text(json.dumps(marked) + "\n", "utf-8")
 
@@ -365,7 +370,7 @@ def read_json(root: Path, folder: Path, name: str) -> dict[str, Any] | None:
         If it holds something else than a JSON object, or leads out of the store.
     """
     place = locate(root, folder, name)
-    with refusing(place, "copy or export the image again"):
+    with reading(place, "copy or export the image again"):
         size = size_of(place)
         if size is None:
             return None
@@ -395,7 +400,7 @@ def count_bytes(root: Path, folder: Path) -> int:
                 continue
             if folder.joinpath(entry.name) == Path(entry.path) and entry.name in METADATA:
                 continue
-            with refusing(Path(entry.path)):
+            with reading(Path(entry.path)):
                 total += size_of(Path(entry.path)) or 0
     return total
 
@@ -413,7 +418,7 @@ def hash_file(path: Path) -> str:
     MudrockError
         If the file cannot be read, or a folder holds what is no file of it.
     """
-    with refusing(path):
+    with reading(path):
         if path.is_dir():
             return _hash_folder(path)
         with path.open("rb") as file:
@@ -504,3 +509,295 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> "npt.NDArra
             raise ValueError(f"{info.filename[:60]} promises {promised} bytes")
         values = np.frombuffer(member.read(promised), kind).copy()  # backends want to write
     return values.reshape(shape, order="F" if by_column else "C")
+
+
+PROVENANCE = "mudrock"
+"""Attribute of an OME-Zarr that holds how mudrock made it."""
+
+NAMESPACE = "mudrock/provenance"
+"""Of the same in the OME-XML of a mask."""
+
+_HEAD_BYTES = 1 << 16
+# The description stands right behind the first directory, whose strip offsets come after it.
+
+
+def is_mudrock_mask(path: Path) -> bool:
+    """Return whether a file or an OME-Zarr looks like a mask, or labels, written by mudrock."""
+    if path.is_dir():
+        with contextlib.suppress(MudrockError):
+            found = (read_json(path, path, "zarr.json") or {}).get("attributes")
+            return isinstance(found, dict) and PROVENANCE in found
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    return head.startswith((b"II", b"MM")) and NAMESPACE.encode() in head
+
+
+# The images that a command line names, and the masks that belong to micrographs.
+
+IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".zarr")
+"""Suffixes of micrographs, compared without case."""
+
+MASK_SUFFIXES = (".tif", ".tiff", ".png", ".bmp", ".zarr")
+"""Suffixes of masks, compared without case."""
+
+_DERIVED = re.compile(r".+\.(overlay|confidence|instances|probability|steps)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One image to work on.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is.
+    relative : Path
+        Where its result goes below the output folder, without a suffix.
+    """
+
+    path: Path
+    relative: Path
+
+
+def find_inputs(
+    arguments: Sequence[str],
+    *,
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
+    keep_masks: bool = False,
+) -> list[Input]:
+    """Find the images that command-line arguments name.
+
+    A folder is searched with its subfolders, which `relative` mirrors; so does a quoted glob from
+    its first wildcard on. The folder of an OME-Zarr is one image, as if it were a file. In folders
+    and globs other suffixes, hidden files, overlays and masks written by mudrock are left out; a
+    file named by itself is always taken. An argument that leads to nothing stays in the list beside
+    others, so that opening it tells why.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Files, folders and globs.
+    suffixes : sequence of str
+        Suffixes taken in folders and globs, in lower case.
+    keep_masks : bool
+        Take masks written by mudrock too.
+
+    Returns
+    -------
+    list of Input
+        Sorted by path, each file once.
+
+    Raises
+    ------
+    UsageError
+        If nothing at all is found.
+    """
+    found: dict[str, Input] = {}
+    missing: list[Input] = []
+    for argument in arguments:
+        inputs = list(_expand(argument, tuple(suffixes), keep_masks))
+        for item in inputs:
+            found.setdefault(os.path.realpath(item.path), item)
+        if not inputs:
+            missing.append(Input(Path(argument), Path(Path(argument).stem)))
+    if not found:
+        names = ", ".join(arguments) or "no input"
+        raise UsageError(f"{names}: no images found", f"give files of {' '.join(suffixes)}")
+    return sorted([*found.values(), *missing], key=lambda item: item.path)
+
+
+def find_collisions(inputs: Iterable[Input]) -> dict[Path, Path]:
+    """Find inputs whose results would have the same name.
+
+    Names are compared without case, since not every file system tells ``A.tif`` from ``a.tif``.
+
+    Parameters
+    ----------
+    inputs : iterable of Input
+        Inputs of one run.
+
+    Returns
+    -------
+    dict of Path
+        Each input that collides, and another that claims the same name; empty when all differ.
+    """
+    claims: defaultdict[str, list[Path]] = defaultdict(list)
+    for item in inputs:
+        claims[item.relative.as_posix().casefold()].append(item.path)
+    collisions = {}
+    for paths in claims.values():
+        if len(paths) > 1:
+            collisions.update(dict.fromkeys(paths[1:], paths[0]) | {paths[0]: paths[1]})
+    return collisions
+
+
+def _expand(argument: str, suffixes: tuple[str, ...], keep_masks: bool) -> Iterator[Input]:
+    """Yield the images behind one argument."""
+    path = Path(argument)
+    if is_image(path):
+        yield Input(path, Path(path.stem))
+    elif path.is_dir():
+        for file in walk_images(path):
+            if _is_wanted(file, suffixes, keep_masks):
+                yield Input(file, file.relative_to(path).with_suffix(""))
+    elif glob.has_magic(argument):
+        base = _glob_base(path)
+        for match in sorted(glob.glob(argument, recursive=True)):  # noqa: PTH207 takes ** too
+            file = Path(match)
+            if file.is_dir() and not is_image(file):
+                for inner in walk_images(file):
+                    if _is_wanted(inner, suffixes, keep_masks):
+                        yield Input(inner, inner.relative_to(base).with_suffix(""))
+            elif _is_wanted(file, suffixes, keep_masks):
+                yield Input(file, file.relative_to(base).with_suffix(""))
+
+
+def _glob_base(pattern: Path) -> Path:
+    """Return the folder before the first wildcard."""
+    parts = []
+    for part in pattern.parts:
+        if glob.has_magic(part):
+            break
+        parts.append(part)
+    return Path(*parts)
+
+
+def walk_images(folder: Path) -> Iterator[Path]:
+    """Yield the files and the OME-Zarr folders below a folder.
+
+    Links to folders are not followed: they may be cyclic.
+
+    Raises
+    ------
+    UsageError
+        If a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UsageError(f"{error.filename}: {error.strerror}", "allow reading the folder")
+
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        stores = [name for name in folders if is_image(Path(parent, name))]
+        folders[:] = [name for name in folders if name not in stores]
+        for name in sorted([*files, *stores]):
+            yield Path(parent, name)
+
+
+def _is_wanted(file: Path, suffixes: tuple[str, ...], keep_masks: bool) -> bool:
+    """Return whether a file met in a folder is an image to work on."""
+    if file.name.startswith(".") or file.suffix.lower() not in suffixes:
+        return False
+    if _DERIVED.fullmatch(file.stem):
+        return False
+    return keep_masks or not is_mudrock_mask(file)
+
+
+# Find which label mask belongs to which micrograph in a folder of labelled data.
+
+_LAYOUTS = (
+    ("images", "labels"),
+    ("JPEGImages", "SegmentationClassRaw"),
+    ("JPEGImages", "SegmentationClass"),
+)
+_SIDE_OUTPUTS = (".overlay", ".confidence", ".instances", ".probability")  # of `segment --save`
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A label mask and the micrograph it belongs to.
+
+    Parameters
+    ----------
+    name : str
+        Path below the folder of labels without its suffix, such as ``kumano_11`` or ``sub/a``.
+    label : Path
+        The mask.
+    image : Path or None
+        The micrograph; None when the folder holds masks only, or this one's is missing.
+    """
+
+    name: str
+    label: Path
+    image: Path | None
+
+
+def find_pairs(data: Path) -> list[Pair]:
+    """Find the label masks of a folder, sorted by name, each with its micrograph if there is one.
+
+    Parameters
+    ----------
+    data : Path
+        A folder with ``images/`` and ``labels/``, one in PASCAL VOC layout (``JPEGImages/`` and
+        ``SegmentationClassRaw/`` or ``SegmentationClass/``), or a folder of masks.
+
+    Raises
+    ------
+    UsageError
+        If it is no folder or holds no mask, or two masks have the same name.
+    """
+    if not data.is_dir():
+        raise UsageError(
+            f"{data}: no such folder",
+            "give a folder with images/ and labels/, or a folder of label masks",
+        )
+    for images, labels in _LAYOUTS:
+        if (data / labels).is_dir():
+            return _pair(data / labels, data / images)
+    return _pair(data, None)
+
+
+def find_partner(folder: Path, name: str) -> Path | None:
+    """Return the mask called `name` below `folder`, or None; an OME-Zarr may be it itself."""
+    if is_image(folder):
+        return folder if folder.stem == Path(name).name else None
+    for suffix in MASK_SUFFIXES:
+        for path in (folder / f"{name}{suffix}", folder / f"{name}{suffix.upper()}"):
+            if is_image(path):
+                return path
+    return None
+
+
+def _pair(labels: Path, images: Path | None) -> list[Pair]:
+    masks = _list_files(labels, MASK_SUFFIXES)
+    if not masks:
+        raise UsageError(
+            f"{labels}: no label mask in it", "masks are TIFF, PNG or BMP files, or OME-Zarr"
+        )
+    found = _list_files(images, IMAGE_SUFFIXES) if images and images.is_dir() else {}
+    return [Pair(name, path, found.get(name)) for name, path in sorted(masks.items())]
+
+
+def _list_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in sorted(walk_images(folder)):
+        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name.endswith(_SIDE_OUTPUTS):
+            continue
+        if name in files:
+            raise UsageError(
+                f"{path} and {files[name].name} have the same name", "keep one of the two"
+            )
+        files[name] = path
+    return files
+
+
+def parse_xml(text: str) -> "ElementTree.Element | None":
+    """Parse XML, or return None for what is none, or could expand without end."""
+    from xml.etree import ElementTree
+
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        return None
+    text = text.strip("\0 \r\n\t")
+    if text.startswith("<?"):  # its encoding no longer holds once the text is decoded
+        text = text[text.find("?>") + 2 :]
+    try:
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError):
+        return None

@@ -15,7 +15,7 @@ import tomli_w
 
 from mudrock_cli.config import from_dict, parse_toml, read_text, setting, to_dict
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.files import placing, read_named_arrays
+from mudrock_cli.files import atomic_write, read_named_arrays
 from mudrock_cli.image.types import Phase, Reader
 
 ARCHITECTURE = "forest"
@@ -478,9 +478,9 @@ class Forest:
             "threshold": self.trees.threshold,
             "value": self.trees.value,
         }
-        with placing(folder / WEIGHTS) as part, part.open("wb") as file:
+        with atomic_write(folder / WEIGHTS) as part, part.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        with placing(folder / RECIPE) as part:
+        with atomic_write(folder / RECIPE) as part:
             part.write_text(self.recipe.to_toml(), "utf-8")
 
     @classmethod

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from mudrock_cli.classical.filters import Mask
 from mudrock_cli.classical.recipe import SiltRecipe
-from mudrock_cli.image.samples import Packed
-from mudrock_cli.image.types import Phase, Spread
+from mudrock_cli.image.tiles import Packed
+from mudrock_cli.image.types import Map, Phase
 
 Labels = npt.NDArray[np.int32]
 Keep = npt.NDArray[np.bool_]
@@ -261,7 +261,7 @@ _SOLID, _AROUND = 4, 8  # neighbours of a pixel in a grain, and in what is aroun
 
 
 def choose_grains(
-    planes: Sequence[Planes], silt: SiltRecipe, pixel_nm: float, spread: Spread
+    planes: Sequence[Planes], silt: SiltRecipe, pixel_nm: float, mapper: Map
 ) -> Iterator[Packed]:
     """Choose the silt grains among the regions of the opened solid, and put the phases together.
 
@@ -275,7 +275,7 @@ def choose_grains(
         Sizes of grains and of the holes in them, and how rough a grain may be.
     pixel_nm : float
         Nanometres per pixel.
-    spread : Spread
+    mapper : Map
         Who labels the bands.
 
     Yields
@@ -283,20 +283,20 @@ def choose_grains(
     Packed
         Phases of a band, uint8, shape (rows, columns).
     """
-    regions = join_pieces(spread(_measure_opened, planes), _SOLID)
+    regions = join_pieces(mapper(_measure_opened, planes), _SOLID)
     large = _whole_diameters(regions) * pixel_nm + 2 * silt.rim_nm >= silt.min_ecd_nm
     kept = regions.keep(large & (regions.marked <= silt.rough_share * regions.areas))
     grains: list[Packed] = []
 
     def gather() -> Iterator[Piece]:
-        for grain, around in spread(_take_grains, zip(planes, kept, strict=True)):
+        for grain, around in mapper(_take_grains, zip(planes, kept, strict=True)):
             grains.append(grain)
             yield around
 
     around = join_pieces(gather(), _AROUND)
     small = _diameters(around.areas) * pixel_nm <= silt.hole_nm
     holes = around.keep(small & (around.at_sides + around.at_ends == 0))
-    yield from spread(_lay_phases, zip(planes, grains, holes, strict=True))
+    yield from mapper(_lay_phases, zip(planes, grains, holes, strict=True))
 
 
 def _measure_opened(planes: Planes) -> Piece:

@@ -31,14 +31,14 @@ from mudrock_cli.classical.recipe import (
 )
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.resample import (
-    Distinct,
+    Deduplicated,
+    deduplicate,
     resample_bands,
     resample_micrograph,
     scale_factor,
-    undo_enlargement,
 )
-from mudrock_cli.image.samples import Packed
-from mudrock_cli.image.types import Box, Phase, Spread, in_turn
+from mudrock_cli.image.tiles import Packed
+from mudrock_cli.image.types import Box, Map, Phase
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,18 @@ class Draft:
     recipe: WorkflowRecipe
     sketches: list[Sketch] = field(default_factory=list, repr=False)
 
-    def phases(self, pixel_nm: float, spread: Spread = in_turn) -> Iterator[Grey]:
+    def phases(self, pixel_nm: float, mapper: Map = map) -> Iterator[Grey]:
         """Yield the phases of the specimen by bands; a pore in a grain stays a pore.
 
         Parameters
         ----------
         pixel_nm : float
             Nanometres per pixel.
-        spread : Spread
+        mapper : Map
             Who labels the bands.
         """
         planes = [(sketch.pores, sketch.opened, sketch.rough) for sketch in self.sketches]
-        for phases in choose_grains(planes, self.recipe.silt, pixel_nm, spread):
+        for phases in choose_grains(planes, self.recipe.silt, pixel_nm, mapper):
             yield phases.unpack()
 
 
@@ -240,30 +240,30 @@ class Steps:
 # Phases of a specimen put back into the image file that it was read from.
 
 
-def frame_phases(distinct: Distinct, bands: Iterable[Grey]) -> Iterator[Grey]:
+def frame_phases(deduplicated: Deduplicated, bands: Iterable[Grey]) -> Iterator[Grey]:
     """Yield whole rows of a file's image, from those of its specimen: VOID around it.
 
     Parameters
     ----------
-    distinct : Distinct
+    deduplicated : Deduplicated
         What the workflow was shown of the file.
     bands : iterable of ndarray of uint8, shape (rows, columns)
         Phases of the specimen from top to bottom.
     """
-    box, (height, width) = distinct.micrograph.specimen, distinct.micrograph.shape
+    box, (height, width) = deduplicated.micrograph.specimen, deduplicated.micrograph.shape
 
     def around(rows: slice) -> Grey:
         return np.full((rows.stop - rows.start, width), Phase.VOID, np.uint8)
 
     done = box.top
-    yield distinct.restore(around(slice(0, done)), slice(0, done))
+    yield deduplicated.restore(around(slice(0, done)), slice(0, done))
     for phases in bands:
         rows = slice(done, done + len(phases))
         band = around(rows)
         band[:, box.columns] = phases
-        yield distinct.restore(band, rows)
+        yield deduplicated.restore(band, rows)
         done = rows.stop
-    yield distinct.restore(around(slice(done, height)), slice(done, height))
+    yield deduplicated.restore(around(slice(done, height)), slice(done, height))
 
 
 # The workflow of Bihani et al. (2022), after Landry et al. (2017): a micrograph to phases.
@@ -288,7 +288,7 @@ class Workflow:
         What to look for.
     band_pixels : int, optional
         Pixels of a band, roughly; it changes no result.
-    spread : Spread
+    mapper : Map
         Who takes a first look at the bands.
 
     Attributes
@@ -311,7 +311,7 @@ class Workflow:
         micrograph: Micrograph,
         recipe: WorkflowRecipe,
         band_pixels: int | None = None,
-        spread: Spread = in_turn,
+        mapper: Map = map,
     ) -> None:
         if micrograph.pixel_size is None:
             raise ValueError("the lengths of a recipe are physical: a pixel size is needed")
@@ -332,7 +332,7 @@ class Workflow:
         self._steps = Steps(micrograph, given, recipe, nm, scales, level, edge, alone)
         source = str(micrograph.path or micrograph.name)
         window = scales[0].factor * scales[0].window * nm / given_nm if scales else nm / given_nm
-        glances = spread(self._steps.glance, self.bands)
+        glances = mapper(self._steps.glance, self.bands)
         self.survey = take_survey(glances, source, window, level, recipe.background)
 
     def draft(
@@ -340,7 +340,7 @@ class Workflow:
         recipes: Sequence[WorkflowRecipe] = (),
         advance: Callable[[int, int], None] = lambda done, total: None,
         watch: Watch | None = None,
-        spread: Spread = in_turn,
+        mapper: Map = map,
     ) -> list[Draft]:
         """Threshold and open, band by band.
 
@@ -354,7 +354,7 @@ class Workflow:
         watch : callable, optional
             ``watch(band, sight)`` is shown what the steps of the last recipe make of a band; too
             much to travel, so the bands are then done in this process.
-        spread : Spread
+        mapper : Map
             Who does the bands.
 
         Returns
@@ -365,7 +365,7 @@ class Workflow:
         drafts = [Draft(recipe) for recipe in recipes or [self.recipe]]
         work = partial(self._steps.sketch, [draft.recipe for draft in drafts], watch)
         parts = ((band, self.survey.crop(band.window)) for band in self.bands)
-        sketches = (in_turn if watch else spread)(work, parts)
+        sketches = (map if watch else mapper)(work, parts)
         for number, found in enumerate(sketches):
             for draft, sketch in zip(drafts, found, strict=True):
                 draft.sketches.append(sketch)
@@ -400,7 +400,7 @@ def _enlarge(
 
 
 def candidate_phases(
-    micrograph: Micrograph, recipe: WorkflowRecipe, spread: Spread = in_turn
+    micrograph: Micrograph, recipe: WorkflowRecipe, mapper: Map = map
 ) -> Iterator[Grey]:
     """Return the phases of a micrograph's specimen, by bands of whole rows from top to bottom.
 
@@ -415,7 +415,7 @@ def candidate_phases(
         With a pixel size, without repeated rows and columns.
     recipe : WorkflowRecipe
         What to look for; `load_recipe` reads it.
-    spread : callable
+    mapper : callable
         Like the builtin `map`: computes bands here, or on other machines.
 
     Returns
@@ -431,9 +431,9 @@ def candidate_phases(
     MudrockError
         If it cannot be read, or all its pixels have the same grey.
     """
-    workflow = Workflow(micrograph, recipe, spread=spread)
-    (draft,) = workflow.draft(spread=spread)
-    return workflow.restore(draft.phases(workflow.pixel_nm, spread))
+    workflow = Workflow(micrograph, recipe, mapper=mapper)
+    (draft,) = workflow.draft(mapper=mapper)
+    return workflow.restore(draft.phases(workflow.pixel_nm, mapper))
 
 
 def label_phases(micrograph: Micrograph, recipe: WorkflowRecipe) -> Grey:
@@ -451,9 +451,9 @@ def label_phases(micrograph: Micrograph, recipe: WorkflowRecipe) -> Grey:
     ndarray of uint8, shape (rows, columns)
         Values of `Phase`; VOID outside the specimen.
     """
-    distinct = undo_enlargement(micrograph)
-    phases = candidate_phases(distinct.micrograph, recipe)
-    return np.concatenate(list(frame_phases(distinct, phases)))
+    deduplicated = deduplicate(micrograph)
+    phases = candidate_phases(deduplicated.micrograph, recipe)
+    return np.concatenate(list(frame_phases(deduplicated, phases)))
 
 
 # Many settings of the workflow that have equal right, and how they vote on each pixel.
@@ -504,7 +504,7 @@ def vary_thresholds(recipe: WorkflowRecipe) -> list[WorkflowRecipe]:
 
 
 def count_votes(
-    drafts: Sequence[Draft], pixel_nm: float, spread: Spread
+    drafts: Sequence[Draft], pixel_nm: float, mapper: Map
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield by bands how many drafts see silt and pore, as one number for both.
 
@@ -514,7 +514,7 @@ def count_votes(
         `VOTERS` of them.
     pixel_nm : float
         Nanometres per pixel.
-    spread : Spread
+    mapper : Map
         Who labels the bands.
 
     Yields
@@ -524,7 +524,7 @@ def count_votes(
     """
     ballot = np.zeros(256, np.uint8)
     ballot[Phase.SILT], ballot[Phase.PORE] = _SILT_VOTE, 1
-    for bands in zip(*(draft.phases(pixel_nm, spread) for draft in drafts), strict=True):
+    for bands in zip(*(draft.phases(pixel_nm, mapper) for draft in drafts), strict=True):
         votes = ballot[bands[0]]
         for band in bands[1:]:
             votes += ballot[band]

@@ -20,9 +20,9 @@ from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 from mudrock_cli.files import check_writable, part_path, remove_leftovers
 
 if TYPE_CHECKING:
-    from mudrock_cli.image.inputs import Input
+    from mudrock_cli.files import Input
     from mudrock_cli.image.micrograph import Micrograph
-    from mudrock_cli.image.types import PixelSize, Spread
+    from mudrock_cli.image.types import Map, PixelSize
 
 
 Scheduler = Annotated[
@@ -92,15 +92,14 @@ def choose_places(out: Path, inputs: Sequence["Input"]) -> Places:
     UsageError
         If there are several inputs and the OME-Zarr of one, or it cannot be written.
     """
-    from mudrock_cli.files import SUFFIX, is_collection, start_collection
-    from mudrock_cli.image.ome_zarr_metadata import holds_mask
+    from mudrock_cli.files import SUFFIX, is_collection, is_mudrock_mask, start_collection
 
     if out.suffix.lower() != SUFFIX:
         return Places(out, inputs)
     if len(inputs) == 1 and not is_collection(out):
         alone = replace(inputs[0], relative=Path(out.stem))
         return Places(out.parent, [alone], SUFFIX)
-    if out.is_dir() and holds_mask(out):
+    if out.is_dir() and is_mudrock_mask(out):
         raise UsageError(f"{out}: holds one image, not {len(inputs)}", "choose another --out")
     check_writable(out)
     start_collection(out)
@@ -292,11 +291,9 @@ class Job:
     cluster: "Cluster | None" = None
 
     @property
-    def spread(self) -> "Spread":
+    def mapper(self) -> "Map":
         """Who does the bands of the image."""
-        from mudrock_cli.image.types import in_turn
-
-        return self.cluster.spread if self.cluster else in_turn
+        return self.cluster.map if self.cluster else map
 
     def beside(self, ending: str) -> Path:
         """Return the path of a file that goes with the mask."""
@@ -481,7 +478,7 @@ def _run_all(
     cluster: Cluster | None,
 ) -> Iterator[Outcome]:
     """Yield what becomes of each input: on workers as they are done, here one after the other."""
-    from mudrock_cli.image.inputs import find_collisions
+    from mudrock_cli.files import find_collisions
 
     collisions = find_collisions(inputs)
 

@@ -25,7 +25,7 @@ from mudrock_cli.files import part_path
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-    from mudrock_cli.image.inputs import Input
+    from mudrock_cli.files import Input
 
 
 Part = TypeVar("Part")
@@ -70,8 +70,8 @@ class Cluster:
         """Into how many tasks a mosaic is cut where seams cost something."""
         return _TASKS_PER_THREAD * max(self.threads, 1)
 
-    def spread(self, work: Callable[[Part], Result], parts: Iterable[Part], /) -> Iterator[Result]:
-        """Do the work on all parts, and yield the results in order; a `Spread`.
+    def map(self, work: Callable[[Part], Result], parts: Iterable[Part], /) -> Iterator[Result]:
+        """Do the work on all parts, and yield the results in order; a `Map`.
 
         Few parts are under way at a time, so that memory does not grow with their number.
         """
@@ -149,7 +149,7 @@ def fits_a_task(item: "Input", max_pixels: int, *, masks: bool = False) -> bool:
     from mudrock_cli.image.micrograph import open_samples
 
     try:
-        rows, columns = open_samples(item.path, max_pixels, bombs=masks).shape
+        rows, columns = open_samples(item.path, max_pixels, allow_high_compression=masks).shape
     except MudrockError:
         return False
     return rows * columns <= WHOLE_PIXELS

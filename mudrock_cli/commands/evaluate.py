@@ -16,7 +16,7 @@ from mudrock_cli.config import read_rows
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 
 if TYPE_CHECKING:
-    from mudrock_cli.image.inputs import Pair
+    from mudrock_cli.files import Pair
     from mudrock_cli.image.mask import PhaseMask
     from mudrock_cli.image.micrograph import Micrograph
     from mudrock_cli.image.types import PixelSize
@@ -133,7 +133,7 @@ def _strip_suffix(name: str) -> str:
 
 
 def _open_masks(folder: Path, pairs: Sequence["Pair"]) -> Method:
-    from mudrock_cli.image.inputs import find_partner
+    from mudrock_cli.files import find_partner
     from mudrock_cli.image.mask import open_mask
 
     if not any(find_partner(folder, pair.name) for pair in pairs):
@@ -158,7 +158,7 @@ def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method
     from mudrock_cli.deeplab.inference import restore_bands, segment_bands
     from mudrock_cli.deeplab.model import load_model
     from mudrock_cli.image.mask import PhaseMask, create_mask, open_mask
-    from mudrock_cli.image.resample import undo_enlargement
+    from mudrock_cli.image.resample import deduplicate
 
     model = load_model(argument)
     runner = open_engine(model, engine)
@@ -170,10 +170,10 @@ def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method
             raise MudrockError(
                 f"{pair.label}: no image {pair.name} to segment", "put it beside the labels"
             )
-        distinct = undo_enlargement(micrograph)
-        opinion = ask_workflow(model.recipe, distinct.micrograph, model.temperature)
-        found = segment_bands(distinct.micrograph, runner, model.recipe, opinion=opinion)
-        bands = restore_bands(found, distinct)
+        deduplicated = deduplicate(micrograph)
+        opinion = ask_workflow(model.recipe, deduplicated.micrograph, model.temperature)
+        found = segment_bands(deduplicated.micrograph, runner, model.recipe, opinion=opinion)
+        bands = restore_bands(found, deduplicated)
         if masks is None:
             phases = np.concatenate([band.phases for band in bands])
             return PhaseMask.from_array(pair.name, phases, micrograph.pixel_size)
@@ -371,7 +371,7 @@ def evaluate(
     per image, averaged over images and pooled. Only pixels with a label count. A phase that an
     image has in neither truth nor prediction is left out of the mean, and that is said.
     """
-    from mudrock_cli.image.inputs import find_pairs
+    from mudrock_cli.files import find_pairs
     from mudrock_cli.measure.scores import tabulate_scores
 
     size = parse_length(pixel_size, "--pixel-size")

@@ -11,7 +11,7 @@ from mudrock_cli.commands.batch import parse_pixel_size, prepare_folders
 from mudrock_cli.errors import ExitCode, MudrockError
 
 if TYPE_CHECKING:
-    from mudrock_cli.image.inputs import Input
+    from mudrock_cli.files import Input
     from mudrock_cli.image.mask import PhaseMask
     from mudrock_cli.image.types import PixelSize
     from mudrock_cli.report.export import Labelled
@@ -51,7 +51,7 @@ def export(
     Outlines follow pixel sides and hold exactly the pixels of each object; labels are those of
     mudrock stats. COCO is one file for all masks, the others are a file for each.
     """
-    from mudrock_cli.image.inputs import MASK_SUFFIXES, find_inputs
+    from mudrock_cli.files import MASK_SUFFIXES, find_inputs
 
     batch = _Batch(parse_pixel_size(pixel_size))
     inputs = find_inputs(masks, suffixes=MASK_SUFFIXES, keep_masks=True)
@@ -187,7 +187,7 @@ def _write_text(part: Path, text: str) -> None:
 
 def _replace(place: Path, write: Callable[[Path], None]) -> None:
     """Write a file beside its place and move it there."""
-    from mudrock_cli.files import placing
+    from mudrock_cli.files import atomic_write
 
-    with placing(place, "choose another --out, or make room") as part:
+    with atomic_write(place, "choose another --out, or make room") as part:
         write(part)

@@ -74,7 +74,7 @@ def groundtruth(
     napari or GIMP, and train on them. All lengths are physical: an image needs a pixel size.
     """
     from mudrock_cli.classical.recipe import load_recipe
-    from mudrock_cli.image.inputs import find_inputs
+    from mudrock_cli.files import find_inputs
 
     sides = parse_save(save, SIDES)
     size = parse_pixel_size(pixel_size)
@@ -108,24 +108,24 @@ def _label_one(
     """Write the mask of one micrograph, and what is wanted beside it."""
     from mudrock_cli.classical.recipe import vary
     from mudrock_cli.classical.workflow import Workflow, frame_phases
-    from mudrock_cli.image.resample import undo_enlargement
+    from mudrock_cli.image.resample import deduplicate
 
-    micrograph, distinct = job.micrograph, undo_enlargement(job.micrograph)
+    micrograph, deduplicated = job.micrograph, deduplicate(job.micrograph)
     if micrograph.pixel_size is None:
         raise MudrockError(
             f"{micrograph.path or micrograph.name}: no pixel size, and every length is physical",
             "give --pixel-size, for example --pixel-size 10nm",
         )
     _warn_of_scale(job, recipe, micrograph.pixel_size.nm)
-    workflow = Workflow(distinct.micrograph, recipe, spread=job.spread)
+    workflow = Workflow(deduplicated.micrograph, recipe, mapper=job.mapper)
     sheet = _start_sheet(workflow.micrograph) if "steps" in sides else None
     varied = vary(recipe) if band else ()
     watch = sheet.watch if sheet else None
-    *others, draft = workflow.draft([*varied, recipe], job.advance, watch, job.spread)
+    *others, draft = workflow.draft([*varied, recipe], job.advance, watch, job.mapper)
 
     def lay(draft: "Draft") -> "Iterator[npt.NDArray[np.uint8]]":
-        phases = draft.phases(workflow.pixel_nm, job.spread)
-        return frame_phases(distinct, workflow.restore(phases))
+        phases = draft.phases(workflow.pixel_nm, job.mapper)
+        return frame_phases(deduplicated, workflow.restore(phases))
 
     results = _write(job, workflow, lay(draft), [_count(lay(other)) for other in others])
     _save_sides(job, sides, sheet)

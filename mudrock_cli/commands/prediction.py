@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.image.types import Spread, in_turn
+from mudrock_cli.image.types import Map
 
 if TYPE_CHECKING:
     import numpy as np
@@ -166,7 +166,7 @@ def ask_workflow(
     recipe: "Recipe",
     micrograph: "Micrograph",
     temperature: float = 1.0,
-    spread: Spread = in_turn,
+    mapper: Map = map,
 ) -> "Opinion | None":
     """Return what the classical workflow sees, if the recipe of a model gives it a say.
 
@@ -195,11 +195,11 @@ def ask_workflow(
     voters = vary_thresholds(steps)
     widest = max(voters, key=lambda voter: voter.silt.thickness_nm)
     try:
-        workflow = Workflow(replace(micrograph, pixel_size=size), widest, spread=spread)
+        workflow = Workflow(replace(micrograph, pixel_size=size), widest, mapper=mapper)
     except MudrockError:
         return None
-    drafts = workflow.draft(voters, spread=spread)
-    votes = workflow.restore(count_votes(drafts, workflow.pixel_nm, spread))
+    drafts = workflow.draft(voters, mapper=mapper)
+    votes = workflow.restore(count_votes(drafts, workflow.pixel_nm, mapper))
     return Opinion(votes, share_votes(), (clay, silt, solid, pore), tells_silt=tells_silt)
 
 

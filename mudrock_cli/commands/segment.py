@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mudrock_cli.deeplab.inference import SegmentedBand
     from mudrock_cli.deeplab.model import TrainedModel
     from mudrock_cli.deeplab.training_range import Domain
-    from mudrock_cli.image.resample import Distinct
+    from mudrock_cli.image.resample import Deduplicated
 
 
 SIDES = {
@@ -84,7 +84,7 @@ def segment(
     from mudrock_cli.commands.prediction import choose_engine, name_workflow, share_engine
     from mudrock_cli.deeplab.model import DEFAULT_MODEL, list_models, load_model
     from mudrock_cli.deeplab.training_range import read_domain
-    from mudrock_cli.image.inputs import find_inputs
+    from mudrock_cli.files import find_inputs
 
     sides = parse_save(save, SIDES)
     size = parse_pixel_size(pixel_size)
@@ -134,13 +134,13 @@ def _segment_one(
     from mudrock_cli.commands.prediction import compare_with_domain
     from mudrock_cli.deeplab.inference import resample_factor
     from mudrock_cli.image.mask import create_mask
-    from mudrock_cli.image.resample import undo_enlargement
+    from mudrock_cli.image.resample import deduplicate
 
-    micrograph, distinct = job.micrograph, undo_enlargement(job.micrograph)
-    factor = resample_factor(distinct.micrograph, model.nm_per_pixel)
+    micrograph, deduplicated = job.micrograph, deduplicate(job.micrograph)
+    factor = resample_factor(deduplicated.micrograph, model.nm_per_pixel)
     _warn_of_scale(job, model, factor)
     counts, entropy = np.zeros(256, np.int64), 0.0
-    bands = _segment_bands(job, distinct, model, start_engine, confidence="confidence" in sides)
+    bands = _segment_bands(job, deduplicated, model, start_engine, confidence="confidence" in sides)
     job.mask.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=job.mask.parent) as spool:
         with create_mask(
@@ -153,7 +153,7 @@ def _segment_one(
                 if "confidence" in sides:
                     spool.write(band.confidence.tobytes())
             results = _summarise(counts, entropy) | {"resample_factor": factor}
-            seen, doubt = distinct.micrograph, results["mean_entropy"]
+            seen, doubt = deduplicated.micrograph, results["mean_entropy"]
             results |= compare_with_domain(job, seen, model, domain, doubt)
             writer.provenance["results"] = results
         _save_sides(job, sides, spool)
@@ -162,7 +162,7 @@ def _segment_one(
 
 def _segment_bands(
     job: Job,
-    distinct: "Distinct",
+    deduplicated: "Deduplicated",
     model: "TrainedModel",
     start_engine: Callable[[], "Engine"],
     *,
@@ -172,22 +172,22 @@ def _segment_bands(
     from mudrock_cli.commands.prediction import ask_workflow
     from mudrock_cli.deeplab.inference import restore_bands, segment_bands, spread_bands
 
-    seen, recipe = distinct.micrograph, model.recipe
-    opinion = ask_workflow(recipe, seen, model.temperature, job.spread)
+    seen, recipe = deduplicated.micrograph, model.recipe
+    opinion = ask_workflow(recipe, seen, model.temperature, job.mapper)
     if job.cluster is None:
         bands = segment_bands(seen, start_engine(), recipe, job.advance, opinion)
-        return restore_bands(bands, distinct)
+        return restore_bands(bands, deduplicated)
     bands = spread_bands(
         seen,
         start_engine,
         recipe,
-        spread=job.spread,
+        mapper=job.mapper,
         tasks=job.cluster.tasks,
         confidence=confidence,
         advance=job.advance,
         opinion=opinion,
     )
-    return restore_bands(bands, distinct)
+    return restore_bands(bands, deduplicated)
 
 
 def _warn_of_scale(job: Job, model: "TrainedModel", factor: float) -> None:

@@ -27,9 +27,9 @@ from mudrock_cli.files import check_writable, remove_leftovers
 from mudrock_cli.image.limits import MAX_MASK_PIXELS
 
 if TYPE_CHECKING:
-    from mudrock_cli.image.inputs import Input
+    from mudrock_cli.files import Input
     from mudrock_cli.image.mask import PhaseMask
-    from mudrock_cli.image.types import PixelSize, Reader, Spread
+    from mudrock_cli.image.types import Map, PixelSize, Reader
     from mudrock_cli.measure.summary import Measured, MeasuredImage
     from mudrock_cli.measure.tables import ReportWriter
 
@@ -120,8 +120,7 @@ def _open_micrograph(
     warn: Warn,
 ) -> tuple[Path | None, "PixelSize | None"]:
     """Find the micrograph of a mask; it may know the pixel size that the mask does not."""
-    from mudrock_cli.files import is_image
-    from mudrock_cli.image.inputs import IMAGE_SUFFIXES
+    from mudrock_cli.files import IMAGE_SUFFIXES, is_image
     from mudrock_cli.image.micrograph import open_micrograph
 
     stems = dict.fromkeys([folder / item.relative, folder / item.relative.name])
@@ -155,7 +154,7 @@ def _open_confidence(
     place = path.with_name(path.stem + _CONFIDENCE)
     if not place.is_file():
         return
-    samples = open_samples(place, MAX_MASK_PIXELS, bombs=True)
+    samples = open_samples(place, MAX_MASK_PIXELS, allow_high_compression=True)
     if samples.shape != mask.shape or samples.dtype != np.uint8:
         warn("another confidence map", f"{place}: not the confidence of {path}, left out")
         return
@@ -248,16 +247,14 @@ def measure_all(
     def is_task(part: Named) -> bool:
         return cluster is not None and fits_a_task(part[0], MAX_MASK_PIXELS, masks=True)
 
-    from mudrock_cli.image.types import in_turn
-
     for as_tasks, group in groupby(zip(inputs, names, strict=True), is_task):
         if cluster and as_tasks:
             yield from _measure_on_workers(list(group), settings, narrator, cluster)
             continue
         for item, name in group:
-            spread = cluster.spread if cluster else in_turn
+            mapper = cluster.map if cluster else map
             with narrator.image(name) as advance:
-                found, seconds = _try(item, name, settings, narrator.warn, advance, spread)
+                found, seconds = _try(item, name, settings, narrator.warn, advance, mapper)
             if isinstance(found, MudrockError) and cluster:
                 found = retell_error(found, settings.list_places(item))
             yield item, name, found, seconds
@@ -285,14 +282,12 @@ def _measure_there(
     settings: Settings, part: Named
 ) -> "tuple[MeasuredImage | MudrockError, float, list[tuple[str, str]]]":
     """Measure a mask on a worker, whose warnings are said where the command runs."""
-    from mudrock_cli.image.types import in_turn
-
     warnings: list[tuple[str, str]] = []
 
     def warn(kind: str, message: str) -> None:
         warnings.append((kind, message))
 
-    found, seconds = _try(*part, settings, warn, lambda done, total: None, in_turn)
+    found, seconds = _try(*part, settings, warn, lambda done, total: None, map)
     if not isinstance(found, MudrockError):  # rows are made here, not all where the command runs
         found = replace(found, instances=found.instances.slice())
     return found, seconds, warnings
@@ -304,12 +299,12 @@ def _try(
     settings: Settings,
     warn: Warn,
     advance: Callable[[int, int], None],
-    spread: "Spread",
+    mapper: "Map",
 ) -> "tuple[MeasuredImage | MudrockError, float]":
     start = time.monotonic()
     found: MeasuredImage | MudrockError
     try:
-        found = _measure_mask(item, name, settings, warn, advance, spread)
+        found = _measure_mask(item, name, settings, warn, advance, mapper)
     except UsageError:  # concerns the whole command, not this mask
         raise
     except (MudrockError, OSError, MemoryError) as error:
@@ -323,14 +318,14 @@ def _measure_mask(
     settings: Settings,
     warn: Warn,
     advance: Callable[[int, int], None],
-    spread: "Spread",
+    mapper: "Map",
 ) -> "MeasuredImage":
     from mudrock_cli.files import hash_file
     from mudrock_cli.measure.summary import measure_image
 
     source = open_input(item, settings.pixel_size, settings.micrographs, warn)
     size, min_silt_um = source.pixel_size, settings.min_silt_um
-    found = measure_image(name, source.mask, size, min_silt_um, source.layers, advance, spread)
+    found = measure_image(name, source.mask, size, min_silt_um, source.layers, advance, mapper)
     found.row.update(
         group=settings.groups.get(name),
         mask=refer(item.path, settings.out),
@@ -380,7 +375,7 @@ def stats(
     fractions, grain and pore sizes, with their intervals. Every column says its unit, meaning and
     formula in its metadata. Images of different pixel sizes are each measured in their own.
     """
-    from mudrock_cli.image.inputs import MASK_SUFFIXES, find_inputs
+    from mudrock_cli.files import MASK_SUFFIXES, find_inputs
     from mudrock_cli.measure.summary import pool_images
 
     start = time.monotonic()

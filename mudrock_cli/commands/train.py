@@ -141,7 +141,7 @@ def train(
         record_order,
         refuse_taken,
     )
-    from mudrock_cli.files import claiming, remove_leftovers
+    from mudrock_cli.files import lock_folder, remove_leftovers
 
     if resume:
         if recipe or init or split or folds or pixel_size:
@@ -155,7 +155,7 @@ def train(
         refuse_taken(out)
     with TrainingNarrator() as narrator, contextlib.ExitStack() as claim:
         campaign = _plan(data, out, order, narrator)
-        claim.enter_context(claiming(out / WORK))
+        claim.enter_context(lock_folder(out / WORK))
         for folder in (out, *(out / WORK).glob("fold-*")):
             remove_leftovers(folder)
         record_order(out, order)

@@ -16,12 +16,10 @@ import numpy.typing as npt
 from mudrock_cli.config import read_text
 from mudrock_cli.deeplab.recipe import DataRecipe
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.files import hash_file
-from mudrock_cli.image.inputs import Pair, find_inputs, find_pairs
+from mudrock_cli.files import Pair, find_inputs, find_pairs, hash_file, is_mudrock_mask
 from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
-from mudrock_cli.image.pixel_size import is_mudrock_mask
-from mudrock_cli.image.resample import Distinct, resample, resample_micrograph, undo_enlargement
+from mudrock_cli.image.resample import Deduplicated, deduplicate, resample, resample_micrograph
 from mudrock_cli.image.types import Phase, PixelSize
 
 Grey = npt.NDArray[np.uint8]
@@ -253,12 +251,12 @@ _TILE_NAME = re.compile(r"(?P<parent>.+)_\d+_[a-z]")  # parent_tile_variant, as 
 class Frame:
     """The image file that a sample was read from: its distinct pixels, its own pixel size."""
 
-    distinct: Distinct
+    deduplicated: Deduplicated
     pixel_size: PixelSize
 
     def restore(self, phases: Grey) -> Grey:
         """Return phases of the sample, uint8 (H, W), on the file's own pixels, VOID elsewhere."""
-        seen = self.distinct.micrograph
+        seen = self.deduplicated.micrograph
         whole = np.full(seen.shape, Phase.VOID, np.uint8)
 
         def read(rows: slice, columns: slice) -> Grey:
@@ -266,7 +264,7 @@ class Frame:
 
         back = resample(read, phases.shape, seen.specimen.shape, labels=True)
         whole[seen.specimen.rows, seen.specimen.columns] = back(slice(None), slice(None))
-        return self.distinct.restore(whole, slice(0, len(whole)))
+        return self.deduplicated.restore(whole, slice(0, len(whole)))
 
 
 @dataclass(frozen=True)
@@ -390,13 +388,13 @@ def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Samp
             f"{pair.image}: {size.nm:g} nm per pixel, the recipe is for {nm_per_pixel:g} nm",
             "--set data.nm_per_pixel=, or --pixel-size where the file is wrong",
         )
-    distinct = undo_enlargement(micrograph)
-    seen = distinct.micrograph
+    deduplicated = deduplicate(micrograph)
+    seen = deduplicated.micrograph
     scaled = resample_micrograph(seen, nm_per_pixel)
     box = scaled.specimen
     if box.height < 2 or box.width < 2:
         raise MudrockError(f"{pair.image}: too small for training")
-    known = distinct.choose(mask.read)
+    known = deduplicated.choose(mask.read)
     labels = resample(known, seen.shape, scaled.shape, labels=True)(box.rows, box.columns)
     if (labels == Phase.VOID).all():
         raise MudrockError(f"{pair.label}: no pixel of the specimen is labelled")
@@ -406,7 +404,7 @@ def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Samp
         grey=np.ascontiguousarray(scaled.read(box.rows, box.columns)),
         labels=np.ascontiguousarray(labels),
         files=(hash_file(pair.image), hash_file(pair.label)),
-        frame=Frame(distinct, size),
+        frame=Frame(deduplicated, size),
         pixel_size=scaled.pixel_size,
     )
 

@@ -24,7 +24,7 @@ from mudrock_cli.deeplab.weights import (
     read_statistics,
 )
 from mudrock_cli.errors import MudrockError, describe
-from mudrock_cli.image.types import parse_tree
+from mudrock_cli.files import parse_xml
 
 if TYPE_CHECKING:
     import openvino
@@ -72,7 +72,7 @@ def _check_layers(path: Path) -> None:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise MudrockError(f"{path}: too large for a network", _HINT)
-        root = parse_tree(path.read_text("utf-8"))
+        root = parse_xml(path.read_text("utf-8"))
         stored = path.with_suffix(".bin").stat().st_size
     except (OSError, UnicodeDecodeError) as error:
         raise MudrockError(f"{path}: cannot be read ({describe(error)})", _HINT) from error

@@ -15,10 +15,9 @@ from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.weights import Statistics
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.resample import Distinct, axis_taps, resample, scale_factor, scaled_shape
-from mudrock_cli.image.samples import Packed
-from mudrock_cli.image.tiles import TilePlan, blend_tiles, plan_tiles
-from mudrock_cli.image.types import Box, Phase, Reader, Rows, Spread
+from mudrock_cli.image.resample import Deduplicated, axis_taps, resample, scale_factor, scaled_shape
+from mudrock_cli.image.tiles import Packed, Rows, TilePlan, blend_tiles, plan_tiles
+from mudrock_cli.image.types import Box, Map, Phase, Reader
 
 
 class Opinion:
@@ -358,14 +357,16 @@ def segment_part(
         yield _decide(rows, probabilities, entropy, box, width)
 
 
-def restore_bands(bands: Iterable[SegmentedBand], distinct: Distinct) -> Iterator[SegmentedBand]:
+def restore_bands(
+    bands: Iterable[SegmentedBand], deduplicated: Deduplicated
+) -> Iterator[SegmentedBand]:
     """Yield bands of a micrograph without copied rows and columns on the pixels of its file."""
     for band in bands:
         yield SegmentedBand(
-            distinct.restore_rows(band.rows),
-            distinct.restore(band.phases, band.rows),
-            distinct.restore(band.confidence, band.rows),
-            band.entropy * distinct.copies,
+            deduplicated.restore_rows(band.rows),
+            deduplicated.restore(band.phases, band.rows),
+            deduplicated.restore(band.confidence, band.rows),
+            band.entropy * deduplicated.area_factor,
         )
 
 
@@ -487,7 +488,7 @@ def spread_bands(
     start_engine: Callable[[], Engine],
     recipe: Recipe,
     *,
-    spread: Spread,
+    mapper: Map,
     tasks: int,
     confidence: bool,
     advance: Callable[[int, int], None] = lambda done, total: None,
@@ -503,7 +504,7 @@ def spread_bands(
         As `segment_bands` has them.
     start_engine : callable
         Starts the engine, or returns the one that the process has.
-    spread : Spread
+    mapper : Map
         Who does the parts.
     tasks : int
         How many parts, at most.
@@ -518,10 +519,10 @@ def spread_bands(
         parts = plan_parts(plan_views(micrograph, recipe.inference.tile, recipe)[0], tasks)
         start = start_engine
         if recipe.inference.adaptation:
-            (statistics,) = spread(partial(_learn, start_engine, recipe), [micrograph])
+            (statistics,) = mapper(partial(_learn, start_engine, recipe), [micrograph])
             start = partial(_adapt, start_engine, statistics)
         work = partial(_segment_packed, micrograph, start, recipe, confidence)
-        for number, bands in enumerate(spread(work, [_brief(part, opinion) for part in parts])):
+        for number, bands in enumerate(mapper(work, [_brief(part, opinion) for part in parts])):
             yield from (_unpack(band) for band in bands)
             advance(parts[number].stop, box.height)
     yield from void_bands(slice(box.bottom, micrograph.shape[0]), width)

@@ -23,7 +23,7 @@ from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.training_range import COARSE, FINE, MARGIN, MIDDLE
 from mudrock_cli.deeplab.weights import save_weights
 from mudrock_cli.errors import MudrockError, UsageError, describe
-from mudrock_cli.files import hash_file, part_path, placing, settle, write_text
+from mudrock_cli.files import atomic_write, fsync, hash_file, part_path, write_text
 
 if TYPE_CHECKING:
     import keras
@@ -316,7 +316,7 @@ def seal_model(path: Path, facts: Mapping[str, Any]) -> TrainedModel:
     """
     present = [name for name in (*REQUIRED, *COMPILED) if (path / name).is_file()]
     card = dict(facts) | {"sha256": {name: hash_file(path / name) for name in present}}
-    with placing(path / CARD) as part:
+    with atomic_write(path / CARD) as part:
         part.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return load_model(str(path))
 
@@ -585,7 +585,7 @@ def assembling(folder: Path) -> Iterator[Path]:
         for name in (CARD, *COMPILED):
             (folder / name).unlink(missing_ok=True)
         for name in names:
-            settle(scratch / name)
+            fsync(scratch / name)
             (scratch / name).replace(folder / name)
     except OSError as error:
         raise MudrockError(

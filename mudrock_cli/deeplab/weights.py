@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.errors import MudrockError, UsageError, refusing
-from mudrock_cli.files import placing, read_named_arrays
+from mudrock_cli.errors import MudrockError, UsageError, reading
+from mudrock_cli.files import atomic_write, read_named_arrays
 
 if TYPE_CHECKING:
     import keras
@@ -108,7 +108,7 @@ def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]], *, compress
     """
     _check_finite(path, arrays)
     write: Any = np.savez_compressed if compressed else np.savez
-    with placing(path, "make room there") as part, part.open("wb") as file:
+    with atomic_write(path, "make room there") as part, part.open("wb") as file:
         write(file, allow_pickle=False, **arrays)
 
 
@@ -155,7 +155,7 @@ def _open_all(path: Path, *, keep: bool) -> Arrays:
     import h5py
 
     arrays: Arrays = {}
-    with refusing(path, "give weights as .npz, or as keras.applications publishes them"):
+    with reading(path, "give weights as .npz, or as keras.applications publishes them"):
         if path.exists() and not path.is_file():  # a pipe would be waited for
             raise MudrockError(f"{path}: cannot be read (not a file)")
         with h5py.File(path, "r") as file:

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from mudrock_cli.errors import MudrockError, refusing
-from mudrock_cli.files import SUFFIX, placing
+from mudrock_cli.errors import MudrockError, reading
+from mudrock_cli.files import SUFFIX, atomic_write
 from mudrock_cli.image.limits import MAX_MASK_PIXELS
 from mudrock_cli.image.micrograph import open_samples
 from mudrock_cli.image.pixel_size import calibrate, parse_provenance, stored_pixel_size, to_ome_xml
 from mudrock_cli.image.samples import Colours, Samples
-from mudrock_cli.image.types import COLOURS, BandCutter, Level, Phase, PixelSize, Reader, palette
+from mudrock_cli.image.tiles import BandCutter
+from mudrock_cli.image.types import COLOURS, Level, Phase, PixelSize, Reader, palette
 
 _BAND_PIXELS = 1 << 22
 _NONE = 254
@@ -252,7 +253,7 @@ def writing_tiff(
     MudrockError
         If the file cannot be written.
     """
-    with placing(path, _HINT) as part, tempfile.TemporaryFile(dir=path.parent) as spool:
+    with atomic_write(path, _HINT) as part, tempfile.TemporaryFile(dir=path.parent) as spool:
         pieces = _Pieces(spool, shape)
         rows = MaskRows(shape, provenance, lambda rows, phases: pieces.add(phases))
         yield rows
@@ -391,7 +392,7 @@ def open_mask(path: Path, *, max_pixels: int = MAX_MASK_PIXELS) -> PhaseMask:
     MudrockError
         If the file is no image, or an image that is no mask; the line says what was expected.
     """
-    samples = open_samples(path, max_pixels, bombs=True)
+    samples = open_samples(path, max_pixels, allow_high_compression=True)
     provenance: Mapping[str, Any] | None = samples.provenance
     if provenance is None:
         provenance = parse_provenance(samples.tags.get(_DESCRIPTION, b""), samples.shape)
@@ -400,7 +401,7 @@ def open_mask(path: Path, *, max_pixels: int = MAX_MASK_PIXELS) -> PhaseMask:
         trusted = provenance is not None and own
     else:
         trusted = True
-    with refusing(path):
+    with reading(path):
         read = read_phases(samples, trusted=trusted)
         size = calibrate(samples).pixel_size if provenance is None else None
         # Others may have averaged phases, which gives a third one.

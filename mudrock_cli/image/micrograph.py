@@ -10,12 +10,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.errors import MudrockError, refusing
-from mudrock_cli.files import is_zarr
+from mudrock_cli.errors import MudrockError, reading
+from mudrock_cli.files import is_mudrock_mask, is_zarr
 from mudrock_cli.image.data_bar import find_specimen
 from mudrock_cli.image.grey import read_grey, read_levels
 from mudrock_cli.image.limits import MAX_PIXELS
-from mudrock_cli.image.pixel_size import calibrate, is_mudrock_mask
+from mudrock_cli.image.pixel_size import calibrate
 from mudrock_cli.image.raster import open_raster
 from mudrock_cli.image.samples import Samples
 from mudrock_cli.image.tiff import open_tiff
@@ -57,7 +57,7 @@ class FileReader:
             If the file cannot be opened or read.
         """
         if self._read is None:
-            with refusing(self._path):
+            with reading(self._path):
                 known = self._path.stat()
             version = known.st_size, known.st_mtime_ns
             self._read = _open_again(self._opener, self._path, self._options, version)
@@ -183,7 +183,7 @@ def open_micrograph(
     samples = open_samples(path, max_pixels)
     if path.is_file() and is_mudrock_mask(path):
         raise MudrockError(f"{path}: a mask written by mudrock, no micrograph", "give its image")
-    with refusing(path):
+    with reading(path):
         told = calibrate(samples)
         specimen = find_specimen(
             read_levels(samples), samples.shape, told.facts, lossy=samples.lossy
@@ -204,7 +204,7 @@ def open_micrograph(
     )
 
 
-def open_samples(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples:
+def open_samples(path: Path, max_pixels: int, *, allow_high_compression: bool = False) -> Samples:
     """Open an image file of any supported format as stored samples.
 
     Parameters
@@ -213,7 +213,7 @@ def open_samples(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples
         Image file.
     max_pixels : int
         Ceiling of pixels.
-    bombs : bool
+    allow_high_compression : bool
         Allow files that expand far (masks do); of an OME-Zarr, open the labels.
 
     Raises
@@ -221,8 +221,8 @@ def open_samples(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples
     MudrockError
         If the file cannot be read as an image.
     """
-    samples = _open_format(path, max_pixels, bombs)
-    options = path, max_pixels, bombs
+    samples = _open_format(path, max_pixels, allow_high_compression)
+    options = path, max_pixels, allow_high_compression
     reduced = (
         replace(level, read=FileReader(_open_level, *options, number, read=level.read))
         for number, level in enumerate(samples.reduced)
@@ -231,13 +231,15 @@ def open_samples(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples
     return replace(samples, read=read, reduced=tuple(reduced))
 
 
-def _open_format(path: Path, max_pixels: int, bombs: bool) -> Samples:
+def _open_format(path: Path, max_pixels: int, allow_high_compression: bool) -> Samples:
     """Open an image by what its first bytes, or its folder, say that it is."""
     if is_zarr(path):
         from mudrock_cli.image import ome_zarr as images
 
-        return (images.open_labels if bombs else images.open_image)(path, max_pixels)
-    with refusing(path):
+        return (images.open_labels if allow_high_compression else images.open_image)(
+            path, max_pixels
+        )
+    with reading(path):
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
             raise MudrockError(f"{path}: a folder without images", "give image files")
@@ -248,10 +250,10 @@ def _open_format(path: Path, max_pixels: int, bombs: bool) -> Samples:
     if not head:
         raise MudrockError(f"{path}: the file is empty", "copy or export it again")
     if head.startswith(_TIFF_HEADS):
-        return open_tiff(path, max_pixels, bombs=bombs)
+        return open_tiff(path, max_pixels, allow_high_compression=allow_high_compression)
     # These formats are decoded in one piece, so that even a mask has to fit into memory.
-    limit = min(max_pixels, MAX_PIXELS) if bombs else max_pixels
-    samples = open_raster(path, head, limit, bombs=bombs)
+    limit = min(max_pixels, MAX_PIXELS) if allow_high_compression else max_pixels
+    samples = open_raster(path, head, limit, allow_high_compression=allow_high_compression)
     if samples is None:
         raise MudrockError(
             f"{path}: neither TIFF, PNG, JPEG, BMP nor OME-Zarr", "export it as TIFF or PNG"
@@ -259,9 +261,9 @@ def _open_format(path: Path, max_pixels: int, bombs: bool) -> Samples:
     return samples
 
 
-def _open_reader(path: Path, max_pixels: int, bombs: bool) -> Reader:
-    return _open_format(path, max_pixels, bombs).read
+def _open_reader(path: Path, max_pixels: int, allow_high_compression: bool) -> Reader:
+    return _open_format(path, max_pixels, allow_high_compression).read
 
 
-def _open_level(path: Path, max_pixels: int, bombs: bool, number: int) -> Reader:
-    return _open_format(path, max_pixels, bombs).reduced[number].read
+def _open_level(path: Path, max_pixels: int, allow_high_compression: bool, number: int) -> Reader:
+    return _open_format(path, max_pixels, allow_high_compression).reduced[number].read

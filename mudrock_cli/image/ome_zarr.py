@@ -22,19 +22,19 @@ from zarr.abc.store import (
 )
 from zarr.core.buffer import Buffer, BufferPrototype
 
-from mudrock_cli.errors import MudrockError, refusing
-from mudrock_cli.files import METADATA, count_bytes, locate, read_json, size_of
+from mudrock_cli.errors import MudrockError, reading
+from mudrock_cli.files import METADATA, PROVENANCE, count_bytes, locate, read_json, size_of
 from mudrock_cli.image.limits import check_expansion, check_header
 from mudrock_cli.image.ome_zarr_metadata import (
     PHASES,
-    PROVENANCE,
     Group,
     Multiscale,
     find_image,
     read_multiscale,
 )
 from mudrock_cli.image.pixel_size import stored_pixel_size
-from mudrock_cli.image.samples import Colours, PieceCache, Samples, is_reduced
+from mudrock_cli.image.samples import Colours, Samples, is_reduced
+from mudrock_cli.image.tiles import PieceCache
 from mudrock_cli.image.types import Box, Facts
 
 _PIECE_BYTES = 1 << 28
@@ -111,7 +111,7 @@ def read_header(root: Path, folder: Path, path: str, zarr_format: int) -> ArrayH
     found = read_json(root, place, "zarr.json" if zarr_format == 3 else ".zarray")
     if found is None:
         raise MudrockError(f"{place}: no Zarr array, though the metadata name it", "copy it again")
-    with refusing(place, _HINT):
+    with reading(place, _HINT):
         header = (_parse_v3 if zarr_format == 3 else _parse_v2)(place, found)
     if len(header.piece) != len(header.shape) or min(header.shape + header.piece) < 1:
         raise MudrockError(f"{place}: chunks {header.piece} of an array {header.shape}", _HINT)
@@ -240,7 +240,7 @@ class CheckedStore(Store):
 
     def _read(self, key: str, request: ByteRequest | None) -> bytes | None:
         place = locate(self._root, self._header.folder, key)
-        with refusing(place, _HINT_STORE):
+        with reading(place, _HINT_STORE):
             size = size_of(place)
             if key in METADATA:
                 return None if size is None else place.read_bytes()
@@ -438,7 +438,7 @@ class ChunkReader:
             slice(None) if axis == channel else 0 for axis in range(leading)
         )
         self._cache = PieceCache()
-        with refusing(header.folder):
+        with reading(header.folder):
             store = CheckedStore(root, header, complete=complete)
             self._array: Any = zarr.open_array(
                 store=store, mode="r", zarr_format=3 if header.zarr_format == 3 else 2
@@ -471,7 +471,7 @@ class ChunkReader:
 
     def _decode(self, place: Box) -> npt.NDArray[Any]:
         """Return a decoded chunk, shape (rows, columns, channels); at the edges it is cut."""
-        with refusing(self._folder, "the store is broken: copy or export it again"):
+        with reading(self._folder, "the store is broken: copy or export it again"):
             stored = np.asarray(self._array[(*self._before, place.rows, place.columns)])
         if stored.dtype == bool:
             stored = stored.view(np.uint8)
@@ -504,11 +504,11 @@ def open_image(path: Path, max_pixels: int) -> Samples:
     MudrockError
         If there is no image of one plane that can be read.
     """
-    with refusing(path):
+    with reading(path):
         found = read_multiscale(find_image(path))
         if any(level.startswith("labels/") for level in found.paths):
             raise MudrockError(f"{path}: holds labels, no micrograph", "give its image")
-        return _open(path, found, max_pixels, bombs=False)
+        return _open(path, found, max_pixels, allow_high_compression=False)
 
 
 def open_labels(path: Path, max_pixels: int) -> Samples:
@@ -526,8 +526,10 @@ def open_labels(path: Path, max_pixels: int) -> Samples:
     MudrockError
         If there is none or several, or it cannot be read.
     """
-    with refusing(path):
-        return _open(path, read_multiscale(_find_labels(path)), max_pixels, bombs=True)
+    with reading(path):
+        return _open(
+            path, read_multiscale(_find_labels(path)), max_pixels, allow_high_compression=True
+        )
 
 
 def _find_labels(path: Path) -> Group:
@@ -543,14 +545,16 @@ def _find_labels(path: Path) -> Group:
     return image.open(f"labels/{names[0]}") if names else image
 
 
-def _open(path: Path, found: Multiscale, max_pixels: int, *, bombs: bool) -> Samples:
+def _open(
+    path: Path, found: Multiscale, max_pixels: int, *, allow_high_compression: bool
+) -> Samples:
     header = _read_level(found, found.paths[0])
     shape = (header.shape[-2], header.shape[-1])
     check_header(path, shape, max_pixels)
     stored = count_bytes(found.group.root, header.folder)
     if not stored:
         raise MudrockError(f"{header.folder}: not one chunk of it is there", "copy it again")
-    if not bombs:
+    if not allow_high_compression:
         promised = math.prod(header.shape) * header.dtype.itemsize
         check_expansion(path, shape, max_pixels, promised=promised, stored=stored)
     full = _to_samples(path, found, header)

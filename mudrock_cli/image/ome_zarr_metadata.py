@@ -19,9 +19,6 @@ from mudrock_cli.image.types import Facts, parse_nm
 PHASES = "phases"
 """Name of the label image that is a mask."""
 
-PROVENANCE = "mudrock"
-"""Attribute of a label image that holds how mudrock made it."""
-
 _HINT = "convert it to OME-Zarr 0.4 or 0.5, for example with bioformats2raw"
 _AXES = frozenset("tczyx")
 _MAX_LEVELS = 32
@@ -112,14 +109,6 @@ def open_group(root: Path, folder: Path) -> Group:
     for entry in _as_list(attributes.get("multiscales")):
         _check_version(folder, _as_dict(entry).get("version", "0.4"), "0.4")
     return Group(root, folder, 2, attributes, attributes)
-
-
-def holds_mask(path: Path) -> bool:
-    """Return whether a Zarr folder holds a mask, or grains and pores, that mudrock wrote."""
-    try:
-        return PROVENANCE in open_group(path, path).attributes
-    except MudrockError:
-        return False
 
 
 def find_image(path: Path) -> Group:

@@ -12,15 +12,16 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.files import hash_file, placing, read_json
+from mudrock_cli.files import PROVENANCE, atomic_write, hash_file, is_mudrock_mask, read_json
 from mudrock_cli.image.mask import MaskRows
-from mudrock_cli.image.ome_zarr_metadata import PHASES, PROVENANCE, holds_mask
-from mudrock_cli.image.types import COLOURS, BandCutter, PixelSize, Reader
+from mudrock_cli.image.ome_zarr_metadata import PHASES
+from mudrock_cli.image.tiles import BandCutter
+from mudrock_cli.image.types import COLOURS, PixelSize, Reader
 
 
 @contextlib.contextmanager
 def placing_store(path: Path, hint: str) -> Iterator[Path]:
-    """Yield an empty folder to write a store to, and move it into its place; see `placing`.
+    """Yield an empty folder to write a store to, and move it into its place; see `atomic_write`.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def placing_store(path: Path, hint: str) -> Iterator[Path]:
         If it cannot be written, or something stands at `path` that mudrock did not make.
     """
     check_replaceable(path)
-    with placing(path, hint) as part:
+    with atomic_write(path, hint) as part:
         part.mkdir()
         yield part
 
@@ -48,7 +49,7 @@ def check_replaceable(path: Path) -> None:
     MudrockError
         If something stands at `path` that mudrock did not make.
     """
-    if not path.exists() or (path.is_dir() and (holds_mask(path) or not any(path.iterdir()))):
+    if not path.exists() or (path.is_dir() and (is_mudrock_mask(path) or not any(path.iterdir()))):
         return
     raise MudrockError(f"{path}: is there already, and not mudrock's", "choose another --out")
 

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.files import NAMESPACE, parse_xml
 from mudrock_cli.image.samples import Samples
 from mudrock_cli.image.types import (
     Facts,
@@ -20,7 +21,6 @@ from mudrock_cli.image.types import (
     parse_nm,
     parse_number,
     parse_size,
-    parse_tree,
     square,
     whole_lines,
 )
@@ -33,7 +33,7 @@ _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 def parse_ome(description: bytes) -> Facts | None:
     """Read ``PhysicalSizeX`` of the first image of an OME-XML; its unit is µm if not told."""
     text = decode_text(description)
-    root = parse_tree(text) if "<OME" in text else None
+    root = parse_xml(text) if "<OME" in text else None
     if root is None:
         return None
     pixels = next((node for node in root.iter() if node.tag.endswith("}Pixels")), None)
@@ -184,9 +184,9 @@ def tescan_facts(entries: Mapping[str, str], source: str) -> Facts | None:
     )
 
 
-def parse_xml(raw: bytes) -> Facts | None:
+def parse_tag_34683(raw: bytes) -> Facts | None:
     """Read tag 34683: the XML of Phenom (``pixelWidth``) or of FEI (``PixelSize``)."""
-    root = parse_tree(decode_text(raw))
+    root = parse_xml(decode_text(raw))
     if root is None:
         return None
     width, height = _xml_length(root, "pixelWidth"), _xml_length(root, "pixelHeight")
@@ -240,7 +240,7 @@ _PARSERS: dict[int, Callable[[bytes], Facts | None]] = {
     34680: lambda raw: parse_fei(raw, 34680),
     34118: parse_zeiss,
     50431: parse_tescan,
-    34683: parse_xml,
+    34683: parse_tag_34683,
 }
 
 
@@ -462,10 +462,7 @@ def _scale(told: Facts, shape: tuple[int, int]) -> _Scale:
 # What a mask file says about itself: OME-XML with the pixel size and the provenance.
 
 _SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
-_NAMESPACE = "mudrock/provenance"
 _NOT_XML = re.compile(r"[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_HEAD_BYTES = 1 << 16
-# The description stands right behind the first directory, whose strip offsets come after it.
 
 
 def to_ome_xml(
@@ -503,7 +500,7 @@ def to_ome_xml(
         f' Type="uint8" SizeX="{width}" SizeY="{height}" SizeC="1" SizeZ="1" SizeT="1"{size}>'
         '<Channel ID="Channel:0:0" SamplesPerPixel="1"/><TiffData IFD="0" PlaneCount="1"/>'
         '</Pixels><AnnotationRef ID="Annotation:0"/></Image><StructuredAnnotations>'
-        f'<CommentAnnotation ID="Annotation:0" Namespace="{_NAMESPACE}"><Value>{value}</Value>'
+        f'<CommentAnnotation ID="Annotation:0" Namespace="{NAMESPACE}"><Value>{value}</Value>'
         "</CommentAnnotation></StructuredAnnotations></OME>"
     ).encode("ascii", "xmlcharrefreplace")
 
@@ -524,13 +521,13 @@ def parse_provenance(description: bytes, shape: tuple[int, int]) -> dict[str, An
         None when mudrock did not write it, or wrote it for an image of another size.
     """
     text = decode_text(description)
-    root = parse_tree(text) if _NAMESPACE in text else None
+    root = parse_xml(text) if NAMESPACE in text else None
     if root is None:
         return None
     try:
         pixels = root.find(f".//{{{_SCHEMA}}}Pixels")
         value = root.find(
-            f".//{{{_SCHEMA}}}CommentAnnotation[@Namespace='{_NAMESPACE}']/{{{_SCHEMA}}}Value"
+            f".//{{{_SCHEMA}}}CommentAnnotation[@Namespace='{NAMESPACE}']/{{{_SCHEMA}}}Value"
         )
         if pixels is None or value is None or not value.text:
             return None
@@ -551,13 +548,3 @@ def stored_pixel_size(provenance: Mapping[str, Any]) -> PixelSize | None:
         return PixelSize(float(size), source)
     except (MudrockError, OverflowError):
         return None
-
-
-def is_mudrock_mask(path: Path) -> bool:
-    """Return whether a file looks like a mask written by mudrock, from its first bytes."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except OSError:
-        return False
-    return head.startswith((b"II", b"MM")) and _NAMESPACE.encode() in head

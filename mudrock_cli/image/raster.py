@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin
 
-from mudrock_cli.errors import MudrockError, refusing
+from mudrock_cli.errors import MudrockError, reading
 from mudrock_cli.image.limits import check_expansion, check_header, check_segment
 from mudrock_cli.image.samples import Colours, Samples
 from mudrock_cli.image.types import Box
@@ -40,7 +40,9 @@ _TYPES: dict[int, np.dtype[Any]] = {
 }
 
 
-def open_raster(path: Path, head: bytes, max_pixels: int, *, bombs: bool = False) -> Samples | None:
+def open_raster(
+    path: Path, head: bytes, max_pixels: int, *, allow_high_compression: bool = False
+) -> Samples | None:
     """Open a PNG, JPEG or BMP file.
 
     Parameters
@@ -51,7 +53,7 @@ def open_raster(path: Path, head: bytes, max_pixels: int, *, bombs: bool = False
         Its first bytes, which tell the format.
     max_pixels : int
         Ceiling of pixels.
-    bombs : bool
+    allow_high_compression : bool
         Allow files that expand far (masks do).
 
     Returns
@@ -68,7 +70,7 @@ def open_raster(path: Path, head: bytes, max_pixels: int, *, bombs: bool = False
     if plugin is None:
         return None
     # The plugin itself, not Image.open, whose ceiling of pixels is a global of the process.
-    with refusing(path), plugin(path) as image:
+    with reading(path), plugin(path) as image:
         width, height = image.size
         mode = image.mode
         check_header(path, (height, width), max_pixels)
@@ -80,7 +82,7 @@ def open_raster(path: Path, head: bytes, max_pixels: int, *, bombs: bool = False
     lossy = plugin is JpegImagePlugin.JpegImageFile
     held = height * width * (size if channels == 1 else _COLOUR_BYTES)
     check_segment(path, promised=held * (_COEFFICIENTS if lossy else 1), stored=stored)
-    if not bombs:
+    if not allow_high_compression:
         check_expansion(path, (height, width), max_pixels, promised=promised, stored=stored)
     return Samples(
         path=path,
@@ -106,7 +108,7 @@ class _DecodedOnce:
     def __call__(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
         with self._lock:
             if self._image is None:
-                with refusing(self._path), self._plugin(self._path) as image:
+                with reading(self._path), self._plugin(self._path) as image:
                     image.load()
                     mapped = getattr(image, "map", None) is not None  # the file may change
                     self._image = image.copy() if mapped else image

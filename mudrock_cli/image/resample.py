@@ -252,7 +252,7 @@ _Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class Distinct:
+class Deduplicated:
     """A micrograph without copied rows and columns.
 
     Parameters
@@ -268,7 +268,7 @@ class Distinct:
     columns: _Indices
 
     @property
-    def copies(self) -> float:
+    def area_factor(self) -> float:
         """Pixels of the given micrograph for one that is left."""
         return len(self.rows) * len(self.columns) / math.prod(self.micrograph.shape)
 
@@ -278,7 +278,7 @@ class Distinct:
         Of equal lines it takes the last: seams of a mosaic, and gaps in its labels, spoil the
         first.
         """
-        if self.copies == 1:
+        if self.area_factor == 1:
             return read
         last = (np.append(np.diff(index) > 0, True) for index in (self.rows, self.columns))
         return _Chosen(read, *(np.flatnonzero(kept) for kept in last))
@@ -290,7 +290,7 @@ class Distinct:
 
     def restore(self, band: npt.NDArray[_Number], rows: slice) -> npt.NDArray[_Number]:
         """Return whole rows of what is left, shape (rows, columns), on the given pixels."""
-        if self.copies == 1:
+        if self.area_factor == 1:
             return band
         chosen = self.rows[self.restore_rows(rows)] - rows.start
         whole: npt.NDArray[_Number] = band[chosen][:, self.columns]
@@ -312,7 +312,7 @@ class _Chosen:
         return window[chosen[0] - windows[0].start][:, chosen[1] - windows[1].start]
 
 
-def undo_enlargement(micrograph: Micrograph) -> Distinct:
+def deduplicate(micrograph: Micrograph) -> Deduplicated:
     """Leave out the rows and columns of a micrograph that repeat the one before.
 
     Parameters
@@ -322,7 +322,7 @@ def undo_enlargement(micrograph: Micrograph) -> Distinct:
 
     Returns
     -------
-    Distinct
+    Deduplicated
         Its micrograph has larger pixels, if their size is known: the square root of the factors
         of rows and columns times the given ones.
     """
@@ -330,7 +330,7 @@ def undo_enlargement(micrograph: Micrograph) -> Distinct:
     found = _find_copies(micrograph)
     if found is None:
         rows, columns = (np.arange(length) for length in micrograph.shape)
-        return Distinct(micrograph, rows, columns)
+        return Deduplicated(micrograph, rows, columns)
     copied = [np.zeros(length, bool) for length in micrograph.shape]
     for axis, part in enumerate((box.rows, box.columns)):
         copied[axis][part] = found.lines[axis]
@@ -346,9 +346,9 @@ def undo_enlargement(micrograph: Micrograph) -> Distinct:
         size = PixelSize(size.nm * found.factor, f"{size.nm:g} nm, without copied rows and columns")
     shape = int(rows[-1]) + 1, int(columns[-1]) + 1
     smaller = replace(micrograph, shape=shape, specimen=left, pixel_size=size, reduced=())
-    distinct = Distinct(smaller, rows, columns)
-    read = distinct.choose(micrograph.read)
-    return replace(distinct, micrograph=replace(smaller, read=read))
+    deduplicated = Deduplicated(smaller, rows, columns)
+    read = deduplicated.choose(micrograph.read)
+    return replace(deduplicated, micrograph=replace(smaller, read=read))
 
 
 @dataclass(frozen=True)

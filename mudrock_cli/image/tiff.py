@@ -16,11 +16,12 @@ import numpy.typing as npt
 import tifffile
 from tifffile import TiffFile, TiffPage, TiffPages
 
-from mudrock_cli.errors import MudrockError, refusing
-from mudrock_cli.files import placing
+from mudrock_cli.errors import MudrockError, reading
+from mudrock_cli.files import atomic_write
 from mudrock_cli.image.limits import check_expansion, check_header, check_segment
-from mudrock_cli.image.samples import Colours, PieceCache, Samples, is_reduced
-from mudrock_cli.image.types import BandCutter, Box, PixelSize
+from mudrock_cli.image.samples import Colours, Samples, is_reduced
+from mudrock_cli.image.tiles import BandCutter, PieceCache
+from mudrock_cli.image.types import Box, PixelSize
 
 _JPEG_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -214,7 +215,7 @@ class SegmentReader:
         if window.size == 0:
             return window
         height, width = self._segment
-        with refusing(self.path), self.path.open("rb") as file:
+        with reading(self.path), self.path.open("rb") as file:
             for plane in range(self._planes):
                 target = window[..., plane : plane + 1] if self._planes > 1 else window
                 for row in range(box.top // height, (box.bottom - 1) // height + 1):
@@ -340,7 +341,7 @@ _COLOURS = {
 }
 
 
-def open_tiff(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples:
+def open_tiff(path: Path, max_pixels: int, *, allow_high_compression: bool = False) -> Samples:
     """Open the first full-size page of a TIFF file.
 
     Parameters
@@ -349,7 +350,7 @@ def open_tiff(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples:
         TIFF or BigTIFF file.
     max_pixels : int
         Ceiling of pixels.
-    bombs : bool
+    allow_high_compression : bool
         Allow files that expand far (masks do).
 
     Raises
@@ -357,13 +358,13 @@ def open_tiff(path: Path, max_pixels: int, *, bombs: bool = False) -> Samples:
     MudrockError
         If the file is no TIFF, holds no image, or holds one that cannot be read.
     """
-    with refusing(path), TiffFile(path) as tiff:
+    with reading(path), TiffFile(path) as tiff:
         page = _first_full_page(path, tiff)
         shape = (int(page.imagelength), int(page.imagewidth))
         check_header(path, shape, max_pixels)
         colours = _colours(path, page)
         reader = SegmentReader(path, page)
-        if page.compression != 1 and not bombs:
+        if page.compression != 1 and not allow_high_compression:
             promised = shape[0] * shape[1] * reader.channels * reader.dtype.itemsize
             check_expansion(path, shape, max_pixels, promised=promised, stored=reader.stored_bytes)
         full = _to_samples(path, page, colours, reader)
@@ -400,7 +401,7 @@ def _open_reduced(path: Path, tiff: TiffFile, page: TiffPage, full: Samples) -> 
     behind = (each for each in _pages(tiff.pages) if each.is_reduced)
     shape = full.shape
     for level in (*inner, *behind):
-        with contextlib.suppress(MudrockError), refusing(path):
+        with contextlib.suppress(MudrockError), reading(path):
             if not is_reduced((int(level.imagelength), int(level.imagewidth)), shape):
                 continue
             small = _to_samples(path, level, _colours(path, level), SegmentReader(path, level))
@@ -530,7 +531,7 @@ def write_plane(
             metadata[f"PhysicalSize{axis}"] = pixel_size.um
             metadata[f"PhysicalSize{axis}Unit"] = "µm"
     big = shape[0] * shape[1] * kind.itemsize > _BIG_BYTES
-    with placing(path) as part, tifffile.TiffWriter(part, ome=True, bigtiff=big) as tiff:
+    with atomic_write(path) as part, tifffile.TiffWriter(part, ome=True, bigtiff=big) as tiff:
         tiff.write(
             _strips(bands, shape, kind),
             shape=shape,

@@ -1,10 +1,13 @@
 """Cover an image with overlapping tiles, and blend what is computed on them, band by band."""
 
 import math
-from collections.abc import Callable, Iterator
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
@@ -207,3 +210,150 @@ def _reflect(window: slice, size: int) -> npt.NDArray[np.intp]:
     period = 2 * (size - 1)
     folded = positions % period
     return np.where(folded < size, folded, period - folded).astype(np.intp)
+
+
+# Rows that come in bands of any height, and go on in blocks of one, or as many as are wanted.
+
+Kind = TypeVar("Kind", bound=np.generic)
+
+
+class BandCutter:
+    """Cut bands into blocks: strips, or rows of tiles or chunks.
+
+    Parameters
+    ----------
+    height : int
+        Rows of the whole image.
+    step : int
+        Rows of a block; the last block may be lower.
+    """
+
+    def __init__(self, height: int, step: int) -> None:
+        self._missing, self._step = height, step
+        self._waiting: list[npt.NDArray[Any]] = []
+
+    def cut(self, band: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+        """Yield the blocks that the next rows complete; the rest waits, as a copy.
+
+        Parameters
+        ----------
+        band : ndarray, shape (rows, columns)
+            The next rows.
+        """
+        self._missing -= len(band)
+        self._waiting.append(band)
+        ready = sum(map(len, self._waiting))
+        whole = ready - ready % self._step if self._missing else ready
+        if not whole:
+            self._waiting[-1] = band.copy()
+            return
+        rows = np.concatenate(self._waiting)
+        self._waiting = [rows[whole:].copy()] if whole < ready else []
+        for top in range(0, whole, self._step):
+            yield rows[top : min(top + self._step, whole)]
+
+
+class Rows(Generic[Kind]):
+    """An image that comes in bands, taken by as many rows as are wanted.
+
+    Parameters
+    ----------
+    bands : iterator of ndarray
+        Rows from top to bottom, in bands of any height.
+    """
+
+    def __init__(self, bands: Iterator[npt.NDArray[Kind]]) -> None:
+        self._bands = bands
+        self._held: list[npt.NDArray[Kind]] = []
+
+    def take(self, rows: int) -> npt.NDArray[Kind]:
+        """Return the next rows, shape (rows, columns, ...)."""
+        while sum(map(len, self._held)) < rows:
+            self._held.append(next(self._bands))
+        block = np.concatenate(self._held) if len(self._held) > 1 else self._held[0]
+        self._held = [block[rows:]]
+        return block[:rows]
+
+
+# Decoded pieces of an image, the last used kept within a bound of memory.
+
+_BYTES = 128 << 20
+
+
+class PieceCache:
+    """Keep decoded pieces; usable from several threads.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes kept; the last piece is kept even where it alone is larger.
+    """
+
+    def __init__(self, limit: int = _BYTES) -> None:
+        self._limit = limit
+        self._pieces: OrderedDict[Hashable, npt.NDArray[Any]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, decode: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """Return a piece, decoded only if it is not at hand."""
+        with self._lock:
+            if key in self._pieces:
+                self._pieces.move_to_end(key)
+                return self._pieces[key]
+        piece = decode()
+        with self._lock:
+            if key not in self._pieces:
+                self._pieces[key] = piece
+                self._bytes += piece.nbytes
+            while self._bytes > self._limit and len(self._pieces) > 1:
+                self._bytes -= self._pieces.popitem(last=False)[1].nbytes
+        return piece
+
+
+_LEVEL = 1  # of Zstandard: faster than the disk, and phases have long runs
+
+
+@dataclass(frozen=True)
+class Packed:
+    """An array, compressed.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array.
+    dtype : str
+        Of the array.
+    bits : bool
+        Whether an eighth of a byte per pixel was compressed.
+    data : bytes
+        The compressed values.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    bits: bool
+    data: bytes
+
+    @classmethod
+    def pack(cls, array: npt.NDArray[Any], *, bits: bool = False) -> Self:
+        """Compress an array.
+
+        Parameters
+        ----------
+        array : ndarray
+            Any array.
+        bits : bool
+            Its values are 0 and 1 only.
+        """
+        raw = np.packbits(array) if bits else array
+        data = bytes(imagecodecs.zstd_encode(raw.tobytes(), level=_LEVEL))
+        return cls(array.shape, array.dtype.str, bits, data)
+
+    def unpack(self) -> npt.NDArray[Any]:
+        """Return the array."""
+        values = np.frombuffer(imagecodecs.zstd_decode(self.data), np.uint8)
+        if self.bits:
+            values = np.unpackbits(values, count=int(np.prod(self.shape)))
+            return values.astype(self.dtype, copy=False).reshape(self.shape)
+        return values.view(self.dtype).reshape(self.shape)

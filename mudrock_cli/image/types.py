@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Generic, Protocol, Self, TypeVar
-from xml.etree import ElementTree
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -347,19 +346,6 @@ def parse_entries(text: str) -> dict[str, str]:
     return entries
 
 
-def parse_tree(text: str) -> ElementTree.Element | None:
-    """Parse XML, or return None for what is none, or could expand without end."""
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        return None
-    text = text.strip("\0 \r\n\t")
-    if text.startswith("<?"):  # its encoding no longer holds once the text is decoded
-        text = text[text.find("?>") + 2 :]
-    try:
-        return ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError):
-        return None
-
-
 def parse_number(text: str | None) -> float | None:
     """Read a positive number, with a point or a comma; None when it is none."""
     match = _NUMBER.fullmatch(text.strip()) if text and len(text) <= _LONGEST else None
@@ -400,76 +386,14 @@ def named(**facts: str | None) -> dict[str, str]:
     return {key: value.strip()[:200] for key, value in facts.items() if value and value.strip()}
 
 
-# Rows that come in bands of any height, and go on in blocks of one, or as many as are wanted.
+# The builtin `map`, or one that does the parts of a work on a cluster.
 
-Kind = TypeVar("Kind", bound=np.generic)
-
-
-class BandCutter:
-    """Cut bands into blocks: strips, or rows of tiles or chunks.
-
-    Parameters
-    ----------
-    height : int
-        Rows of the whole image.
-    step : int
-        Rows of a block; the last block may be lower.
-    """
-
-    def __init__(self, height: int, step: int) -> None:
-        self._missing, self._step = height, step
-        self._waiting: list[npt.NDArray[Any]] = []
-
-    def cut(self, band: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-        """Yield the blocks that the next rows complete; the rest waits, as a copy.
-
-        Parameters
-        ----------
-        band : ndarray, shape (rows, columns)
-            The next rows.
-        """
-        self._missing -= len(band)
-        self._waiting.append(band)
-        ready = sum(map(len, self._waiting))
-        whole = ready - ready % self._step if self._missing else ready
-        if not whole:
-            self._waiting[-1] = band.copy()
-            return
-        rows = np.concatenate(self._waiting)
-        self._waiting = [rows[whole:].copy()] if whole < ready else []
-        for top in range(0, whole, self._step):
-            yield rows[top : min(top + self._step, whole)]
-
-
-class Rows(Generic[Kind]):
-    """An image that comes in bands, taken by as many rows as are wanted.
-
-    Parameters
-    ----------
-    bands : iterator of ndarray
-        Rows from top to bottom, in bands of any height.
-    """
-
-    def __init__(self, bands: Iterator[npt.NDArray[Kind]]) -> None:
-        self._bands = bands
-        self._held: list[npt.NDArray[Kind]] = []
-
-    def take(self, rows: int) -> npt.NDArray[Kind]:
-        """Return the next rows, shape (rows, columns, ...)."""
-        while sum(map(len, self._held)) < rows:
-            self._held.append(next(self._bands))
-        block = np.concatenate(self._held) if len(self._held) > 1 else self._held[0]
-        self._held = [block[rows:]]
-        return block[:rows]
-
-
-# How the parts of one work are done: in turn in this process, or wherever a cluster does them.
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
-class Spread(Protocol):
+class Map(Protocol):
     """Does the same work on many parts and yields the results in the order of the parts.
 
     The work and the parts may have to travel to another process: functions are importable by
@@ -481,8 +405,3 @@ class Spread(Protocol):
     ) -> Iterator[Result]:
         """Yield ``work(part)`` of every part, in order."""
         ...
-
-
-def in_turn(work: Callable[[Part], Result], parts: Iterable[Part], /) -> Iterator[Result]:
-    """Do a part when its result is asked for, in this process: one is in memory at a time."""
-    return map(work, parts)

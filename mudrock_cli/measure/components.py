@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.image.types import Box, Phase, Reader, Spread, in_turn
+from mudrock_cli.image.types import Box, Map, Phase, Reader
 from mudrock_cli.measure.cells import CellBand, CellCounter, count_band, split_runs
 from mudrock_cli.measure.shapes import (
     Bools,
@@ -199,7 +199,7 @@ def label_mask(
     band_rows: int | None = None,
     cells: CellCounter | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
-    spread: Spread = in_turn,
+    mapper: Map = map,
 ) -> Labelling:
     """Find the 8-connected objects of silt and of pore in a mask.
 
@@ -216,7 +216,7 @@ def label_mask(
         To count the phases in, in the same pass.
     advance : callable
         ``advance(done, total)`` in rows.
-    spread : Spread
+    mapper : Map
         Who scans the bands.
 
     Raises
@@ -230,7 +230,7 @@ def label_mask(
     step = _TASK_BANDS * band_rows
     tasks = (range(top, min(top + step, height), band_rows) for top in range(0, height, step))
     bands: list[Band] = []
-    for scanned in spread(work, tasks):
+    for scanned in mapper(work, tasks):
         bands += scanned
         advance(min(band_rows * len(bands), height), height)
     boxes = [band.specimen for band in bands if band.specimen is not None]

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.files import placing
+from mudrock_cli.files import atomic_write
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase
 from mudrock_cli.measure.components import Components, count_pairs, label_mask
@@ -742,7 +742,7 @@ def write_scores(path: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[s
     MudrockError
         If the file cannot be written.
     """
-    with placing(path, "choose another --out, or make room") as part:
+    with atomic_write(path, "choose another --out, or make room") as part:
         pq.write_table(build_table(rows, facts), part, compression="zstd")
 
 

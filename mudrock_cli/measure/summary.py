@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.image.types import Box, Phase, PixelSize, Reader, Spread, in_turn
+from mudrock_cli.image.types import Box, Map, Phase, PixelSize, Reader
 from mudrock_cli.measure.cells import CellCounter, find_blocks, lay_blocks, sum_blocks
 from mudrock_cli.measure.components import label_mask
 from mudrock_cli.measure.groups import compare_groups
@@ -630,7 +630,7 @@ def measure_image(
     min_silt_um: float,
     layers: Mapping[str, Reader] | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
-    spread: Spread = in_turn,
+    mapper: Map = map,
 ) -> MeasuredImage:
     """Measure a mask.
 
@@ -648,7 +648,7 @@ def measure_image(
         ``grey`` and ``confidence``, 0 to 255, of the mask's shape.
     advance : callable
         ``advance(done, total)`` is called as rows are done.
-    spread : Spread
+    mapper : Map
         Who does the bands.
 
     Raises
@@ -661,7 +661,7 @@ def measure_image(
     # Transforms and distance maps let go of Python's lock: they run beside everything else.
     with ThreadPoolExecutor(1) as beside:
         texture = beside.submit(measure_texture, read_windows(mask))
-        labelling = label_mask(mask, layers=layers, cells=cells, advance=advance, spread=spread)
+        labelling = label_mask(mask, layers=layers, cells=cells, advance=advance, mapper=mapper)
         if labelling.specimen is None:
             raise MudrockError(
                 f"{mask.path or mask.name}: no specimen in it, all pixels are void",

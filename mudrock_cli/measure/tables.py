@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from mudrock_cli import __version__
 from mudrock_cli.errors import MudrockError, describe
-from mudrock_cli.files import hash_file, part_path, settle
+from mudrock_cli.files import fsync, hash_file, part_path
 from mudrock_cli.measure.schema import (
     INSTANCES,
     SUMMARY,
@@ -127,7 +127,7 @@ class ReportWriter:
         with self._open("summary") as writer:
             writer.write_table(tabulate(self._rows, SUMMARY, self._schemas["summary"]))
         for part in self._parts.values():
-            settle(part)
+            fsync(part)
         for kind, place in self._places.items():
             self._parts[kind].replace(place)
 

@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from mudrock_cli.files import placing
+from mudrock_cli.files import atomic_write
 from mudrock_cli.measure.cells import cell_side, find_blocks, lay_blocks
 from mudrock_cli.measure.sizes import SizeHistogram, bin_sizes
 from mudrock_cli.measure.spatial import AxialMean, axial_mean, have_direction, rose
@@ -137,7 +137,7 @@ def save_figures(folder: Path, figures: Mapping[str, "Figure"]) -> list[Path]:
     for name, figure in figures.items():
         for ending in FORMATS:
             target = folder / f"{name}.{ending}"
-            with placing(target, "choose another --figures folder") as part, figure_style():
+            with atomic_write(target, "choose another --figures folder") as part, figure_style():
                 figure.savefig(part, format=ending, dpi=300, metadata=_UNDATED[ending])
             written.append(target)
     return written
@@ -770,7 +770,7 @@ def draw_curves(path: Path, history: _Rows) -> None:
         iou.set_ylim(0, 1)
         loss.legend(loc="upper right")
         iou.legend(loc="lower right")
-        with placing(path) as part:
+        with atomic_write(path) as part:
             figure.savefig(part, format="png", dpi=150)
 
 

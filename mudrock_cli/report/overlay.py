@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from mudrock_cli.files import placing
+from mudrock_cli.files import atomic_write
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import COLOURS, Inside, Phase, PixelSize, Reader
@@ -183,7 +183,7 @@ def save_overlay(path: Path, rgb: Rgb) -> None:
         If the file cannot be written.
     """
     picture = _reduce(rgb, math.ceil(max(rgb.shape[:2]) / MAX_SIDE))
-    with placing(path) as part:
+    with atomic_write(path) as part:
         Image.fromarray(picture).save(part, format="PNG", compress_level=4)
 
 

@@ -22,7 +22,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mudrock_cli import __version__
-from mudrock_cli.files import placing
+from mudrock_cli.files import atomic_write
 from mudrock_cli.measure.schema import INSTANCES, SUMMARY
 from mudrock_cli.measure.sizes import name_sorting
 from mudrock_cli.report.figures import to_svg
@@ -505,7 +505,7 @@ def write_page(path: Path, page: str) -> None:
     MudrockError
         If the file cannot be written.
     """
-    with placing(path, "choose another --out, or make room") as part:
+    with atomic_write(path, "choose another --out, or make room") as part:
         part.write_text(page, encoding="utf-8")
 
 

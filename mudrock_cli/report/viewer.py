@@ -12,8 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.files import hash_file, is_image
-from mudrock_cli.image.inputs import walk_images
+from mudrock_cli.files import hash_file, is_image, walk_images
 from mudrock_cli.image.mask import PhaseMask, open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.types import Level, Phase

@@ -32,7 +32,7 @@ from mudrock_cli.deeplab.dataset import load_samples, register_labels  # noqa: E
 from mudrock_cli.deeplab.recipe import load_recipe as load_model_recipe  # noqa: E402
 from mudrock_cli.image.mask import open_mask  # noqa: E402
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph  # noqa: E402
-from mudrock_cli.image.resample import undo_enlargement  # noqa: E402
+from mudrock_cli.image.resample import deduplicate  # noqa: E402
 from mudrock_cli.image.types import Phase, PixelSize  # noqa: E402
 
 KUMANO = ROOT / ".." / "shared" / "data" / "kumano"
@@ -150,12 +150,12 @@ def sweep(
     micrograph: Micrograph, labels: Grey, recipes: Sequence[WorkflowRecipe], phase: Phase
 ) -> list[float]:
     """Return the IoU of a phase for recipes that differ in thresholds."""
-    distinct = undo_enlargement(micrograph)
-    workflow = Workflow(distinct.micrograph, recipes[0])
+    deduplicated = deduplicate(micrograph)
+    workflow = Workflow(deduplicated.micrograph, recipes[0])
     scores = []
     for draft in workflow.draft(recipes):
         phases = workflow.restore(draft.phases(workflow.pixel_nm))
-        found = np.concatenate(list(frame_phases(distinct, phases)))
+        found = np.concatenate(list(frame_phases(deduplicated, phases)))
         scores.append(float(iou(confuse(labels, found))[phase]))
     return scores
 

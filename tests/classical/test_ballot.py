@@ -15,7 +15,7 @@ from mudrock_cli.classical.workflow import (
     vary_thresholds,
 )
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.types import Phase, in_turn
+from mudrock_cli.image.types import Phase
 
 RECIPE = WorkflowRecipe()
 
@@ -42,7 +42,7 @@ def test_votes_are_those_of_each_setting() -> None:
     workflow = Workflow(micrograph, RECIPE)
     nm = workflow.pixel_nm
     drafts = workflow.draft(vary_thresholds(RECIPE))
-    found = share_votes()[np.concatenate(list(count_votes(drafts, nm, in_turn)))]
+    found = share_votes()[np.concatenate(list(count_votes(drafts, nm, map)))]
     each = [np.concatenate(list(draft.phases(nm))) for draft in drafts]
     for phase in (Phase.CLAY, Phase.SILT, Phase.PORE):
         expected = np.mean([phases == phase for phases in each], axis=0)

@@ -18,8 +18,8 @@ from mudrock_cli.classical.grains import (
 )
 from mudrock_cli.classical.image_statistics import MARGIN, Strip
 from mudrock_cli.classical.recipe import Scale, SiltRecipe
-from mudrock_cli.image.samples import Packed
-from mudrock_cli.image.types import Phase, in_turn
+from mudrock_cli.image.tiles import Packed
+from mudrock_cli.image.types import Phase
 
 ALONE = (False, False, False, False)
 
@@ -184,7 +184,7 @@ def test_a_grain_that_the_frame_cuts_counts_by_its_circle(
     nothing = Packed.pack(np.zeros(grain.shape, np.uint8), bits=True)
     for share, phase in ((0.92, Phase.SILT), (1.08, Phase.CLAY)):
         silt = SiltRecipe(rim_nm=0, min_ecd_nm=share * 2 * radius)
-        (phases,) = choose_grains([(nothing, packed, nothing)], silt, 1.0, in_turn)
+        (phases,) = choose_grains([(nothing, packed, nothing)], silt, 1.0, map)
         assert (phases.unpack()[grain] == phase).all()
 
 
@@ -195,5 +195,5 @@ def test_a_sliver_at_the_frame_is_no_large_grain(corner: bool) -> None:
     packed = Packed.pack(sliver.astype(np.uint8), bits=True)
     nothing = Packed.pack(np.zeros(sliver.shape, np.uint8), bits=True)
     silt = SiltRecipe(rim_nm=0, min_ecd_nm=4.2 * np.sqrt(sliver.sum() / np.pi))
-    (phases,) = choose_grains([(nothing, packed, nothing)], silt, 1.0, in_turn)
+    (phases,) = choose_grains([(nothing, packed, nothing)], silt, 1.0, map)
     assert (phases.unpack() == Phase.CLAY).all()

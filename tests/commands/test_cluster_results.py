@@ -104,12 +104,12 @@ def test_workers_take_the_model_that_was_asked_for_or_none(
 
     with open_cluster(workers.scheduler_address) as there:
         assert there is not None
-        found = list(there.spread(start(tiny_model.path, tiny_model.digest), range(6)))
+        found = list(there.map(start(tiny_model.path, tiny_model.digest), range(6)))
         assert len(set(found)) <= 2  # one in each process
         with pytest.raises(UsageError, match="another model than where the command runs"):
-            list(there.spread(start(tiny_model.path, "0" * 64), [0]))
+            list(there.map(start(tiny_model.path, "0" * 64), [0]))
         with pytest.raises(UsageError, match="no model of this name"):
-            list(there.spread(start("nowhere", "0" * 64), [0]))
+            list(there.map(start("nowhere", "0" * 64), [0]))
 
 
 def test_few_parts_are_under_way_at_a_time(workers: LocalCluster) -> None:
@@ -122,6 +122,6 @@ def test_few_parts_are_under_way_at_a_time(workers: LocalCluster) -> None:
 
     with open_cluster(workers.scheduler_address) as there:
         assert there is not None
-        for taken, square in enumerate(there.spread(lambda number: number**2, parts())):
+        for taken, square in enumerate(there.map(lambda number: number**2, parts())):
             assert square == taken**2
             assert len(given_out) <= taken + 16

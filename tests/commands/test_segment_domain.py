@@ -14,7 +14,7 @@ from mudrock_cli.deeplab.training_range import describe_appearance, find_outside
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
-from mudrock_cli.image.resample import undo_enlargement
+from mudrock_cli.image.resample import deduplicate
 from mudrock_cli.image.types import PixelSize
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -154,7 +154,7 @@ def test_the_model_that_ships_knows_its_parents_and_no_other_rock() -> None:
     assert set(domain) == FIGURES
 
     def outside(path: Path, size: PixelSize | None = None) -> list[str]:
-        seen = undo_enlargement(open_micrograph(path, pixel_size=size)).micrograph
+        seen = deduplicate(open_micrograph(path, pixel_size=size)).micrograph
         figures = describe_appearance(seen, shipped.nm_per_pixel)
         return find_outside(domain, figures | {"doubt": 0.0})
 

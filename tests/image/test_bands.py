@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mudrock_cli.image.types import BandCutter
+from mudrock_cli.image.tiles import BandCutter
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=9), st.integers(1, 30))

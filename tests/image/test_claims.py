@@ -8,7 +8,7 @@ import pytest
 
 from mudrock_cli import files as claims
 from mudrock_cli.errors import UsageError
-from mudrock_cli.files import claiming, part_path, remove_leftovers
+from mudrock_cli.files import lock_folder, part_path, remove_leftovers
 
 
 def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
@@ -32,17 +32,17 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -
 
 def test_a_folder_is_claimed_by_one_living_run(tmp_path: Path) -> None:
     folder = tmp_path / "training"
-    with claiming(folder):
+    with lock_folder(folder):
         mine = next(folder.iterdir())
     assert not list(folder.iterdir())
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         mark = folder / mine.name.replace(f"-{os.getpid()}.", f"-{other.pid}.")
         mark.touch()
-        with pytest.raises(UsageError, match="another run works in it"), claiming(folder):
+        with pytest.raises(UsageError, match="another run works in it"), lock_folder(folder):
             pytest.fail("the folder is taken")
         assert list(folder.iterdir()) == [mark]
         other.communicate(b"\n")
-    with claiming(folder):  # whoever left the mark is gone
+    with lock_folder(folder):  # whoever left the mark is gone
         assert not mark.exists()
 
 
@@ -56,21 +56,21 @@ def claim_elsewhere(folder: Path, age: float) -> Path:
 
 def test_a_run_of_another_machine_that_renews_its_mark_keeps_its_folder(tmp_path: Path) -> None:
     mark = claim_elsewhere(tmp_path, 1800)
-    with pytest.raises(UsageError, match="another run works in it"), claiming(tmp_path):
+    with pytest.raises(UsageError, match="another run works in it"), lock_folder(tmp_path):
         pytest.fail("the folder is taken")
     assert list(tmp_path.iterdir()) == [mark]
 
 
 def test_a_run_of_another_machine_that_fell_silent_loses_it(tmp_path: Path) -> None:
     mark = claim_elsewhere(tmp_path, 4000)
-    with claiming(tmp_path):
+    with lock_folder(tmp_path):
         assert not mark.exists()
     assert not list(tmp_path.iterdir())
 
 
 def test_a_run_renews_its_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "_RENEWAL_SECONDS", 0.01)
-    with claiming(tmp_path):
+    with lock_folder(tmp_path):
         mark = next(tmp_path.iterdir())
         os.utime(mark, (0, 0))
         until = time.monotonic() + 10

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.image.inputs import Input, find_collisions, find_inputs
+from mudrock_cli.files import Input, find_collisions, find_inputs
 from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.micrograph import open_micrograph
 

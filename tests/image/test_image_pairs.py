@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mudrock_cli.errors import UsageError
-from mudrock_cli.image.inputs import find_pairs, find_partner
+from mudrock_cli.files import find_pairs, find_partner
 
 
 def touch(folder: Path, *names: str) -> Path:

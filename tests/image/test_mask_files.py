@@ -12,10 +12,10 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.files import is_mudrock_mask
 from mudrock_cli.image import mask as mask_writer
 from mudrock_cli.image.mask import PhaseMask, create_mask, open_mask, write_mask
 from mudrock_cli.image.micrograph import open_micrograph
-from mudrock_cli.image.pixel_size import is_mudrock_mask
 from mudrock_cli.image.types import PixelSize, palette
 
 Phases = npt.NDArray[np.uint8]

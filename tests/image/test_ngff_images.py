@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numcodecs import GZip, Zlib
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.inputs import find_inputs, find_pairs, find_partner
+from mudrock_cli.files import find_inputs, find_pairs, find_partner
 from mudrock_cli.image.mask import PhaseMask, open_mask, write_mask
 from mudrock_cli.image.micrograph import open_micrograph
 

@@ -5,12 +5,12 @@ import pytest
 
 from mudrock_cli import files as placement
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.files import check_writable, part_path, placing, settle
+from mudrock_cli.files import atomic_write, check_writable, fsync, part_path
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     place = tmp_path / "deep" / "a.txt"
-    with placing(place) as part:
+    with atomic_write(place) as part:
         part.write_text("whole")
         assert not place.exists()
         assert part.parent == place.parent
@@ -26,7 +26,7 @@ def test_what_was_there_stays_when_writing_fails(tmp_path: Path, error: BaseExce
     known = MudrockError if isinstance(error, OSError) else KeyboardInterrupt
 
     def fail() -> None:
-        with placing(place, "make room") as part:
+        with atomic_write(place, "make room") as part:
             part.write_text("half")
             raise error
 
@@ -40,7 +40,7 @@ def test_what_was_there_stays_when_writing_fails(tmp_path: Path, error: BaseExce
 
 
 def make_folder(place: Path, text: str) -> None:
-    with placing(place) as part:
+    with atomic_write(place) as part:
         (part / "deep" / "er").mkdir(parents=True)
         for name in ("a", "deep/b", "deep/er/c"):
             (part / name).write_text(text)
@@ -87,8 +87,8 @@ def test_every_file_and_folder_is_brought_to_the_disk_and_nothing_else(
     folders = [] if os.name == "nt" else [part, part / "deep", part / "deep" / "er"]
     assert sorted(synced) == sorted(files + folders)
     monkeypatch.undo()
-    settle(tmp_path / "x")
-    settle(tmp_path / "beside")
+    fsync(tmp_path / "x")
+    fsync(tmp_path / "beside")
 
 
 def test_a_folder_that_cannot_be_written_is_wrong_usage(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from phantom import Phantom, redraw
 
-from mudrock_cli.image.inputs import find_inputs
+from mudrock_cli.files import find_inputs
 from mudrock_cli.image.mask import PhaseMask, open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.types import Phase

@@ -35,7 +35,7 @@ Counts = npt.NDArray[np.int64]
 def count(folder: Path, suffix: str, sample: Sample) -> Counts:
     """Count distinct pixels of a stored mask by registered label (row) and phase (column)."""
     assert sample.frame is not None
-    read = sample.frame.distinct.choose(open_mask(folder / f"{sample.name}{suffix}").read)
+    read = sample.frame.deduplicated.choose(open_mask(folder / f"{sample.name}{suffix}").read)
     return count_pixels(sample.labels, read(slice(None), slice(None)))
 
 

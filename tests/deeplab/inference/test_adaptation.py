@@ -16,7 +16,7 @@ from mudrock_cli.deeplab.inference import (
 from mudrock_cli.deeplab.recipe import DataRecipe, InferenceRecipe, Recipe
 from mudrock_cli.deeplab.weights import Statistics
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.types import Box, PixelSize, in_turn
+from mudrock_cli.image.types import Box, PixelSize
 
 TILE = 32
 BRIGHT = 100.0
@@ -116,6 +116,6 @@ def test_segmenting_adapts_the_engine_and_leaves_it_as_it_was() -> None:
     np.testing.assert_array_equal(phases(1.0), grey > 140)
     assert (phases(0.0) == 1).all()
     spread = spread_bands(
-        micrograph, lambda: engine, recipe(1.0), spread=in_turn, tasks=2, confidence=False
+        micrograph, lambda: engine, recipe(1.0), mapper=map, tasks=2, confidence=False
     )
     np.testing.assert_array_equal(np.concatenate([band.phases for band in spread]), grey > 140)

@@ -20,7 +20,7 @@ from mudrock_cli.deeplab.recipe import DataRecipe, InferenceRecipe, Recipe
 from mudrock_cli.deeplab.weights import Statistics
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph
-from mudrock_cli.image.types import Box, Phase, PixelSize, in_turn
+from mudrock_cli.image.types import Box, Phase, PixelSize
 
 Grey = npt.NDArray[np.uint8]
 
@@ -332,7 +332,7 @@ def test_spread_bands_are_those_of_one_piece(kept: bool) -> None:
             micrograph,
             lambda: FakeEngine(by_grey),
             RECIPE,
-            spread=in_turn,
+            mapper=map,
             tasks=3,
             confidence=kept,
             advance=lambda done, total: seen.append((done, total)),
