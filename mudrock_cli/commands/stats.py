@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mudrock_cli.files import Input
     from mudrock_cli.image.mask import PhaseMask
     from mudrock_cli.image.types import Map, PixelSize, Reader
-    from mudrock_cli.measure.summary import Measured, MeasuredImage
+    from mudrock_cli.measure.summary import Field, MeasuredImage
     from mudrock_cli.measure.tables import ReportWriter
 
 
@@ -376,7 +376,7 @@ def stats(
     formula in its metadata. Images of different pixel sizes are each measured in their own.
     """
     from mudrock_cli.files import MASK_SUFFIXES, find_inputs
-    from mudrock_cli.measure.summary import pool_images
+    from mudrock_cli.measure.groups import pool_fields
 
     start = time.monotonic()
     size, min_silt_um = parse_lengths(pixel_size, min_silt)
@@ -394,14 +394,14 @@ def stats(
         if cluster:
             folders = [micrographs] if micrographs else []
             check_paths(cluster, [item.path for item in inputs], folders)
-        measured = _measure_masks(inputs, names, settings, writer, narrator, cluster)
-        if not measured:
+        fields = _measure_masks(inputs, names, settings, writer, narrator, cluster)
+        if not fields:
             narrator.close([])
             raise typer.Exit(ExitCode.SOME_FAILED)  # an earlier report stays
-        for row in pool_images(measured, groups, min_silt_um):
+        for row in pool_fields(fields, groups, min_silt_um):
             writer.add_summary(row)
             narrator.add(row)
-    narrator.close(_tell(measured, out, time.monotonic() - start))
+    narrator.close(_tell(list(fields.values()), out, time.monotonic() - start))
     raise typer.Exit(ExitCode.SOME_FAILED if narrator.failures else ExitCode.DONE)
 
 
@@ -448,11 +448,9 @@ def _measure_masks(
     writer: "ReportWriter",
     narrator: StatsNarrator,
     cluster: Cluster | None,
-) -> "dict[str, Measured]":
+) -> "dict[str, Field]":
     """Measure every mask; one that fails does not stop the others."""
-    from mudrock_cli.measure.summary import Measured
-
-    measured: dict[str, Measured] = {}
+    fields: dict[str, Field] = {}
     for item, name, found, seconds in measure_all(inputs, names, settings, narrator, cluster):
         if isinstance(found, MudrockError):
             narrator.fail(str(item.path), found)
@@ -462,26 +460,24 @@ def _measure_masks(
         narrator.add(found.row, seconds)
         for kind, message in found.warnings.items():
             narrator.warn(kind, f"{name}: {message}")
-        measured[name] = Measured(found.sample, found.figures)
-    return measured
+        fields[name] = found.field
+    return fields
 
 
-def _tell(measured: "Mapping[str, Measured]", out: Path, seconds: float) -> list[str]:
+def _tell(fields: "Sequence[Field]", out: Path, seconds: float) -> list[str]:
     """Return the lines below the closing table."""
     from mudrock_cli.measure.tables import summary_path
 
-    sizes = Counter(image.sample.pixel_size for image in measured.values())
+    sizes = Counter(field.pixel_size for field in fields)
     shown = "; ".join(
         f"{size.nm:g} nm, {size.source} ({count})" for size, count in sizes.most_common(4)
     )
     more = f"; and {len(sizes) - 4} more" if len(sizes) > 4 else ""
-    objects = sum(
-        image.figures["pores"] + image.figures["silt_grains"] for image in measured.values()
-    )
-    noun = "mask" if len(measured) == 1 else "masks"
+    objects = sum(len(grains.ecd) for field in fields for grains in field.grains.values())
+    noun = "mask" if len(fields) == 1 else "masks"
     return [
         "± half of the 95 % interval; D50 by area",
         f"pixel size: {shown}{more}",
-        f"{objects} grains and pores of {len(measured)} {noun} in {out}, "
+        f"{objects} grains and pores of {len(fields)} {noun} in {out}, "
         f"summary in {summary_path(out).name} ({seconds:.1f} s)",
     ]

@@ -1,6 +1,7 @@
 """Count the phases of a mask in square cells, for intervals and representativeness.
 
-Of a large mask bands are counted, in the pass that finds the objects, and added up.
+Of a large mask bands are counted, in the pass that finds the objects, and added up. Cells are put
+together to blocks, about 25 an image, which are nearly independent of each other.
 """
 
 import math
@@ -13,11 +14,12 @@ from mudrock_cli.image.types import Phase
 from mudrock_cli.measure.shapes import Bools, Ints, Runs
 
 Counts = npt.NDArray[np.int64]
+Blocks = npt.NDArray[np.intp]
 CellBand = tuple[int, Counts]
 """The first row of cells that a band of pixels touches, and what it counts from there on."""
 
 BLOCKS_ACROSS = 5
-"""Blocks along a side: wide enough to be nearly independent, enough of them to draw from."""
+"""Blocks along a side: wide enough to be nearly independent, enough of them for a variance."""
 
 
 def cell_side(shape: tuple[int, int], across: int = 64) -> int:
@@ -31,25 +33,12 @@ def cell_side(shape: tuple[int, int], across: int = 64) -> int:
 
 
 def count_cells(phases: npt.NDArray[np.uint8], side: int) -> Counts:
-    """Count the pixels of each phase in square cells.
-
-    Parameters
-    ----------
-    phases : ndarray of uint8, shape (H, W)
-        Values of ``Phase``; VOID is not counted.
-    side : int
-        Side of a cell in pixels. Cells at the right and the lower edge may be smaller.
-
-    Returns
-    -------
-    ndarray of int64, shape (ceil(H / side), ceil(W / side), 3)
-        Pixels of clay, silt and pore.
-    """
+    """Count the pixels of each phase in square cells of a mask, as `count_band` does."""
     return count_band(Runs.find(phases), len(phases), 0, side)[1]
 
 
 def count_band(runs: Runs, rows: int, top: int, side: int) -> CellBand:
-    """Count the pixels of each phase in a band of whole rows.
+    """Count the pixels of each phase in a band of whole rows; VOID is not counted.
 
     Parameters
     ----------
@@ -60,7 +49,7 @@ def count_band(runs: Runs, rows: int, top: int, side: int) -> CellBand:
     top : int
         First row of the band in the mask.
     side : int
-        Side of a cell, pixels.
+        Side of a cell, pixels. Cells at the right and the lower edge may be smaller.
 
     Returns
     -------
@@ -97,8 +86,8 @@ def split_runs(runs: Runs, side: int) -> tuple[Ints, Ints, Ints]:
     return run, column, np.minimum(runs.end[run], (column + 1) * side) - begin
 
 
-def keep_all(area: Ints) -> Bools:
-    """Tell that silt of no area counts as clay."""
+def is_never_small(area: Ints) -> Bools:
+    """Tell that silt of no area counts as clay; a function with a name, for workers."""
     return np.zeros(len(area), np.bool_)
 
 
@@ -124,7 +113,7 @@ class CellCounter:
     """
 
     def __init__(
-        self, shape: tuple[int, int], is_small: Callable[[Ints], Bools] = keep_all
+        self, shape: tuple[int, int], is_small: Callable[[Ints], Bools] = is_never_small
     ) -> None:
         self.side, self.is_small = cell_side(shape), is_small
         rows, columns = (-(-length // self.side) for length in shape)
@@ -141,7 +130,7 @@ class CellCounter:
         np.add.at(self.small_silt.ravel(), cell, pixels)
 
 
-def lay_blocks(cells: tuple[int, int], across: int = BLOCKS_ACROSS) -> npt.NDArray[np.intp]:
+def lay_blocks(cells: tuple[int, int], across: int = BLOCKS_ACROSS) -> Blocks:
     """Divide a grid of cells into blocks, nearly square and nearly equal.
 
     Parameters
@@ -159,33 +148,18 @@ def lay_blocks(cells: tuple[int, int], across: int = BLOCKS_ACROSS) -> npt.NDArr
     rows, columns = cells
     down = min(rows, max(1, round(across * math.sqrt(rows / columns))))
     along = min(columns, max(1, round(across * math.sqrt(columns / rows))))
-    vertical = np.arange(rows) * down // rows
-    horizontal = np.arange(columns) * along // columns
-    return vertical[:, None] * along + horizontal[None, :]
+    vertical, horizontal = np.arange(rows) * down // rows, np.arange(columns) * along // columns
+    return vertical[:, None] * along + horizontal
 
 
-def sum_blocks(counts: Counts, blocks: npt.NDArray[np.intp]) -> Counts:
-    """Add up cell counts by block.
-
-    Parameters
-    ----------
-    counts : ndarray of int64, shape (R, C, 3)
-        From `count_cells`.
-    blocks : ndarray of intp, shape (R, C)
-        From `lay_blocks`.
-
-    Returns
-    -------
-    ndarray of int64, shape (blocks, 3)
-    """
+def sum_blocks(counts: Counts, blocks: Blocks) -> Counts:
+    """Add up counts of cells, shape (R, C, K), by block; returns shape (blocks, K)."""
     sums = np.zeros((int(blocks.max()) + 1, counts.shape[2]), np.int64)
     np.add.at(sums, blocks.ravel(), counts.reshape(-1, counts.shape[2]))
     return sums
 
 
-def find_blocks(
-    rows: npt.ArrayLike, columns: npt.ArrayLike, blocks: npt.NDArray[np.intp], side: int
-) -> npt.NDArray[np.intp]:
+def find_blocks(rows: npt.ArrayLike, columns: npt.ArrayLike, blocks: Blocks, side: int) -> Blocks:
     """Return the block in which each point lies.
 
     Parameters
@@ -197,7 +171,8 @@ def find_blocks(
     side : int
         Side of a cell in pixels.
     """
-    down = ((np.asarray(rows, np.float64) + 0.5) // side).astype(np.intp)
-    along = ((np.asarray(columns, np.float64) + 0.5) // side).astype(np.intp)
-    limits = blocks.shape[0] - 1, blocks.shape[1] - 1
-    return blocks[np.clip(down, 0, limits[0]), np.clip(along, 0, limits[1])]
+    down, along = (
+        np.clip((np.asarray(places, np.float64) + 0.5) // side, 0, length - 1).astype(np.intp)
+        for places, length in zip((rows, columns), blocks.shape, strict=True)
+    )
+    return blocks[down, along]

@@ -1,29 +1,41 @@
-r"""Images that belong together: samples, depths, beds; and what tells two groups apart.
+r"""Images that belong together: samples, depths, beds; their figures, and what tells two apart.
 
 ``--group`` takes a CSV file (first column the image's name, the other columns what it belongs to)
 or a regular expression with named groups that is searched in the image's name, such as
 ``(?P<sample>[A-Z]+)_(?P<depth>\d+)``.
-
-How to use it: ``read_grouping(text)``, then ``assign_groups(grouping, names)`` gives the key of
-each image; rows with one key are pooled like the images of a batch; ``compare_groups`` is called
-for each pair of groups.
 """
 
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from mudrock_cli.config import read_text
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.measure.uncertainty import Interval, bootstrap_difference
+from mudrock_cli.image.types import Phase
+from mudrock_cli.measure.summary import (
+    Field,
+    Row,
+    block_areas,
+    name_interval,
+    pool_grains,
+    summarise,
+    warn_of_figures,
+)
+from mudrock_cli.measure.uncertainty import bootstrap_difference
 
 Key = tuple[str, ...]
+
+MOST_COMPARED = 12
+"""Of more groups than this, pairs are not compared: nobody reads such a table."""
+
+_PATTERN_HINT = "name what to group by, for example --group '(?P<sample>[A-Za-z]+)_\\d+'"
+_TABLE_HINT = "write a header and a row per image: name,sample,depth"
+_SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 
 
 @dataclass(frozen=True)
@@ -55,37 +67,8 @@ class Grouping:
         return tuple(match[column] or "" for column in self.columns) if match else None
 
 
-@dataclass(frozen=True)
-class GroupComparison:
-    """What tells a second group from a first.
-
-    Parameters
-    ----------
-    ks : float
-        Kolmogorov-Smirnov distance between the size distributions by number, 0 to 1.
-    ks_p : float
-        Its p value if objects were independent. They are not: objects of one field resemble each
-        other, so it is too small.
-    wasserstein_um : float
-        Wasserstein distance: how far, on average, a size has to be moved, µm.
-    porosity_difference : Interval
-        Porosity of the second less that of the first, with the bootstrap interval over blocks and
-        images.
-    """
-
-    ks: float
-    ks_p: float
-    wasserstein_um: float
-    porosity_difference: Interval
-
-
 def read_grouping(text: str) -> Grouping:
-    """Read the value of ``--group``.
-
-    Parameters
-    ----------
-    text : str
-        Path of a CSV file, or a regular expression with named groups.
+    """Read the value of ``--group``: the path of a CSV file, or a pattern with named groups.
 
     Raises
     ------
@@ -104,68 +87,6 @@ def read_grouping(text: str) -> Grouping:
     if not pattern.groupindex:
         raise MudrockError(f"--group {text!r} has no named group", _PATTERN_HINT)
     return Grouping(tuple(pattern.groupindex), text, pattern)
-
-
-def assign_groups(grouping: Grouping, names: Sequence[str]) -> list[Key]:
-    """Return the key of each image.
-
-    Raises
-    ------
-    MudrockError
-        If an image belongs to no group.
-    """
-    keys = [grouping.find(name) for name in names]
-    missing = [name for name, key in zip(names, keys, strict=True) if key is None]
-    if missing:
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise MudrockError(
-            f"{missing[0]}{others}: no group in {grouping.source}",
-            "add a row for it to the CSV file, or widen the pattern",
-        )
-    return [key for key in keys if key is not None]
-
-
-def compare_groups(
-    first_um: npt.ArrayLike,
-    second_um: npt.ArrayLike,
-    first_blocks: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike],
-    second_blocks: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike],
-) -> GroupComparison:
-    """Compare sizes and porosity of two groups.
-
-    Parameters
-    ----------
-    first_um, second_um : array_like, shape (N,) and (M,)
-        Equivalent-circle diameters of the objects of one phase, µm.
-    first_blocks, second_blocks : tuple of array_like
-        Pore area, specimen area and image of each block (see ``intervals.bootstrap_fraction``).
-
-    Notes
-    -----
-    ``scipy.stats.ks_2samp`` and ``scipy.stats.wasserstein_distance``; NaN where a group has no
-    object.
-    """
-    from scipy.stats import ks_2samp, wasserstein_distance
-
-    first, second = np.asarray(first_um, np.float64), np.asarray(second_um, np.float64)
-    difference = bootstrap_difference(first_blocks, second_blocks)
-    if not (len(first) and len(second)):
-        return GroupComparison(np.nan, np.nan, np.nan, difference)
-    test = ks_2samp(first, second, method="asymp")
-    distance = float(wasserstein_distance(first, second))
-    return GroupComparison(float(test.statistic), float(test.pvalue), distance, difference)
-
-
-_PATTERN_HINT = "name what to group by, for example --group '(?P<sample>[A-Za-z]+)_\\d+'"
-_TABLE_HINT = "write a header and a row per image: name,sample,depth"
-
-
-def _stem(name: str) -> str:
-    """Return a name without folders and suffix."""
-    return Path(name).stem if Path(name).suffix.lower() in _SUFFIXES else Path(name).name
-
-
-_SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 
 
 def _read_table(path: Path) -> Grouping:
@@ -188,3 +109,87 @@ def _read_table(path: Path) -> Grouping:
             raise MudrockError(f"{path}: line {line} names {name[:60]} again", _TABLE_HINT)
         table[name] = tuple(row[1:])
     return Grouping(tuple(rows[0][1:]), str(path), None, table)
+
+
+def _stem(name: str) -> str:
+    """Return a name without folders and suffix."""
+    return Path(name).stem if Path(name).suffix.lower() in _SUFFIXES else Path(name).name
+
+
+def assign_groups(grouping: Grouping, names: Sequence[str]) -> list[Key]:
+    """Return the key of each image.
+
+    Raises
+    ------
+    MudrockError
+        If an image belongs to no group.
+    """
+    keys = [grouping.find(name) for name in names]
+    missing = [name for name, key in zip(names, keys, strict=True) if key is None]
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise MudrockError(
+            f"{missing[0]}{others}: no group in {grouping.source}",
+            "add a row for it to the CSV file, or widen the pattern",
+        )
+    return [key for key in keys if key is not None]
+
+
+def pool_fields(
+    fields: Mapping[str, Field], groups: Mapping[str, str], min_silt_um: float
+) -> Iterator[Row]:
+    """Yield the rows of the summary for groups, for pairs of groups, and last for all images.
+
+    Parameters
+    ----------
+    fields : mapping of str to Field
+        The images, by name; at least one.
+    groups : mapping of str to str
+        Group of each image; empty where there are none.
+    min_silt_um : float
+        Silt regions up to this ECD count as clay, µm.
+    """
+    members: defaultdict[str, list[Field]] = defaultdict(list)
+    for name, group in groups.items():
+        if name in fields:
+            members[group].append(fields[name])
+
+    def pool(some: Sequence[Field]) -> Row:
+        row = summarise(some, min_silt_um)
+        return row | {"warnings": list(warn_of_figures(row, some).values())}
+
+    for group in sorted(members):
+        yield pool(members[group]) | {"scope": "group", "group": group}
+    for first, second in combinations(sorted(members), 2) if len(members) <= MOST_COMPARED else ():
+        row = compare_groups(members[first], members[second])
+        yield row | {"scope": "comparison", "group": first, "other_group": second}
+    yield pool(list(fields.values())) | {"scope": "pooled"}
+
+
+def compare_groups(first: Sequence[Field], second: Sequence[Field]) -> Row:
+    """Compare sizes and porosity of two groups of images.
+
+    Returns
+    -------
+    dict
+        Values of columns of the summary; differences are second less first. Distances of sizes
+        (``scipy.stats.ks_2samp``, ``wasserstein_distance``) are NaN where a group has no object.
+    """
+    from scipy.stats import ks_2samp, wasserstein_distance
+
+    difference = bootstrap_difference(
+        block_areas(first, Phase.PORE), block_areas(second, Phase.PORE)
+    )
+    row: Row = {"images": len(first) + len(second)} | name_interval(
+        "porosity_difference", difference
+    )
+    for phase in (Phase.PORE, Phase.SILT):
+        sizes = [pool_grains(some, phase).ecd for some in (first, second)]
+        if all(map(len, sizes)):
+            test, word = ks_2samp(*sizes, method="asymp"), phase.name.lower()
+            row |= {
+                f"{word}_ks": float(test.statistic),
+                f"{word}_ks_p": float(test.pvalue),
+                f"{word}_wasserstein_um": float(wasserstein_distance(*sizes)),
+            }
+    return row

@@ -1,7 +1,10 @@
-"""Arrow columns from NumPy arrays and lists, built from their buffers.
+"""The one schema: every column of the tables that users keep, with what it means.
 
-``pyarrow.array`` looks whether its argument is one of pandas', and imports pandas for that: half a
-second in which `stats` measures a whole micrograph. Nothing here does.
+A name ends in its unit; a share or a ratio has none. What stands here goes into the metadata of
+each Parquet field, so that a table explains itself.
+
+Arrow columns are built from their buffers: ``pyarrow.array`` imports pandas whatever it is given,
+half a second in which `stats` measures a whole micrograph.
 """
 
 import json
@@ -15,7 +18,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.measure.shapes import Bools
+
+Bools = npt.NDArray[np.bool_]
+
+VERSION = 1
+"""Version of the schema; it rises when a column changes its name, type or meaning."""
 
 TYPES = {
     "str": pa.string(),
@@ -30,6 +37,103 @@ TYPES = {
 """Arrow type of each kind of column."""
 
 _NUMBERS = {"int": np.int64, "uint": np.uint32, "float": np.float64, "bool": np.bool_}
+_HINT = "make it anew with mudrock stats"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Parameters
+    ----------
+    name : str
+        Its name, ending in the unit.
+    type : str
+        A key of `TYPES`.
+    unit : str
+        Unit; ``1`` for counts, shares and ratios, empty for what is no number.
+    meaning : str
+        What it holds.
+    formula : str
+        How it is computed, where that is not said by the meaning.
+    citation : str
+        Where the formula is from.
+    since : int
+        Version of the schema that brought it; older tables lack it.
+    """
+
+    name: str
+    type: str
+    unit: str
+    meaning: str
+    formula: str = ""
+    citation: str = ""
+    since: int = 1
+
+    def to_field(self) -> pa.Field:
+        """Return the Arrow field, its metadata included."""
+        names = ("unit", "meaning", "formula", "citation")
+        metadata = {name: getattr(self, name) for name in names if getattr(self, name)}
+        return pa.field(self.name, TYPES[self.type], metadata=metadata)
+
+
+def make_schema(columns: Sequence[Column], kind: str, facts: Mapping[str, Any]) -> pa.Schema:
+    """Return the Arrow schema of a table.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        Its columns.
+    kind : str
+        ``instances`` or ``summary``.
+    facts : mapping
+        What else belongs under the ``mudrock`` key of the file's metadata: software, options;
+        values that JSON can hold.
+    """
+    stated = {"schema": kind, "schema_version": VERSION, **facts}
+    metadata = {"mudrock": json.dumps(stated, sort_keys=True, ensure_ascii=False)}
+    return pa.schema([column.to_field() for column in columns], metadata=metadata)
+
+
+def check_schema(schema: pa.Schema, columns: Sequence[Column], kind: str, name: str) -> Any:
+    """Check that a table is of this schema, and return its ``mudrock`` facts.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        What a file has.
+    columns : sequence of Column
+        What it should have at least, as far as its version has them.
+    kind : str
+        ``instances`` or ``summary``.
+    name : str
+        The file, for messages.
+
+    Raises
+    ------
+    MudrockError
+        If it is another file, of a later version of the schema, or a column that its version has
+        is missing or of another type.
+    """
+    try:
+        facts = json.loads((schema.metadata or {})[b"mudrock"])
+        found, version = facts["schema"], facts["schema_version"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise MudrockError(f"{name}: no table of mudrock stats", _HINT) from error
+    if found != kind:
+        raise MudrockError(f"{name}: a table of {found}, not of {kind}", f"give the {kind} table")
+    if version not in range(1, VERSION + 1):
+        raise MudrockError(f"{name}: version {version} of the schema, not {VERSION}", _HINT)
+    for column in columns:
+        index = schema.get_field_index(column.name)
+        if index < 0 and column.since > version:
+            continue
+        if index < 0:
+            raise MudrockError(f"{name}: the column {column.name} is missing", _HINT)
+        wanted, there = TYPES[column.type], schema.field(index).type
+        if there != wanted:
+            raise MudrockError(f"{name}: the column {column.name} is {there}, not {wanted}", _HINT)
+    return facts
 
 
 def pack_numbers(values: npt.ArrayLike, kind: str, valid: Bools | None = None) -> pa.Array:
@@ -123,167 +227,33 @@ def _pack_offsets(parts: Sequence[Any]) -> pa.Buffer:
     return pa.py_buffer(np.cumsum([0, *map(len, parts)], dtype=np.int32))
 
 
-# The one schema: every column of the tables that users keep, with what it means.
-#
-# A name ends in its unit; a share or a ratio has none. What stands here goes into the metadata of
-# each Parquet field, so that a table explains itself.
-
-VERSION = 1
-"""Version of the schema; it rises when a column changes its name, type or meaning."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    Parameters
-    ----------
-    name : str
-        Its name, ending in the unit.
-    type : str
-        ``str``, ``category``, ``bool``, ``int``, ``uint``, ``float``, or a list: ``floats``,
-        ``strs``.
-    unit : str
-        Unit; ``1`` for counts, shares and ratios, empty for what is no number.
-    meaning : str
-        What it holds.
-    formula : str
-        How it is computed, where that is not said by the meaning.
-    citation : str
-        Where the formula is from.
-    """
-
-    name: str
-    type: str
-    unit: str
-    meaning: str
-    formula: str = ""
-    citation: str = ""
-
-    def to_field(self) -> pa.Field:
-        """Return the Arrow field, its metadata included."""
-        told = {
-            "unit": self.unit,
-            "meaning": self.meaning,
-            "formula": self.formula,
-            "citation": self.citation,
-        }
-        metadata = {key: value for key, value in told.items() if value}
-        return pa.field(self.name, TYPES[self.type], metadata=metadata)
-
-
-def make_schema(columns: Sequence[Column], kind: str, facts: Mapping[str, Any]) -> pa.Schema:
-    """Return the Arrow schema of a table.
-
-    Parameters
-    ----------
-    columns : sequence of Column
-        Its columns.
-    kind : str
-        ``instances`` or ``summary``.
-    facts : mapping
-        What else belongs under the ``mudrock`` key of the file's metadata: software, options;
-        values that JSON can hold.
-    """
-    told = {"schema": kind, "schema_version": VERSION, **facts}
-    metadata = {"mudrock": json.dumps(told, sort_keys=True, ensure_ascii=False)}
-    return pa.schema([column.to_field() for column in columns], metadata=metadata)
-
-
-def check_schema(schema: pa.Schema, columns: Sequence[Column], kind: str, name: str) -> Any:
-    """Check that a table is of this schema, and return its ``mudrock`` facts.
-
-    Parameters
-    ----------
-    schema : pyarrow.Schema
-        What a file has.
-    columns : sequence of Column
-        What it should have at least.
-    kind : str
-        ``instances`` or ``summary``.
-    name : str
-        The file, for messages.
-
-    Raises
-    ------
-    MudrockError
-        If it is another file, another version of the schema, or a column is missing or of
-        another type.
-    """
-    hint = "make it anew with mudrock stats"
-    try:
-        facts = json.loads((schema.metadata or {})[b"mudrock"])
-        found, version = facts["schema"], facts["schema_version"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise MudrockError(f"{name}: no table of mudrock stats", hint) from error
-    if found != kind:
-        raise MudrockError(f"{name}: a table of {found}, not of {kind}", f"give the {kind} table")
-    if version != VERSION:
-        raise MudrockError(f"{name}: version {version} of the schema, not {VERSION}", hint)
-    for column in columns:
-        index = schema.get_field_index(column.name)
-        if index < 0:
-            raise MudrockError(f"{name}: the column {column.name} is missing", hint)
-        wanted, there = TYPES[column.type], schema.field(index).type
-        if there != wanted:
-            raise MudrockError(f"{name}: the column {column.name} is {there}, not {wanted}", hint)
-    return facts
-
-
-# The columns of the instance table: a row per silt grain or pore.
-
-_SKIMAGE = "van der Walt et al. 2014, doi 10.7717/peerj.453 (skimage.measure.regionprops)"
+_BIHANI = "Bihani et al. 2022, doi 10.1016/j.cageo.2021.104952"
 _ISO_9276 = "ISO 9276-6:2008"
 _LEGLAND = "Legland, Kiêu and Devaux 2007, doi 10.5566/ias.v26.p83-92"
 _LOUCKS = "Loucks et al. 2012, doi 10.1306/08171111061"
 _MILES = "Miles 1974; Lantuéjoul 1980; ISO 13322-1:2014"
+_SKIMAGE = "van der Walt et al. 2014, doi 10.7717/peerj.453 (skimage.measure.regionprops)"
+_WENTWORTH = "Wentworth 1922, doi 10.1086/622910"
 
+# fmt: off
 INSTANCES: tuple[Column, ...] = (
     Column("image", "category", "", "name of the mask's image"),
-    Column(
-        "label",
-        "uint",
-        "1",
-        "number of the object in its image, in raster order of first pixels",
-        "8-connected components of silt and of pore on the whole image",
-        "Rosenfeld and Pfaltz 1966, doi 10.1145/321356.321357",
-    ),
+    Column("label", "uint", "1", "number of the object in its image, in raster order of first "
+           "pixels", "8-connected components of silt and of pore on the whole image",
+           "Rosenfeld and Pfaltz 1966, doi 10.1145/321356.321357"),
     Column("phase", "category", "", "phase in the mask: silt or pore"),
-    Column(
-        "counted_as",
-        "category",
-        "",
-        "phase it counts as: silt regions too small to be silt count as clay",
-        "silt where ecd_um > min_silt_um, else clay",
-        "Bihani et al. 2022, doi 10.1016/j.cageo.2021.104952",
-    ),
+    Column("counted_as", "category", "", "phase it counts as: silt regions too small to be silt "
+           "count as clay", "silt where ecd_um > min_silt_um, else clay", _BIHANI),
     Column("area_px", "int", "px", "pixels of the object"),
     Column("area_um2", "float", "µm²", "area of the object", "area_px pixel_um²"),
     Column("ecd_um", "float", "µm", "equivalent-circle diameter", "sqrt(4 A / pi)", _ISO_9276),
-    Column(
-        "ecd_phi",
-        "float",
-        "phi",
-        "the same diameter on the phi scale",
-        "-log2(ecd_um / 1000)",
-        "Krumbein 1934",
-    ),
-    Column(
-        "size_class",
-        "category",
-        "",
-        "size class of the ECD with clay below 2 µm",
-        "limits 2, 7.8125, 15.625, 31.25, 62.5 µm",
-        "ISO 14688-1:2017 (clay), Wentworth 1922, doi 10.1086/622910 (the others)",
-    ),
-    Column(
-        "size_class_wentworth",
-        "category",
-        "",
-        "size class of the ECD with clay below 3.9 µm",
-        "limits 3.90625, 7.8125, 15.625, 31.25, 62.5 µm",
-        "Wentworth 1922, doi 10.1086/622910",
-    ),
+    Column("ecd_phi", "float", "phi", "the same diameter on the phi scale", "-log2(ecd_um / 1000)",
+           "Krumbein 1934"),
+    Column("size_class", "category", "", "size class of the ECD with clay below 2 µm",
+           "limits 2, 7.8125, 15.625, 31.25, 62.5 µm", "ISO 14688-1:2017 (clay), Wentworth 1922, "
+           "doi 10.1086/622910 (the others)"),
+    Column("size_class_wentworth", "category", "", "size class of the ECD with clay below 3.9 µm",
+           "limits 3.90625, 7.8125, 15.625, 31.25, 62.5 µm", _WENTWORTH),
     Column("centroid_row_px", "float", "px", "mean row; 0 is the centre of the first"),
     Column("centroid_column_px", "float", "px", "mean column; 0 is the centre of the first"),
     Column("centroid_y_um", "float", "µm", "centroid below the top of the image"),
@@ -292,128 +262,49 @@ INSTANCES: tuple[Column, ...] = (
     Column("bbox_left_px", "int", "px", "first column of the bounding box"),
     Column("bbox_bottom_px", "int", "px", "row after the last of the bounding box"),
     Column("bbox_right_px", "int", "px", "column after the last of the bounding box"),
-    Column(
-        "major_axis_um",
-        "float",
-        "µm",
-        "long axis of the ellipse with the same second moments",
-        "4 sqrt(larger eigenvalue of the covariance of pixel centres)",
-        _SKIMAGE,
-    ),
-    Column(
-        "minor_axis_um",
-        "float",
-        "µm",
-        "short axis of the same ellipse; 0 for a line of pixels",
-        "4 sqrt(smaller eigenvalue of the covariance of pixel centres)",
-        _SKIMAGE,
-    ),
-    Column(
-        "aspect_ratio",
-        "float",
-        "1",
-        "long over short axis; null for a line of pixels",
-        "major_axis_um / minor_axis_um",
-    ),
-    Column(
-        "orientation_deg",
-        "float",
-        "°",
-        "direction of the long axis, counter-clockwise from the image's horizontal, 0 to 180; "
-        "null for equal axes",
-        "atan2(2 cov(x, y), var(x) - var(y)) / 2 with y upwards (regionprops' orientation + 90°)",
-        _SKIMAGE,
-    ),
-    Column(
-        "perimeter_um",
-        "float",
-        "µm",
-        "Crofton perimeter from four directions",
-        "pi / 4 (n0 + n90 + (n45 + n135) / sqrt(2)) pixel_um, n entries along lines",
-        _LEGLAND,
-    ),
-    Column(
-        "form_factor",
-        "float",
-        "1",
-        "1 for a circle, less for rough or long outlines; may pass 1 for a few pixels",
-        "4 pi A / P²",
-        "Cox 1927",
-    ),
-    Column(
-        "circularity",
-        "float",
-        "1",
-        "square root of the form factor",
-        "sqrt(4 pi A / P²)",
-        _ISO_9276,
-    ),
-    Column(
-        "feret_min_um",
-        "float",
-        "µm",
-        "smallest Feret diameter: distance of parallel tangents to the convex hull image",
-        "rotating calipers on the outline through pixel-side midpoints",
-        "Toussaint 1983; ISO 9276-6:2008",
-    ),
-    Column(
-        "feret_max_um",
-        "float",
-        "µm",
-        "largest Feret diameter: length of the convex hull image",
-        "largest distance on the outline through pixel-side midpoints (feret_diameter_max)",
-        _SKIMAGE,
-    ),
-    Column(
-        "convex_area_um2",
-        "float",
-        "µm²",
-        "area of the convex hull image",
-        "pixel centres inside the hull of pixel-side midpoints, times pixel_um²",
-        _SKIMAGE,
-    ),
-    Column(
-        "solidity",
-        "float",
-        "1",
-        "area over the area of the convex hull image",
-        "A / A_convex",
-        _ISO_9276,
-    ),
-    Column(
-        "nearest_neighbour_um",
-        "float",
-        "µm",
-        "distance of centroids to the nearest object that counts as the same phase; null for "
-        "one alone, and for silt that counts as clay",
-    ),
-    Column(
-        "host",
-        "category",
-        "",
-        "of a pore: intraparticle inside one silt grain, else interparticle",
-        "intraparticle where all pixel sides face one and the same silt grain",
-        _LOUCKS,
-    ),
+    Column("major_axis_um", "float", "µm", "long axis of the ellipse with the same second moments",
+           "4 sqrt(larger eigenvalue of the covariance of pixel centres)", _SKIMAGE),
+    Column("minor_axis_um", "float", "µm",
+           "short axis of the same ellipse; 0 for a line of pixels", "4 sqrt(smaller eigenvalue of "
+           "the covariance of pixel centres)", _SKIMAGE),
+    Column("aspect_ratio", "float", "1", "long over short axis; null for a line of pixels",
+           "major_axis_um / minor_axis_um"),
+    Column("orientation_deg", "float", "°", "direction of the long axis, counter-clockwise from "
+           "the image's horizontal, 0 to 180; null for equal axes", "atan2(2 cov(x, y), var(x) - "
+           "var(y)) / 2 with y upwards (regionprops' orientation + 90°)", _SKIMAGE),
+    Column("perimeter_um", "float", "µm", "Crofton perimeter from four directions",
+           "pi / 4 (n0 + n90 + (n45 + n135) / sqrt(2)) pixel_um, n entries along lines", _LEGLAND),
+    Column("form_factor", "float", "1", "1 for a circle, less for rough or long outlines; may pass "
+           "1 for a few pixels", "4 pi A / P²", "Cox 1927"),
+    Column("circularity", "float", "1", "square root of the form factor", "sqrt(4 pi A / P²)",
+           _ISO_9276),
+    Column("feret_min_um", "float", "µm", "smallest Feret diameter: distance of parallel tangents "
+           "to the convex hull image", "rotating calipers on the outline through pixel-side "
+           "midpoints", "Toussaint 1983; ISO 9276-6:2008"),
+    Column("feret_max_um", "float", "µm",
+           "largest Feret diameter: length of the convex hull image", "largest distance on the "
+           "outline through pixel-side midpoints (feret_diameter_max)", _SKIMAGE),
+    Column("convex_area_um2", "float", "µm²", "area of the convex hull image",
+           "pixel centres inside the hull of pixel-side midpoints, times pixel_um²", _SKIMAGE),
+    Column("solidity", "float", "1", "area over the area of the convex hull image", "A / A_convex",
+           _ISO_9276),
+    Column("nearest_neighbour_um", "float", "µm", "distance of centroids to the nearest object "
+           "that counts as the same phase; null for one alone, and for silt that counts as clay"),
+    Column("host", "category", "", "of a pore: intraparticle inside one silt grain, else "
+           "interparticle", "intraparticle where all pixel sides face one and the same silt grain",
+           _LOUCKS),
     Column("host_label", "uint", "1", "of a pore: the silt grain that it shares most sides with"),
     Column("silt_contact", "float", "1", "of a pore: share of its pixel sides that face silt"),
     Column("mean_grey", "float", "1", "mean grey level of the micrograph, 0 to 255"),
     Column("mean_confidence", "float", "1", "mean confidence of the segmentation, 0 to 1"),
     Column("touches_border", "bool", "", "touches the image's edge or pixels without specimen"),
-    Column(
-        "frame_weight",
-        "float",
-        "1",
-        "weight that corrects for objects cut by the frame; 0 for those that touch it",
-        "W H / ((W - Fx) (H - Fy)) with the sides Fx, Fy of the bounding box",
-        _MILES,
-    ),
+    Column("frame_weight", "float", "1", "weight that corrects for objects cut by the frame; 0 for "
+           "those that touch it", "W H / ((W - Fx) (H - Fy)) with the sides Fx, Fy of the bounding "
+           "box", _MILES),
 )
+"""Columns of the instance table: a row per silt grain or pore."""
+# fmt: on
 
-
-# The columns of the summary table: a row per image, per group, per pair of groups, and pooled.
-
-_BIHANI = "Bihani et al. 2022, doi 10.1016/j.cageo.2021.104952"
 _BOOTSTRAP = "Davison and Hinkley 1997, 3.8 (bootstrap over blocks and images)"
 _FOLK = "Folk and Ward 1957, doi 10.1306/74D70646-2B21-11D7-8648000102C1865D"
 _KANIT = "Kanit et al. 2003, doi 10.1016/S0020-7683(03)00143-4"
@@ -596,9 +487,6 @@ SUMMARY: tuple[Column, ...] = (
     Column("warnings", "strs", "", "what to know before these figures are used, in words"),
     Column("provenance", "str", "", "how the mask was made, as JSON"),
 )  # fmt: skip
-
-
-# The columns of the score table, with what each means.
 
 _JACCARD = "Jaccard 1912, doi 10.1111/j.1469-8137.1912.tb05611.x"
 _CSURKA = "Csurka et al. 2013, doi 10.5244/C.27.32"

@@ -4,7 +4,7 @@ A table is written beside its place and moved there when it is whole.
 """
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -15,14 +15,7 @@ import pyarrow.parquet as pq
 from mudrock_cli import __version__
 from mudrock_cli.errors import MudrockError, describe
 from mudrock_cli.files import fsync, hash_file, part_path
-from mudrock_cli.measure.schema import (
-    INSTANCES,
-    SUMMARY,
-    Column,
-    check_schema,
-    make_schema,
-    pack_values,
-)
+from mudrock_cli.measure.schema import INSTANCES, SUMMARY, check_schema, make_schema, pack_values
 
 _GROUP_ROWS = 1 << 17
 """Rows of a row group: few images together, a large one in several."""
@@ -33,7 +26,7 @@ _VALUE_BYTES = 8
 _SUSPICIOUS_BYTES = 1 << 28
 _SUSPICIOUS_RATIO = 100  # of what mudrock writes: about 2
 
-_COLUMNS: dict[str, tuple[Column, ...]] = {"instances": INSTANCES, "summary": SUMMARY}
+_COLUMNS = {"instances": INSTANCES, "summary": SUMMARY}
 
 
 def summary_path(report: Path) -> Path:
@@ -70,16 +63,14 @@ class ReportWriter:
 
     def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
         self._facts = {"software": "mudrock", "version": __version__, "options": dict(options)}
-        self._schemas = {
-            kind: make_schema(columns, kind, self._facts) for kind, columns in _COLUMNS.items()
-        }
+        self._schema = make_schema(INSTANCES, "instances", self._facts)
         self._places = {"instances": path, "summary": summary_path(path)}
         self._parts = {kind: part_path(place) for kind, place in self._places.items()}
         self._pending: list[pa.Table] = []
         self._rows: list[dict[str, Any]] = []
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = self._open("instances")
+            self._writer = self._open("instances", self._schema)
         except OSError as error:
             raise self._refuse(error) from error
 
@@ -123,9 +114,13 @@ class ReportWriter:
         self._flush()
         self._writer.close()
         facts = self._facts | {_PARTNER: hash_file(self._parts["instances"])}
-        self._schemas["summary"] = make_schema(SUMMARY, "summary", facts)
-        with self._open("summary") as writer:
-            writer.write_table(tabulate(self._rows, SUMMARY, self._schemas["summary"]))
+        schema = make_schema(SUMMARY, "summary", facts)
+        with self._open("summary", schema) as writer:
+            arrays = [
+                pack_values([row.get(column.name) for row in self._rows], column.type)
+                for column in SUMMARY
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
         for part in self._parts.values():
             fsync(part)
         for kind, place in self._places.items():
@@ -136,16 +131,16 @@ class ReportWriter:
         self._pending = []
         if not tables:
             return
-        joined = pa.concat_tables(tables).cast(self._schemas["instances"])
+        joined = pa.concat_tables(tables).cast(self._schema)
         try:
             self._writer.write_table(joined, row_group_size=_GROUP_ROWS)
         except OSError as error:
             raise self._refuse(error) from error
 
-    def _open(self, kind: str) -> pq.ParquetWriter:
+    def _open(self, kind: str, schema: pa.Schema) -> pq.ParquetWriter:
         return pq.ParquetWriter(
             self._parts[kind],
-            self._schemas[kind],
+            schema,
             compression="zstd",
             write_page_checksum=True,  # a flipped bit is another porosity otherwise
         )
@@ -175,17 +170,6 @@ def check_pair(instances: Path, summary_facts: Mapping[str, Any]) -> None:
         )
 
 
-def tabulate(
-    rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], schema: pa.Schema
-) -> pa.Table:
-    """Return rows as a table; what is missing or NaN becomes null."""
-    rows = list(rows)
-    arrays = [
-        pack_values([row.get(column.name) for row in rows], column.type) for column in columns
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
 def read_table(path: Path, kind: str) -> tuple[pa.Table, dict[str, Any]]:
     """Read a table of a report.
 
@@ -199,14 +183,14 @@ def read_table(path: Path, kind: str) -> tuple[pa.Table, dict[str, Any]]:
     Returns
     -------
     table : pyarrow.Table
-        The table.
+        The table; columns that its version of the schema lacked are null.
     facts : dict
         What stands under ``mudrock`` in its metadata: software, version, options.
 
     Raises
     ------
     MudrockError
-        If it cannot be read, is another table, or another version of the schema.
+        If it cannot be read, is another table, or a later version of the schema.
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
@@ -214,6 +198,10 @@ def read_table(path: Path, kind: str) -> tuple[pa.Table, dict[str, Any]]:
             facts = check_schema(file.schema_arrow, _COLUMNS[kind], kind, str(path))
             table = file.read()
         table.validate(full=True)
+        for column in _COLUMNS[kind]:
+            if column.name not in table.column_names:
+                nothing = pack_values([None] * table.num_rows, column.type)
+                table = table.append_column(column.to_field(), nothing)
     except MudrockError:
         raise
     except Exception as error:  # damaged files raise many kinds

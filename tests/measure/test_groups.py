@@ -1,10 +1,13 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.groups import assign_groups, compare_groups, read_grouping
+from mudrock_cli.measure.summary import Field, Grains
 
 
 def test_pattern() -> None:
@@ -52,24 +55,33 @@ def test_bad_patterns_and_missing_files() -> None:
         read_grouping("/nowhere/g.csv")
 
 
+def make_field(ecd: npt.ArrayLike, porosity: float) -> Field:
+    """A field of 25 blocks with pores of these diameters and no silt."""
+    ecd = np.asarray(ecd, np.float64)
+    blocks = np.zeros(len(ecd), np.intp)
+    pores = Grains(ecd=ecd, area=ecd**2, weight=np.ones_like(ecd), block=blocks)
+    nothing = Grains(*(np.zeros(0) for _ in range(3)), block=np.zeros(0, np.intp))
+    areas = np.tile([1 - porosity, 0, porosity], (25, 1))
+    grains = {Phase.PORE: pores, Phase.SILT: nothing}
+    return Field(PixelSize(10, "test"), areas, np.zeros(25), 0, grains)
+
+
 def test_comparison_of_shifted_sizes() -> None:
-    rng = np.random.default_rng(0)
-    size = rng.lognormal(0, 0.4, 500)
-    blocks = np.full(25, 0.1), np.ones(25), np.zeros(25)
-    more = np.full(25, 0.15), np.ones(25), np.zeros(25)
-    result = compare_groups(size, size + 2, blocks, more)
-    assert result.wasserstein_um == pytest.approx(2)
-    assert result.ks > 0.8
-    assert result.ks_p < 1e-6
-    assert result.porosity_difference.value == pytest.approx(0.05)
-    doubled = compare_groups(2 * size, 2 * (size + 2), blocks, more)
-    assert doubled.wasserstein_um == pytest.approx(4)
-    assert doubled.ks == result.ks
+    size = np.random.default_rng(0).lognormal(0, 0.4, 500)
+    row = compare_groups([make_field(size, 0.1)], [make_field(size + 2, 0.15)])
+    assert row["images"] == 2
+    assert row["pore_wasserstein_um"] == pytest.approx(2)
+    assert row["pore_ks"] > 0.8
+    assert row["pore_ks_p"] < 1e-6
+    assert row["porosity_difference"] == pytest.approx(0.05)
+    assert "silt_ks" not in row
+    doubled = compare_groups([make_field(2 * size, 0.1)], [make_field(2 * (size + 2), 0.15)])
+    assert doubled["pore_wasserstein_um"] == pytest.approx(4)
+    assert doubled["pore_ks"] == row["pore_ks"]
 
 
 def test_a_group_with_itself_and_with_nothing() -> None:
-    blocks = np.arange(25.0), np.full(25, 100.0), np.zeros(25)
-    same = compare_groups([1, 2, 3], [1, 2, 3], blocks, blocks)
-    assert (same.ks, same.wasserstein_um, same.porosity_difference.value) == (0, 0, 0)
-    assert same.porosity_difference.low < 0 < same.porosity_difference.high
-    assert np.isnan(compare_groups([], [1], blocks, blocks).ks)
+    field = make_field([1, 2, 3], 0.1)
+    same = compare_groups([field], [field])
+    assert (same["pore_ks"], same["pore_wasserstein_um"], same["porosity_difference"]) == (0, 0, 0)
+    assert "pore_ks" not in compare_groups([make_field([], 0)], [field])

@@ -9,7 +9,8 @@ import pytest
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase, PixelSize
-from mudrock_cli.measure.summary import Measured, MeasuredImage, measure_image, pool_images
+from mudrock_cli.measure.groups import pool_fields
+from mudrock_cli.measure.summary import MeasuredImage, measure_image
 
 Phases = npt.NDArray[np.uint8]
 
@@ -150,8 +151,7 @@ def test_pooling_adds_areas_not_shares() -> None:
     small[10:20, 10:20] = Phase.PORE
     large[10:20, 10:20] = Phase.PORE
     images = {"small": measure(small, 1000), "large": measure(large, 500)}
-    measured = {name: Measured(each.sample, each.figures) for name, each in images.items()}
-    (pooled,) = pool_images(measured, {}, 2.0)
+    (pooled,) = pool_fields({name: each.field for name, each in images.items()}, {}, 2.0)
     assert pooled["scope"] == "pooled"
     assert pooled["images"] == 2
     # Both fields are 40 µm wide; the pores cover 100 and 25 µm².
@@ -163,18 +163,21 @@ def test_pooling_adds_areas_not_shares() -> None:
 
 def test_one_image_pooled_is_itself() -> None:
     image = measure(scatter(3))
-    (pooled,) = pool_images({"a": Measured(image.sample, image.figures)}, {}, 2.0)
-    assert pooled["scope"] == "pooled"
-    assert {name: pooled[name] for name in image.figures} == image.figures
+    (pooled,) = pool_fields({"a": image.field}, {}, 2.0)
+    assert pooled.pop("scope") == "pooled"
+    pooled.pop("warnings")
+    assert len(pooled) > 60
+    for name, value in pooled.items():
+        np.testing.assert_array_equal(image.row[name], value, err_msg=name)
 
 
 def test_groups_are_pooled_and_compared() -> None:
     coarse = np.kron(scatter(5, (60, 80)), np.ones((2, 2), np.uint8)).astype(np.uint8)
     fields = {"a1": scatter(1), "a2": scatter(2), "b1": coarse}
     images = {name: measure(phases, min_silt_um=0) for name, phases in fields.items()}
-    measured = {name: Measured(each.sample, each.figures) for name, each in images.items()}
+    measured = {name: each.field for name, each in images.items()}
     groups = {"a1": "bed a", "a2": "bed a", "b1": "bed b"}
-    rows = list(pool_images(measured, groups, 0.0))
+    rows = list(pool_fields(measured, groups, 0.0))
     assert [row["scope"] for row in rows] == ["group", "group", "comparison", "pooled"]
     first, second, comparison, pooled = rows
     assert (first["group"], first["images"]) == ("bed a", 2)

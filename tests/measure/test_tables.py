@@ -13,7 +13,7 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import PixelSize
 from mudrock_cli.measure import tables
-from mudrock_cli.measure.schema import INSTANCES, SUMMARY, VERSION
+from mudrock_cli.measure.schema import INSTANCES, SUMMARY, VERSION, Column
 from mudrock_cli.measure.summary import MeasuredImage, measure_image
 from mudrock_cli.measure.tables import ReportWriter, check_pair, read_table, summary_path
 
@@ -158,6 +158,18 @@ def test_tables_of_two_runs_are_not_taken_for_one(image: MeasuredImage, tmp_path
         check_pair(tmp_path / "one" / "r.parquet", facts)
 
 
+def test_columns_that_an_older_table_lacks_are_null(
+    image: MeasuredImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "r.parquet"
+    write(path, image)
+    later = (*INSTANCES, Column("later_um", "float", "µm", "what came later", since=VERSION + 1))
+    monkeypatch.setattr("mudrock_cli.measure.schema.VERSION", VERSION + 1)
+    monkeypatch.setitem(tables._COLUMNS, "instances", later)
+    table, _ = read_table(path, "instances")
+    assert table["later_um"].null_count == table.num_rows == image.instances.num_rows
+
+
 def refuse_table(path: Path, match: str, kind: str = "instances") -> None:
     with pytest.raises(MudrockError, match=match):
         read_table(path, kind)
@@ -179,6 +191,10 @@ def test_other_tables_are_refused(image: MeasuredImage, tmp_path: Path) -> None:
     other = {"mudrock": json.dumps(facts | {"schema_version": VERSION + 1})}
     pq.write_table(table.replace_schema_metadata(other), path)
     refuse_table(path, f"version {VERSION + 1} of the schema, not {VERSION}")
+
+    other = {"mudrock": json.dumps(facts | {"schema_version": "1"})}
+    pq.write_table(table.replace_schema_metadata(other), path)
+    refuse_table(path, "version 1 of the schema")
 
     pq.write_table(table.replace_schema_metadata({"mudrock": "[1]"}), path)
     refuse_table(path, "no table of mudrock stats")
