@@ -1,7 +1,8 @@
-"""Truth against prediction, pixel by pixel: the confusion matrix and what follows from it.
+"""How good a phase mask is: pixels, outlines and objects against the truth; a row per image.
 
 Everything is counted over pixels whose **truth** is a phase; pixels that the truth leaves VOID are
-not judged. A prediction that is VOID where the truth is a phase is wrong there.
+not judged. A prediction that is VOID where the truth is a phase is wrong there. Counts of several
+images are added up (pooled), or the figures of each are averaged.
 """
 
 import dataclasses
@@ -24,19 +25,34 @@ from mudrock_cli.files import atomic_write
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase
 from mudrock_cli.measure.components import Components, count_pairs, label_mask
-from mudrock_cli.measure.schema import SCORES, make_schema
+from mudrock_cli.measure.schema import SCORES, make_schema, pack_values
 
 PHASES = (Phase.CLAY, Phase.SILT, Phase.PORE)
 """The rows of a confusion matrix, and with VOID behind them its columns."""
 
-Confusion = npt.NDArray[np.int64]
-"""Pixel counts, shape (3, 4): truth clay, silt, pore by prediction clay, silt, pore, VOID."""
+OBJECTS = (Phase.SILT, Phase.PORE)
+"""The phases that come in objects; clay is what lies between them."""
 
-_BAND_PIXELS = 1 << 20
+MIN_PIXELS = 10
+"""Instances smaller than this are specks, not grains or pores, and are not matched."""
+
+SPLITS = ("train", "validation", "test", "unknown")
+"""Splits in the order of the table; ``unknown``: images that the model's split does not name."""
+
+ALL = "all"
+
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+Values = dict[str, float | int | str | None]
+
+_BAND_PIXELS = 1 << 23
 _BAD = 16  # a code no pair of phases reaches
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
+_LARGEST_DISC = 15  # pixels; above, a distance transform is the cheaper way
 
 
-def count_confusion(truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]) -> Confusion:
+def count_confusion(truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]) -> Counts:
     """Count how often each phase was predicted as each.
 
     Parameters
@@ -55,44 +71,31 @@ def count_confusion(truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uin
         If the shapes differ, or a value is no phase.
     """
     if truth.shape != prediction.shape:
+        sizes = [" × ".join(map(str, mask.shape[::-1])) for mask in (truth, prediction)]
         raise MudrockError(
-            f"the truth is {_size(truth)} pixels, the prediction {_size(prediction)}",
+            f"the truth is {sizes[0]} pixels, the prediction {sizes[1]}",
             "compare masks of the same micrograph",
         )
-    rows, columns = _code_tables()
-    counts = np.zeros(256, np.int64)
-    step = max(1, _BAND_PIXELS // max(1, truth.shape[1]))
-    for top in range(0, truth.shape[0], step):
-        code = rows[truth[top : top + step]] + columns[prediction[top : top + step]]
-        counts += np.bincount(code.ravel(), minlength=256)
+    # What a truth and a predicted value add to the code of a pair.
+    rows, columns = np.full(256, 4 * _BAD, np.uint8), np.full(256, 4 * _BAD, np.uint8)
+    rows[[*PHASES, Phase.VOID]] = 0, 4, 8, 12
+    columns[[*PHASES, Phase.VOID]] = 0, 1, 2, 3
+    counts = np.bincount((rows[truth] + columns[prediction]).ravel(), minlength=256)
     if counts[_BAD:].any():
         raise MudrockError(
             "a mask holds values that are no phase",
             "masks hold 0 (clay), 1 (silt), 2 (pore) and 255 (no specimen)",
         )
-    return counts[:12].reshape(3, 4)
+    return counts[:12].reshape(3, 4).astype(np.int64)
 
 
-def _code_tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return what a truth and a predicted value add to the code of a pair."""
-    rows, columns = np.full(256, 4 * _BAD, np.uint8), np.full(256, 4 * _BAD, np.uint8)
-    rows[list(PHASES)] = 0, 4, 8
-    rows[Phase.VOID] = 12
-    columns[[*PHASES, Phase.VOID]] = 0, 1, 2, 3
-    return rows, columns
-
-
-def _size(mask: npt.NDArray[np.uint8]) -> str:
-    return " × ".join(str(side) for side in reversed(mask.shape))
-
-
-def compute_accuracy(confusion: Confusion) -> float:
+def compute_accuracy(confusion: Counts) -> float:
     """Return the share of judged pixels whose phase is right; NaN without any."""
     total = confusion.sum()
-    return float(np.trace(confusion) / total) if total else float("nan")
+    return float(np.trace(confusion) / total) if total else math.nan
 
 
-def compute_iou(confusion: Confusion) -> npt.NDArray[np.float64]:
+def compute_iou(confusion: Counts) -> Floats:
     """Return intersection over union of each phase (Jaccard index).
 
     Returns
@@ -108,7 +111,7 @@ def compute_iou(confusion: Confusion) -> npt.NDArray[np.float64]:
     return iou
 
 
-def compute_fractions(confusion: Confusion) -> npt.NDArray[np.float64]:
+def compute_fractions(confusion: Counts) -> Floats:
     """Return the area fraction of each phase in the truth and in the prediction.
 
     Returns
@@ -124,64 +127,12 @@ def compute_fractions(confusion: Confusion) -> npt.NDArray[np.float64]:
     return fractions
 
 
-# How well the outlines of the phases lie on the true outlines: boundary F1.
-
-_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
-_LARGEST_DISC = 15  # pixels; above, a distance transform is the cheaper way
-
-
-@dataclass(frozen=True)
-class BoundaryCounts:
-    """Outline pixels of clay, silt and pore, each array of int64 with shape (3,).
-
-    Parameters
-    ----------
-    predicted, predicted_close : ndarray
-        Outline pixels of the prediction, and those of them close to the true outline.
-    true, true_close : ndarray
-        Outline pixels of the truth, and those of them close to the predicted outline.
-    """
-
-    predicted: npt.NDArray[np.int64]
-    predicted_close: npt.NDArray[np.int64]
-    true: npt.NDArray[np.int64]
-    true_close: npt.NDArray[np.int64]
-
-    @classmethod
-    def none(cls) -> Self:
-        """Return the counts of no image."""
-        return cls(*np.zeros((4, 3), np.int64))
-
-    def __add__(self, other: Self) -> Self:
-        """Pool two images."""
-        return type(self)(
-            self.predicted + other.predicted,
-            self.predicted_close + other.predicted_close,
-            self.true + other.true,
-            self.true_close + other.true_close,
-        )
-
-    def compute_f1(self) -> npt.NDArray[np.float64]:
-        """Return the boundary F1 of clay, silt and pore.
-
-        F1 = 2PR / (P + R), where P is the share of the predicted outline close to the true one
-        and R the share of the true outline close to the predicted one (Csurka et al. 2013, What
-        is a good evaluation measure for semantic segmentation?). 0 when only one side has an
-        outline, NaN when neither has.
-        """
-        sides = (self.predicted > 0).astype(int) + (self.true > 0)
-        precision = self.predicted_close / np.maximum(self.predicted, 1)
-        recall = self.true_close / np.maximum(self.true, 1)
-        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
-        return np.where(sides == 0, np.nan, f1)
-
-
 def count_boundary(
     truth: npt.NDArray[np.uint8],
     prediction: npt.NDArray[np.uint8],
     tolerance: float,
     own: slice = slice(None),
-) -> BoundaryCounts:
+) -> Counts:
     """Count outline pixels that have an outline of the other mask within a tolerance.
 
     Parameters
@@ -193,6 +144,12 @@ def count_boundary(
     own : slice
         Rows whose outline pixels are counted; in a band of a larger image, the rows above and
         below within the tolerance and one more are there to be seen only.
+
+    Returns
+    -------
+    ndarray of int64, shape (4, 3)
+        Outline pixels of the prediction, those of them close to the true outline, outline pixels
+        of the truth, those of them close to the predicted outline; by clay, silt and pore.
     """
     tolerance += 1e-6  # 30 nm at 10 nm per pixel are 3 pixels, whatever the division says
     judged = truth != Phase.VOID
@@ -200,55 +157,55 @@ def count_boundary(
     for column, phase in enumerate(PHASES):
         true = find_outline(truth == phase, judged)
         predicted = find_outline((prediction == phase) & judged, judged)
-        counts[:, column] = (
-            np.count_nonzero(predicted[own]),
-            _count_close(predicted, true, tolerance, own),
-            np.count_nonzero(true[own]),
-            _count_close(true, predicted, tolerance, own),
+        kinds = (
+            predicted,
+            predicted & _dilate(true, tolerance),
+            true,
+            true & _dilate(predicted, tolerance),
         )
-    return BoundaryCounts(*counts)
+        counts[:, column] = [np.count_nonzero(kind[own]) for kind in kinds]
+    return counts
 
 
-def find_outline(
-    member: npt.NDArray[np.bool_], judged: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
+def find_outline(member: Mask, judged: Mask) -> Mask:
     """Mark the pixels of a phase beside (up, down, left, right) a judged pixel of another phase.
 
     Neither the border of the image nor pixels without a true phase make an outline.
     """
     inside = cv2.erode((member | ~judged).view(np.uint8), _CROSS)
-    outline: npt.NDArray[np.bool_] = member & (inside == 0)
+    outline: Mask = member & (inside == 0)
     return outline
 
 
-def _count_close(
-    outline: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_], tolerance: float, own: slice
-) -> int:
-    if not other.any():
-        return 0
-    near = _grow(other, tolerance) if tolerance <= _LARGEST_DISC else _reach(other, tolerance)
-    return int(np.count_nonzero(outline[own] & near[own]))
-
-
-def _grow(mask: npt.NDArray[np.bool_], radius: float) -> npt.NDArray[np.bool_]:
-    """Dilate by a disc; several times faster than distances while the disc is small."""
+def _dilate(outline: Mask, radius: float) -> Mask:
+    """Mark all pixels within a distance of an outline."""
+    if not outline.any():
+        return outline
+    if radius > _LARGEST_DISC:
+        far = (~outline).view(np.uint8)
+        near: Mask = cv2.distanceTransform(far, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius
+        return near
     reach = np.arange(-int(radius), int(radius) + 1)
     disc = (np.hypot(reach[:, None], reach) <= radius).astype(np.uint8)
-    grown: npt.NDArray[np.bool_] = cv2.dilate(mask.view(np.uint8), disc) > 0
-    return grown
-
-
-def _reach(mask: npt.NDArray[np.bool_], radius: float) -> npt.NDArray[np.bool_]:
-    """Mark all pixels within a distance of the mask."""
-    distance = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    near: npt.NDArray[np.bool_] = distance <= radius
+    near = cv2.dilate(outline.view(np.uint8), disc) > 0
     return near
 
 
-# Predicted grains and pores against true ones, object by object.
+def compute_boundary_f1(counts: Counts) -> Floats:
+    """Return the boundary F1 of clay, silt and pore from counts of `count_boundary`.
 
-Ints = npt.NDArray[np.int64]
-Labels = npt.NDArray[np.integer]
+    Notes
+    -----
+    F1 = 2PR / (P + R), where P is the share of the predicted outline close to the true one and R
+    the share of the true outline close to the predicted one (Csurka et al. 2013, What is a good
+    evaluation measure for semantic segmentation?). 0 when only one side has an outline, NaN when
+    neither has.
+    """
+    predicted, predicted_close, true, true_close = counts
+    precision = predicted_close / np.maximum(predicted, 1)
+    recall = true_close / np.maximum(true, 1)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
+    return np.where(predicted + true == 0, np.nan, f1)
 
 
 @dataclass(frozen=True)
@@ -280,38 +237,35 @@ class Matches:
     iou_sum: float = 0.0
     splits: int = 0
     merges: int = 0
-    true_areas: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    predicted_areas: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    true_areas: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
+    predicted_areas: Counts = field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def __add__(self, other: Self) -> Self:
+    def __add__(self, other: Self) -> "Matches":
         """Pool two images."""
-        return type(self)(
-            self.matched + other.matched,
-            self.missed + other.missed,
-            self.invented + other.invented,
-            self.iou_sum + other.iou_sum,
-            self.splits + other.splits,
-            self.merges + other.merges,
-            np.concatenate([self.true_areas, other.true_areas]),
-            np.concatenate([self.predicted_areas, other.predicted_areas]),
-        )
+        values: dict[str, Any] = {
+            name: np.concatenate([own, vars(other)[name]])
+            if isinstance(own, np.ndarray)
+            else own + vars(other)[name]
+            for name, own in vars(self).items()
+        }
+        return Matches(**values)
 
     @property
     def recognition_quality(self) -> float:
         """F1 of finding instances: matched / (matched + missed / 2 + invented / 2)."""
         count = self.matched + (self.missed + self.invented) / 2
-        return self.matched / count if count else float("nan")
+        return self.matched / count if count else math.nan
 
     @property
     def segmentation_quality(self) -> float:
         """Mean intersection over union of the matched pairs."""
-        return self.iou_sum / self.matched if self.matched else float("nan")
+        return self.iou_sum / self.matched if self.matched else math.nan
 
     @property
     def panoptic_quality(self) -> float:
         """Recognition times segmentation quality; 0 without a match, NaN without an instance."""
         count = self.matched + (self.missed + self.invented) / 2
-        return self.iou_sum / count if count else float("nan")
+        return self.iou_sum / count if count else math.nan
 
 
 def match_instances(
@@ -345,7 +299,7 @@ def match_instances(
 
 
 def _match_phase(
-    phase: Phase, true: Components, predicted: Components, pairs: Ints, min_pixels: int
+    phase: Phase, true: Components, predicted: Components, pairs: Counts, min_pixels: int
 ) -> Matches:
     """Match the instances of one phase; `pairs` holds their labels, from 1 on, and pixels."""
     one, other = pairs[0] - 1, pairs[1] - 1
@@ -376,7 +330,7 @@ def _match_phase(
     )
 
 
-def count_overlaps(first: Labels, second: Labels) -> Ints:
+def count_overlaps(first: npt.NDArray[np.integer], second: npt.NDArray[np.integer]) -> Counts:
     """Count the pixels that each instance of one image shares with each of another.
 
     Runs along the rows are counted, not pixels: there are some hundred times fewer.
@@ -400,63 +354,22 @@ def count_overlaps(first: Labels, second: Labels) -> Ints:
     return count_pairs(a[starts].astype(np.int64), b[starts].astype(np.int64), lengths)
 
 
-def _count_repeated(numbers: Ints) -> int:
-    return int(np.count_nonzero(np.bincount(numbers) > 1)) if numbers.size else 0
-
-
-def measure_distance(
-    first: npt.NDArray[np.float64],
-    second: npt.NDArray[np.float64],
-    first_weights: npt.NDArray[np.float64] | None = None,
-    second_weights: npt.NDArray[np.float64] | None = None,
-) -> float:
-    """Return the Wasserstein-1 distance of two samples: the area between their step functions.
-
-    Parameters
-    ----------
-    first, second : ndarray of float64, shape (n,) and (m,)
-        Values, such as equivalent-circle diameters.
-    first_weights, second_weights : ndarray of float64, optional
-        Weight of each value, such as its area; equal without.
-
-    Returns
-    -------
-    float
-        In the unit of the values; NaN when a sample is empty.
-    """
-    if not (first.size and second.size):
-        return float("nan")
-    values = np.concatenate([first, second])
-    order = np.argsort(values, kind="stable")
-    u = np.ones(first.size) if first_weights is None else first_weights
-    v = np.ones(second.size) if second_weights is None else second_weights
-    steps = np.concatenate([u / u.sum(), -v / v.sum()])[order]
-    gaps = np.diff(values[order])
-    return float(np.abs(np.cumsum(steps)[:-1]) @ gaps)
-
-
-# How good a phase mask is, seen from all sides: one record per image, pooled or averaged.
-
-MIN_PIXELS = 10
-"""Instances smaller than this are specks, not grains or pores, and are not matched."""
-OBJECTS = (Phase.SILT, Phase.PORE)
-"""The phases that come in objects; clay is what lies between them."""
-
-_BAND_PIXELS_SCORES = 1 << 23
-
-Values = dict[str, float | int | str | None]
+def _count_repeated(numbers: Counts) -> int:
+    return int(np.count_nonzero(np.bincount(numbers) > 1))
 
 
 @dataclass(frozen=True)
 class Scores:
     """What was counted on one image, or on several pooled.
 
+    Every pixel and every instance counts alike, whatever image it is on.
+
     Parameters
     ----------
     confusion : ndarray of int64, shape (3, 4)
         Truth clay, silt, pore by prediction clay, silt, pore, VOID.
-    boundary : BoundaryCounts
-        Outline pixels.
+    boundary : ndarray of int64, shape (4, 3)
+        Outline pixels, as `count_boundary` counts them.
     matches : dict
         Instances of silt and of pores.
     diameters : dict
@@ -465,16 +378,31 @@ class Scores:
         ``"um"``, or ``"px"`` without a pixel size; None when images of both kinds are pooled.
     """
 
-    confusion: Confusion
-    boundary: BoundaryCounts
+    confusion: Counts
+    boundary: Counts
     matches: dict[Phase, Matches]
-    diameters: dict[Phase, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]
+    diameters: dict[Phase, tuple[Floats, Floats]]
     unit: str | None
 
     @property
-    def iou(self) -> npt.NDArray[np.float64]:
+    def iou(self) -> Floats:
         """Intersection over union of clay, silt, pore; shape (3,)."""
         return compute_iou(self.confusion)
+
+    def __add__(self, other: "Scores") -> "Scores":
+        """Pool two images."""
+        return Scores(
+            self.confusion + other.confusion,
+            self.boundary + other.boundary,
+            {phase: self.matches[phase] + other.matches[phase] for phase in OBJECTS},
+            {
+                phase: (np.concatenate([true, more_true]), np.concatenate([predicted, more]))
+                for phase in OBJECTS
+                for true, predicted in [self.diameters[phase]]
+                for more_true, more in [other.diameters[phase]]
+            },
+            self.unit if self.unit == other.unit else None,
+        )
 
 
 def score_mask(
@@ -503,11 +431,16 @@ def score_mask(
     MudrockError
         If the shapes differ, a mask cannot be read or the truth has no labelled pixel.
     """
-    _check_shapes(truth, prediction)
+    if truth.shape != prediction.shape:
+        sizes = [f"{mask.shape[1]} × {mask.shape[0]}" for mask in (truth, prediction)]
+        raise MudrockError(
+            f"{prediction.path or prediction.name}: {sizes[1]} pixels, its label has {sizes[0]}",
+            "compare masks of the same micrograph at the same size",
+        )
     confusion = np.zeros((3, 4), np.int64)
-    boundary = BoundaryCounts.none()
+    boundary = np.zeros((4, 3), np.int64)
     reach = math.ceil(tolerance) + 1
-    step = max(1, _BAND_PIXELS_SCORES // truth.shape[1])
+    step = max(1, _BAND_PIXELS // truth.shape[1])
     for top in range(0, truth.shape[0], step):
         bottom = min(top + step, truth.shape[0])
         rows = slice(max(0, top - reach), bottom + reach)
@@ -520,7 +453,13 @@ def score_mask(
             f"{truth.path or truth.name}: no pixel is labelled",
             "label some pixels, or leave it out",
         )
-    matches = match_instances(truth, _hide(prediction, truth), min_pixels)
+
+    def read_judged(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
+        judged = truth.read(rows, columns) != Phase.VOID
+        return np.where(judged, prediction.read(rows, columns), np.uint8(Phase.VOID))
+
+    judged = dataclasses.replace(prediction, read=read_judged)
+    matches = match_instances(truth, judged, min_pixels)
     scale = 1.0 if um_per_pixel is None else um_per_pixel
     return Scores(
         confusion=confusion,
@@ -537,57 +476,17 @@ def score_mask(
     )
 
 
-def _check_shapes(truth: PhaseMask, prediction: PhaseMask) -> None:
-    if truth.shape != prediction.shape:
-        sizes = [f"{mask.shape[1]} × {mask.shape[0]}" for mask in (truth, prediction)]
-        raise MudrockError(
-            f"{prediction.path or prediction.name}: {sizes[1]} pixels, its label has {sizes[0]}",
-            "compare masks of the same micrograph at the same size",
-        )
-
-
-def _hide(prediction: PhaseMask, truth: PhaseMask) -> PhaseMask:
-    """Return the prediction, VOID wherever the truth is."""
-
-    def read(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
-        judged = truth.read(rows, columns) != Phase.VOID
-        return np.where(judged, prediction.read(rows, columns), np.uint8(Phase.VOID))
-
-    return dataclasses.replace(prediction, read=read)
-
-
-def compute_diameters(areas: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def compute_diameters(areas: npt.NDArray[np.int64]) -> Floats:
     """Return the equivalent-circle diameter √(4A/π) of areas in pixels."""
     return np.sqrt(4 / np.pi * areas.astype(np.float64))
 
 
-def pool_scores(scores: Sequence[Scores]) -> Scores:
-    """Pool images: every pixel and every instance counts alike, whatever image it is on."""
-    units = {one.unit for one in scores}
-    return Scores(
-        confusion=sum((one.confusion for one in scores), np.zeros((3, 4), np.int64)),
-        boundary=functools.reduce(operator.add, (one.boundary for one in scores)),
-        matches={
-            phase: functools.reduce(operator.add, (one.matches[phase] for one in scores))
-            for phase in OBJECTS
-        },
-        diameters={
-            phase: (
-                np.concatenate([one.diameters[phase][0] for one in scores]),
-                np.concatenate([one.diameters[phase][1] for one in scores]),
-            )
-            for phase in OBJECTS
-        },
-        unit=units.pop() if len(units) == 1 else None,
-    )
-
-
 def describe_scores(scores: Scores) -> Values:
-    """Return every column of :data:`score_columns.COLUMNS` that a record of counts determines."""
+    """Return every column of `SCORES` that a record of counts determines."""
     values: Values = {"pixels": int(scores.confusion.sum())}
     values["pixel_accuracy"] = compute_accuracy(scores.confusion)
     fractions = compute_fractions(scores.confusion)
-    f1 = scores.boundary.compute_f1()
+    f1 = compute_boundary_f1(scores.boundary)
     iou = scores.iou
     for row, phase in enumerate(PHASES):
         name = phase.name.lower()
@@ -607,11 +506,13 @@ def describe_scores(scores: Scores) -> Values:
 
 
 def _describe_instances(scores: Scores, phase: Phase) -> Values:
-    name, match = phase.name.lower(), scores.matches[phase]
+    name, match, unit = phase.name.lower(), scores.matches[phase], scores.unit
     true, predicted = scores.diameters[phase]
-    by_number = measure_distance(true, predicted)
-    by_area = measure_distance(true, predicted, true**2, predicted**2)
-    return {
+    distances = {
+        "": _measure_distance(true, predicted),
+        "_by_area": _measure_distance(true, predicted, true**2, predicted**2),
+    }
+    values: Values = {
         f"instances_{name}_truth": match.true_areas.size,
         f"instances_{name}_predicted": match.predicted_areas.size,
         f"matched_{name}": match.matched,
@@ -622,11 +523,20 @@ def _describe_instances(scores: Scores, phase: Phase) -> Values:
         f"panoptic_quality_{name}": match.panoptic_quality,
         f"segmentation_quality_{name}": match.segmentation_quality,
         f"recognition_quality_{name}": match.recognition_quality,
-        f"ecd_distance_{name}_um": by_number if scores.unit == "um" else None,
-        f"ecd_distance_{name}_px": by_number if scores.unit == "px" else None,
-        f"ecd_distance_by_area_{name}_um": by_area if scores.unit == "um" else None,
-        f"ecd_distance_by_area_{name}_px": by_area if scores.unit == "px" else None,
     }
+    for weighted, distance in distances.items():
+        for each in ("um", "px"):
+            values[f"ecd_distance{weighted}_{name}_{each}"] = distance if unit == each else None
+    return values
+
+
+def _measure_distance(true: Floats, predicted: Floats, *weights: Floats) -> float:
+    """Return the Wasserstein-1 distance of diameters; NaN where a side has none."""
+    from scipy.stats import wasserstein_distance
+
+    if not (true.size and predicted.size):
+        return math.nan
+    return float(wasserstein_distance(true, predicted, *weights))
 
 
 def average_values(rows: Sequence[Values]) -> Values:
@@ -649,16 +559,9 @@ def average_values(rows: Sequence[Values]) -> Values:
     return mean
 
 
-def _mean(numbers: npt.NDArray[np.float64]) -> float:
+def _mean(numbers: Floats) -> float:
     known = numbers[~np.isnan(numbers)]
-    return float(known.mean()) if known.size else float("nan")
-
-
-# Scores of many images by several methods as one table.
-
-SPLITS = ("train", "validation", "test", "unknown")
-"""Splits in the order of the table; ``unknown``: images that the model's split does not name."""
-ALL = "all"
+    return float(known.mean()) if known.size else math.nan
 
 
 @dataclass(frozen=True)
@@ -694,26 +597,29 @@ def tabulate_scores(images: Sequence[ImageScores]) -> list[Values]:
     Returns
     -------
     list of dict
-        With the keys of :data:`SCORES`, in its order.
+        With the keys of `SCORES`, in its order.
     """
     described = [(one, describe_scores(one.scores)) for one in images]
     rows: list[Values] = []
+
+    def add(level: str, method: str, split: str | None, image: str | None, values: Values) -> None:
+        head: Values = {"level": level, "method": method, "split": split, "image": image}
+        row = head | values
+        rows.append({column.name: row[column.name] for column in SCORES})
+
     for one, values in described:
-        rows.append(_head("image", one.method, one.split, one.image, 1) | values)
+        add("image", one.method, one.split, one.image, {"images": 1} | values)
     for method in dict.fromkeys(one.method for one in images):
         ours = [(one, values) for one, values in described if one.method == method]
         known = {one.split for one, _ in ours}
         for split in (ALL, *(name for name in SPLITS if name in known)):
             part = [(one, values) for one, values in ours if split in (ALL, one.split)]
+            number: Values = {"images": len(part)}
+            pooled = functools.reduce(operator.add, (one.scores for one, _ in part))
             mean = average_values([values for _, values in part])
-            pooled = describe_scores(pool_scores([one.scores for one, _ in part]))
-            rows.append(_head("mean", method, split, None, len(part)) | mean)
-            rows.append(_head("pooled", method, split, None, len(part)) | pooled)
-    return [{column.name: row[column.name] for column in SCORES} for row in rows]
-
-
-def _head(level: str, method: str, split: str | None, image: str | None, images: int) -> Values:
-    return {"level": level, "method": method, "split": split, "image": image, "images": images}
+            add("mean", method, split, None, number | mean)
+            add("pooled", method, split, None, number | describe_scores(pooled))
+    return rows
 
 
 def build_table(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> pa.Table:
@@ -722,16 +628,12 @@ def build_table(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> 
     Parameters
     ----------
     rows : sequence of dict
-        From :func:`tabulate_scores`.
+        From `tabulate_scores`.
     facts : mapping
         Options and paths for the ``mudrock`` key of the metadata; JSON-able.
     """
-    schema = make_schema(SCORES, "scores", facts)
-    arrays = [
-        pa.array([_to_null(row[column.name]) for row in rows], type=field.type)
-        for column, field in zip(SCORES, schema, strict=True)
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    arrays = [pack_values([row[column.name] for row in rows], column.type) for column in SCORES]
+    return pa.Table.from_arrays(arrays, schema=make_schema(SCORES, "scores", facts))
 
 
 def write_scores(path: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
@@ -744,7 +646,3 @@ def write_scores(path: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[s
     """
     with atomic_write(path, "choose another --out, or make room") as part:
         pq.write_table(build_table(rows, facts), part, compression="zstd")
-
-
-def _to_null(value: float | int | str | None) -> float | int | str | None:
-    return None if value != value else value  # NaN differs from itself

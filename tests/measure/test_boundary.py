@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import distance_transform_edt
 
-from mudrock_cli.measure.scores import count_boundary, find_outline
+from mudrock_cli.measure.scores import compute_boundary_f1, count_boundary, find_outline
 
 
 def square(top: int, left: int, side: int = 6) -> np.ndarray:
@@ -39,19 +39,20 @@ def test_shifted_square() -> None:
     """A 6 × 6 square moved 2 pixels down: the sides overlap, top and bottom lie 2 apart."""
     truth, prediction = square(4, 4), square(6, 4)
     near = count_boundary(truth, prediction, 1)
-    assert near.true[1] == near.predicted[1] == 20
+    predicted, predicted_close, true, true_close = near[:, 1]
+    assert true == predicted == 20
     # True: both sides in rows 5 to 9 (10), and in row 9 the pixels next to the sides (2).
-    assert near.true_close[1] == near.predicted_close[1] == 12
-    assert near.compute_f1()[1] == pytest.approx(0.6)
-    assert count_boundary(truth, prediction, 2).compute_f1()[1] == 1.0
+    assert true_close == predicted_close == 12
+    assert compute_boundary_f1(near)[1] == pytest.approx(0.6)
+    assert compute_boundary_f1(count_boundary(truth, prediction, 2))[1] == 1.0
 
 
 def test_same_masks_and_absent_phases() -> None:
     counts = count_boundary(square(4, 4), square(4, 4), 0)
-    np.testing.assert_array_equal(counts.compute_f1(), [1, 1, np.nan])
+    np.testing.assert_array_equal(compute_boundary_f1(counts), [1, 1, np.nan])
     one_sided = count_boundary(np.zeros((20, 20), np.uint8), square(4, 4), 3)
-    np.testing.assert_array_equal(one_sided.compute_f1(), [0, 0, np.nan])
-    pooled = (counts + one_sided).compute_f1()
+    np.testing.assert_array_equal(compute_boundary_f1(one_sided), [0, 0, np.nan])
+    pooled = compute_boundary_f1(counts + one_sided)
     assert 0 < pooled[1] < 1
 
 
@@ -69,4 +70,4 @@ def test_equals_scipy_distance(truth: np.ndarray, prediction: np.ndarray, limit:
         expected = 0
         if true.any():
             expected = (distance_transform_edt(~true)[predicted] <= limit).sum()
-        assert counts.predicted_close[phase] == expected
+        assert counts[1, phase] == expected

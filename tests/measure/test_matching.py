@@ -6,11 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
-from scipy.stats import wasserstein_distance
 
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase
-from mudrock_cli.measure.scores import Matches, count_overlaps, match_instances, measure_distance
+from mudrock_cli.measure.scores import Matches, count_overlaps, match_instances
 
 EIGHT = np.ones((3, 3))
 
@@ -101,21 +100,6 @@ def test_overlaps_equal_counting(first: np.ndarray, seed: int) -> None:
     assert dict(zip(zip(a.tolist(), b.tolist(), strict=True), shared.tolist(), strict=True)) == (
         expected
     )
-
-
-@given(
-    st.lists(st.floats(0, 50), min_size=1, max_size=9),
-    st.lists(st.floats(0, 50), min_size=1, max_size=9),
-)
-def test_distance_equals_scipy(first: list[float], second: list[float]) -> None:
-    u, v = np.array(first), np.array(second)
-    assert measure_distance(u, v) == pytest.approx(wasserstein_distance(u, v), abs=1e-9)
-    expected = wasserstein_distance(u, v, u + 1, v + 1)
-    assert measure_distance(u, v, u + 1, v + 1) == pytest.approx(expected, abs=1e-9)
-
-
-def test_distance_of_nothing_is_unknown() -> None:
-    assert np.isnan(measure_distance(np.zeros(0), np.ones(3)))
 
 
 def test_silt_and_pores_are_matched_apart() -> None:

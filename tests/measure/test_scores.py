@@ -7,7 +7,7 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase
 from mudrock_cli.measure import scores
-from mudrock_cli.measure.scores import Scores, average_values, describe_scores, pool_scores
+from mudrock_cli.measure.scores import Scores, average_values, describe_scores
 
 
 def make_mask(*boxes: tuple[int, int, int, int, int], side: int = 20) -> np.ndarray:
@@ -64,7 +64,7 @@ def test_pooled_counts_pixels_and_mean_counts_images() -> None:
     two = score(clay, clay, tolerance=1)
     rows = [describe_scores(one), describe_scores(two)]
     mean = average_values(rows)
-    pooled = describe_scores(pool_scores([one, two]))
+    pooled = describe_scores(one + two)
     # No pore in the second image, nor predicted there: it is left out of the mean, and counted.
     assert mean["iou_pore"] == pytest.approx(0.4)
     assert mean["absent_pore"] == 1
@@ -83,7 +83,7 @@ def test_errors_of_fractions_do_not_cancel_in_the_mean() -> None:
 
 def test_pooling_two_units_drops_the_diameters() -> None:
     known = score(TRUTH, WRONG, tolerance=1, um_per_pixel=0.5)
-    pooled = describe_scores(pool_scores([known, score(TRUTH, WRONG, tolerance=1)]))
+    pooled = describe_scores(known + score(TRUTH, WRONG, tolerance=1))
     assert pooled["ecd_distance_pore_um"] is None
     assert pooled["ecd_distance_pore_px"] is None
 
@@ -95,6 +95,11 @@ def test_bands_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = describe_scores(score(truth, prediction, tolerance=2.5))
     monkeypatch.setattr(scores, "_BAND_PIXELS", 7 * 40)
     assert describe_scores(score(truth, prediction, tolerance=2.5)) == whole
+
+
+def test_no_instance_has_no_diameters() -> None:
+    clay = np.zeros((10, 10), np.uint8)
+    assert np.isnan(describe_scores(score(clay, TRUTH[:10, :10]))["ecd_distance_silt_px"])
 
 
 def test_refuses_another_size_and_an_empty_label() -> None:
