@@ -6,18 +6,79 @@ Everything is counted in whole grey levels, so that a pixel comes out the same i
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.classical.recipe import Scale
-from mudrock_cli.image.micrograph import Micrograph
+from mudrock_cli.classical.recipe import BackgroundRecipe, ContrastRecipe
 
 Grey = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]
 """1 where something is, 0 elsewhere."""
+
+_DISC = 9.0  # pixels; a level is reduced until its disc is less than twice as large
+_WINDOW = 20.0  # pixels, likewise for the background's window
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One level of the pyramid.
+
+    Parameters
+    ----------
+    factor : int
+        The image is reduced by this power of two.
+    window : int
+        Side of the median window, pixels of the reduced image, odd; 1 for none.
+    radius : float
+        Radius of the disc, pixels of the reduced image.
+    """
+
+    factor: int
+    window: int
+    radius: float
+
+    @property
+    def reach(self) -> int:
+        """Pixels of the full image over which a pixel has influence, enlarging included."""
+        return self.factor * (self.window // 2 + 2 * math.floor(self.radius) + 2)
+
+
+def plan_scales(contrast: ContrastRecipe, pixel_nm: float) -> list[Scale]:
+    """Return the levels, the finest first; every level doubles the lengths of the one before.
+
+    Parameters
+    ----------
+    contrast : ContrastRecipe
+        Lengths of the finest level and number of levels.
+    pixel_nm : float
+        Nanometres per pixel.
+    """
+    scales = []
+    for octave in range(contrast.scales):
+        radius = contrast.reach_nm * 2**octave / pixel_nm
+        factor = _power_of_two(radius / _DISC)
+        window = _odd(contrast.smooth_nm * 2**octave / pixel_nm / factor)
+        scales.append(Scale(factor, window, max(radius / factor, 1.0)))
+    return scales
+
+
+def plan_background(background: BackgroundRecipe, pixel_nm: float) -> Scale:
+    """Return the level on which the brightness of the solid is measured."""
+    window = background.window_nm / pixel_nm
+    factor = _power_of_two(window / _WINDOW)
+    return Scale(factor, max(_odd(window / factor), 3), 0.0)
+
+
+def _power_of_two(ratio: float) -> int:
+    """Return the largest power of two, from 1, that does not exceed `ratio`."""
+    return 1 << max(0, math.floor(math.log2(ratio))) if ratio >= 1 else 1
+
+
+def _odd(length: float) -> int:
+    """Return the odd number of pixels nearest to a length, from 1."""
+    return max(1, 2 * round((length - 1) / 2) + 1)
 
 
 @dataclass(frozen=True)
@@ -147,62 +208,3 @@ def enlarge(grey: Grey, factor: int, shape: tuple[int, ...]) -> Grey:
     size = (grey.shape[1] * factor, grey.shape[0] * factor)
     wide = cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR_EXACT)
     return np.asarray(wide[: shape[0], : shape[1]], np.uint8)
-
-
-# Bands of rows whose windows overlap.
-
-Value = TypeVar("Value", bound=np.generic)
-
-
-@dataclass(frozen=True)
-class Band:
-    """Rows of a specimen, and the rows around them that have a say in what they become.
-
-    Parameters
-    ----------
-    rows : slice
-        The rows, counted from the top of the specimen.
-    window : slice
-        The rows that are read.
-    """
-
-    rows: slice
-    window: slice
-
-    def read(self, micrograph: Micrograph) -> Grey:
-        """Read the window, uint8, shape (rows, columns of the specimen)."""
-        return micrograph.read_specimen()(self.window, slice(None))
-
-    def cut(self, array: npt.NDArray[Value]) -> npt.NDArray[Value]:
-        """Return the band's own rows of what was computed on its window."""
-        return array[self.rows.start - self.window.start : self.rows.stop - self.window.start]
-
-    def sides(self, height: int) -> tuple[bool, bool, bool, bool]:
-        """Return whether the window ends with the specimen at its top, bottom, left, right."""
-        return self.window.start == 0, self.window.stop == height, True, True
-
-
-def plan_bands(shape: tuple[int, int], halo: int, align: int, pixels: int) -> list[Band]:
-    """Cover an image with bands whose windows begin at multiples of `align`.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns.
-    halo : int
-        Rows to read above and below at least.
-    align : int
-        Grid of the coarsest level.
-    pixels : int
-        Pixels of a band, roughly.
-    """
-    height, width = shape
-    step = max(pixels // width // align, 1) * align
-    margin = -(-halo // align) * align
-    return [
-        Band(
-            slice(top, min(top + step, height)),
-            slice(max(top - margin, 0), min(top + step + margin, height)),
-        )
-        for top in range(0, height, step)
-    ]

@@ -1,8 +1,13 @@
-"""Connected regions of an image that is held in bands, and grains chosen by their size."""
+"""Silt: what is left of the smooth solid after erosion and dilation, where it is large enough.
+
+Erosion and dilation work on a band of rows and its surroundings, the choice of grains on the whole
+image: connected regions are found band by band and joined.
+"""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,65 +18,51 @@ from mudrock_cli.classical.recipe import SiltRecipe
 from mudrock_cli.image.tiles import Packed
 from mudrock_cli.image.types import Map, Phase
 
-Labels = npt.NDArray[np.int32]
+Ints = npt.NDArray[np.int64]
 Keep = npt.NDArray[np.bool_]
 """For each label of a band, from 0 for no region, whether to keep it."""
 
+_GRAINS, _AROUND = 4, 8  # neighbours of a pixel in a grain, and in what is around the grains
 
-@dataclass(frozen=True)
-class Piece:
+
+class Piece(NamedTuple):
     """The parts of regions that lie in one band.
 
     Parameters
     ----------
-    areas, marked : ndarray of int64, shape (labels,)
-        Pixels, and those that are marked.
-    at_side : ndarray of int64, shape (labels,)
-        Pixels in the first and in the last column.
-    head, foot : ndarray of int32, shape (columns,)
+    counts : ndarray of int64, shape (3, labels)
+        Pixels, those of them that are marked, and those in the first and in the last column.
+    head, foot : ndarray of int64, shape (columns,)
         Labels in the first and in the last row; 0 for no region.
     """
 
-    areas: npt.NDArray[np.int64]
-    marked: npt.NDArray[np.int64]
-    at_side: npt.NDArray[np.int64]
-    head: Labels
-    foot: Labels
+    counts: Ints
+    head: Ints
+    foot: Ints
 
 
-@dataclass(frozen=True)
-class Regions:
-    """Regions of one image.
+class Regions(NamedTuple):
+    """Connected regions of one image.
 
     Parameters
     ----------
-    ids : tuple of ndarray of int64
-        Per band: the region of each of the band's labels; entry 0 is no region.
-    areas : ndarray of int64, shape (regions,)
-        Pixels.
-    marked : ndarray of int64, shape (regions,)
-        Pixels that are marked.
+    ids : list of ndarray of int64
+        Per band: the region of each of the band's labels, from label 1.
+    areas, marked : ndarray of int64, shape (regions,)
+        Pixels, and those that are marked.
     at_sides, at_ends : ndarray of int64, shape (regions,)
         Pixels in the first and the last column of the image, and in its first and last row.
     """
 
-    ids: tuple[npt.NDArray[np.int64], ...]
-    areas: npt.NDArray[np.int64]
-    marked: npt.NDArray[np.int64]
-    at_sides: npt.NDArray[np.int64]
-    at_ends: npt.NDArray[np.int64]
+    ids: list[Ints]
+    areas: Ints
+    marked: Ints
+    at_sides: Ints
+    at_ends: Ints
 
-    def keep(self, wanted: npt.NDArray[np.bool_]) -> list[Keep]:
-        """Return which labels of each band belong to wanted regions.
-
-        Parameters
-        ----------
-        wanted : ndarray of bool, shape (regions,)
-        """
-        kept = [np.append(wanted, False)[ids] for ids in self.ids]
-        for labels in kept:
-            labels[0] = False
-        return kept
+    def keep(self, wanted: Keep) -> list[Keep]:
+        """Return which labels of each band belong to wanted regions, bool, shape (regions,)."""
+        return [np.concatenate([[False], wanted[ids]]) for ids in self.ids]
 
 
 def find_pieces(band: Mask, connectivity: int, mark: Mask | None = None) -> Piece:
@@ -87,16 +78,12 @@ def find_pieces(band: Mask, connectivity: int, mark: Mask | None = None) -> Piec
         1 where a pixel is marked.
     """
     labels = _label(band, connectivity)
-    areas = np.bincount(labels.ravel())[1:]
+    areas = np.bincount(labels.ravel())
     marks = labels[mark > 0] if mark is not None else labels[:0].ravel()
-    at_side = np.bincount(labels[:, [0, -1]].ravel(), minlength=len(areas) + 1)
-    return Piece(
-        areas=areas,
-        marked=np.bincount(marks, minlength=len(areas) + 1)[1:],
-        at_side=at_side[1:],
-        head=labels[0].copy(),
-        foot=labels[-1].copy(),
-    )
+    parts = (marks, labels[:, [0, -1]].ravel())
+    counts = [areas, *(np.bincount(part, minlength=len(areas)) for part in parts)]
+    head, foot = (labels[row].astype(np.int64) for row in (0, -1))
+    return Piece(np.array(counts)[:, 1:], head, foot)
 
 
 def keep_regions(band: Mask, keep: Keep, connectivity: int) -> Mask:
@@ -124,58 +111,33 @@ def join_pieces(pieces: Iterable[Piece], connectivity: int) -> Regions:
     connectivity : int
         4 or 8 neighbours.
     """
-    areas, marked, at_sides, at_ends, pairs = [], [], [], [], []
-    above: npt.NDArray[np.int64] | None = None
-    foot: Labels | None = None
-    total = 0
-    for piece in pieces:
-        if above is not None:
-            pairs.append(_touching(above, _shift(piece.head, total), connectivity))
-        areas.append(piece.areas)
-        marked.append(piece.marked)
-        at_sides.append(piece.at_side)
-        at_ends.append(_count(piece.head if above is None else piece.head[:0], len(piece.areas)))
-        foot, above = piece.foot, _shift(piece.foot, total)
-        total += len(piece.areas)
-    if foot is not None:
-        at_ends[-1] = at_ends[-1] + _count(foot, len(at_ends[-1]))
-    region = np.unique(_join(total, pairs), return_inverse=True)[1]
-    ids = np.split(region, np.cumsum([len(part) for part in areas])[:-1])
-    return Regions(
-        tuple(np.concatenate([[0], each]) for each in ids),
-        _sum_up(region, areas),
-        _sum_up(region, marked),
-        _sum_up(region, at_sides),
-        _sum_up(region, at_ends),
-    )
+    pieces = list(pieces)
+    firsts = np.cumsum([0, *(piece.counts.shape[1] for piece in pieces)])
+    pairs = [
+        _touching(_shift(above.foot, first), _shift(below.head, second), connectivity)
+        for (above, below), (first, second) in zip(pairwise(pieces), pairwise(firsts), strict=False)
+    ]
+    region = _join(int(firsts[-1]), np.concatenate([np.empty((0, 2), np.int64), *pairs]))
+    ends = np.zeros(firsts[-1] + 1, np.int64)
+    ends += np.bincount(_shift(pieces[0].head, 0), minlength=len(ends))
+    ends += np.bincount(_shift(pieces[-1].foot, firsts[-2]), minlength=len(ends))
+    counts = [*np.concatenate([piece.counts for piece in pieces], axis=1), ends[1:]]
+    size = int(region.max()) + 1 if region.size else 0
+    sums = (np.bincount(region, each, minlength=size).astype(np.int64) for each in counts)
+    return Regions(np.split(region, firsts[1:-1]), *sums)
 
 
-def _sum_up(
-    region: npt.NDArray[np.int64], parts: list[npt.NDArray[np.int64]]
-) -> npt.NDArray[np.int64]:
-    """Add up what the pieces of each region have."""
-    count = int(region.max()) + 1 if region.size else 0
-    return np.bincount(region, np.concatenate(parts), minlength=count).astype(np.int64)
-
-
-def _count(row: Labels, labels: int) -> npt.NDArray[np.int64]:
-    """Return how many pixels of a row each label has."""
-    return np.bincount(row, minlength=labels + 1)[1:]
-
-
-def _label(band: Mask, connectivity: int) -> Labels:
+def _label(band: Mask, connectivity: int) -> npt.NDArray[np.int32]:
     return np.asarray(cv2.connectedComponents(band, connectivity=connectivity)[1], np.int32)
 
 
-def _shift(row: Labels, first: int) -> npt.NDArray[np.int64]:
+def _shift(row: Ints, first: int) -> Ints:
     """Return labels of the whole image, from 1."""
-    return np.where(row > 0, row.astype(np.int64) + first, 0)
+    return np.where(row > 0, row + first, 0)
 
 
-def _touching(
-    above: npt.NDArray[np.int64], below: npt.NDArray[np.int64], connectivity: int
-) -> npt.NDArray[np.int64]:
-    """Return the pairs of labels (n, 2) that meet between two rows."""
+def _touching(above: Ints, below: Ints, connectivity: int) -> Ints:
+    """Return the pairs of labels that meet between two rows, from 0, shape (n, 2)."""
     meetings = [(above, below)]
     if connectivity == 8:
         meetings += [(above[1:], below[:-1]), (above[:-1], below[1:])]
@@ -183,8 +145,11 @@ def _touching(
     return np.unique(pairs[(pairs > 0).all(axis=1)], axis=0) - 1
 
 
-def _join(count: int, pairs: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
-    """Return the smallest label connected to each label: union-find, paths halved."""
+def _join(count: int, pairs: Ints) -> Ints:
+    """Return the region of each of `count` labels, from 0: union-find, paths halved.
+
+    By hand, since SciPy's graphs take longer to import than a snapshot takes to be labelled.
+    """
     parent = list(range(count))
 
     def find(label: int) -> int:
@@ -193,16 +158,10 @@ def _join(count: int, pairs: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int6
             label = parent[label]
         return label
 
-    for first, second in np.concatenate(pairs).tolist() if pairs else []:
+    for first, second in pairs.tolist():
         low, high = sorted((find(first), find(second)))
         parent[high] = low
-    return np.array([find(label) for label in range(count)], np.int64)
-
-
-# Silt: what is left of the solid after erosion and dilation, if it is large enough.
-
-Sides = tuple[bool, bool, bool, bool]
-"""Whether a window ends with the image at its top, bottom, left, right."""
+    return np.unique([find(label) for label in range(count)], return_inverse=True)[1]
 
 
 def opening_reach(thickness: float) -> int:
@@ -210,7 +169,7 @@ def opening_reach(thickness: float) -> int:
     return 2 * math.ceil(thickness / 2) + 2
 
 
-def open_solid(solid: Mask, thickness: float, rim: float, sides: Sides) -> Mask:
+def open_solid(solid: Mask, thickness: float, rim: float, at_edges: tuple[bool, bool]) -> Mask:
     """Erode the solid by a disc and dilate it, but leave out a rim.
 
     Erosion and dilation by a disc are thresholds on exact Euclidean distances, at a cost that does
@@ -225,8 +184,8 @@ def open_solid(solid: Mask, thickness: float, rim: float, sides: Sides) -> Mask:
         Diameter of the disc, pixels.
     rim : float
         The dilation is smaller than the erosion by this many pixels.
-    sides : tuple of bool
-        Whether the window ends with the image at its top, bottom, left, right.
+    at_edges : tuple of bool
+        Whether the rows begin, and end, with the image; the columns always do.
 
     Returns
     -------
@@ -234,16 +193,15 @@ def open_solid(solid: Mask, thickness: float, rim: float, sides: Sides) -> Mask:
     """
     radius = thickness / 2
     reach = math.ceil(radius) + 1
-    top, bottom, left, right = (reach if side else 0 for side in sides)
-    padded = cv2.copyMakeBorder(1 - solid, top, bottom, left, right, cv2.BORDER_REFLECT)
+    top, bottom = (reach if at_edge else 0 for at_edge in at_edges)
+    padded = cv2.copyMakeBorder(1 - solid, top, bottom, reach, reach, cv2.BORDER_REFLECT)
     if not padded.any():
         return np.ones_like(solid)
     core = distance_to(padded) > radius
     if not core.any():
         return np.zeros_like(solid)
     opened = distance_to(core.view(np.uint8)) <= radius - rim
-    inner = opened[top : opened.shape[0] - bottom, left : opened.shape[1] - right]
-    return np.ascontiguousarray(inner).view(np.uint8)
+    return np.ascontiguousarray(opened[top : len(opened) - bottom, reach:-reach]).view(np.uint8)
 
 
 def distance_to(mask: Mask) -> npt.NDArray[np.float32]:
@@ -252,76 +210,82 @@ def distance_to(mask: Mask) -> npt.NDArray[np.float32]:
     return np.asarray(distance, np.float32)
 
 
-# Grains chosen by size: on the whole image, never on a band.
+class CandidateMasks(NamedTuple):
+    """Masks of a band, compressed: a hundredth of a byte per pixel or a few.
 
-Planes = tuple[Packed, Packed, Packed]
-"""Pores, opened solid, and where the contrast is twice the typical one: masks of a band."""
+    Parameters
+    ----------
+    pores, opened, rough : Packed
+        Pores, opened solid, and where the contrast is twice the typical one.
+    """
 
-_SOLID, _AROUND = 4, 8  # neighbours of a pixel in a grain, and in what is around the grains
+    pores: Packed
+    opened: Packed
+    rough: Packed
 
 
 def choose_grains(
-    planes: Sequence[Planes], silt: SiltRecipe, pixel_nm: float, mapper: Map
+    bands: Sequence[CandidateMasks], silt: SiltRecipe, pixel_nm: float, mapper: Map = map
 ) -> Iterator[Packed]:
     """Choose the silt grains among the regions of the opened solid, and put the phases together.
 
     A grain that the frame cuts counts by the circle of which the frame would leave what is visible.
+    A pore in a grain stays a pore.
 
     Parameters
     ----------
-    planes : sequence of tuple of Packed
-        The bands of an image, from top to bottom.
+    bands : sequence of CandidateMasks
+        Of an image, from top to bottom.
     silt : SiltRecipe
         Sizes of grains and of the holes in them, and how rough a grain may be.
     pixel_nm : float
         Nanometres per pixel.
-    mapper : Map
-        Who labels the bands.
+    mapper : callable
+        Like the builtin `map`; labels the bands.
 
     Yields
     ------
     Packed
         Phases of a band, uint8, shape (rows, columns).
     """
-    regions = join_pieces(mapper(_measure_opened, planes), _SOLID)
+    regions = join_pieces(mapper(_measure_opened, bands), _GRAINS)
     large = _whole_diameters(regions) * pixel_nm + 2 * silt.rim_nm >= silt.min_ecd_nm
     kept = regions.keep(large & (regions.marked <= silt.rough_share * regions.areas))
     grains: list[Packed] = []
 
     def gather() -> Iterator[Piece]:
-        for grain, around in mapper(_take_grains, zip(planes, kept, strict=True)):
+        for grain, around in mapper(_take_grains, zip(bands, kept, strict=True)):
             grains.append(grain)
             yield around
 
     around = join_pieces(gather(), _AROUND)
     small = _diameters(around.areas) * pixel_nm <= silt.hole_nm
     holes = around.keep(small & (around.at_sides + around.at_ends == 0))
-    yield from mapper(_lay_phases, zip(planes, grains, holes, strict=True))
+    yield from mapper(_lay_phases, zip(bands, grains, holes, strict=True))
 
 
-def _measure_opened(planes: Planes) -> Piece:
-    _, opened, rough = planes
-    return find_pieces(opened.unpack(), _SOLID, rough.unpack())
+def _measure_opened(band: CandidateMasks) -> Piece:
+    return find_pieces(band.opened.unpack(), _GRAINS, band.rough.unpack())
 
 
-def _take_grains(part: tuple[Planes, Keep]) -> tuple[Packed, Piece]:
+def _take_grains(part: tuple[CandidateMasks, Keep]) -> tuple[Packed, Piece]:
     """Return the grains of a band, and the regions around them."""
-    (_, opened, _), keep = part
-    grains = keep_regions(opened.unpack(), keep, _SOLID)
+    band, keep = part
+    grains = keep_regions(band.opened.unpack(), keep, _GRAINS)
     return Packed.pack(grains, bits=True), find_pieces(1 - grains, _AROUND)
 
 
-def _lay_phases(part: tuple[Planes, Packed, Keep]) -> Packed:
+def _lay_phases(part: tuple[CandidateMasks, Packed, Keep]) -> Packed:
     """Fill the holes in the grains of a band; pores come last."""
-    (pores, _, _), packed, holes = part
+    band, packed, holes = part
     grains = packed.unpack()
     silt = grains | keep_regions(1 - grains, holes, _AROUND)
     phases = np.where(silt, np.uint8(Phase.SILT), np.uint8(Phase.CLAY))
-    phases[pores.unpack() > 0] = Phase.PORE
+    phases[band.pores.unpack() > 0] = Phase.PORE
     return Packed.pack(phases)
 
 
-def _diameters(areas: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _diameters(areas: Ints) -> npt.NDArray[np.float64]:
     """Return equivalent-circle diameters in pixels."""
     return np.asarray(np.sqrt(4 / math.pi * areas))
 

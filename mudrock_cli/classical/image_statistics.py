@@ -1,26 +1,43 @@
-"""What a first look at one band of a micrograph tells: counts, which add up over bands."""
+"""Levels of grey that thresholds are relative to: how bright the solid, how dark a deep pore is.
+
+Each band of rows gives histograms, which add up over the image.
+"""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.classical.filters import Band, Contrast, Grey, enlarge, reduce, smooth_median
-from mudrock_cli.classical.recipe import BackgroundRecipe, Scale
+from mudrock_cli.classical.filters import (
+    Contrast,
+    Grey,
+    Scale,
+    enlarge,
+    reduce,
+    smooth_median,
+)
+from mudrock_cli.classical.recipe import BackgroundRecipe
 from mudrock_cli.errors import MudrockError
 
 INNER_NM = 500.0
 """From the middle of a smooth region to its edges, at least: platelets are thinner."""
 MARGIN = 4
 """Rows around those of a `Strip`: a pair of rows, its neighbour, and one for odd beginnings."""
-EDGES, GREYS, CONTRASTS = 64, 32, 160
-"""Bins of `Glance.inner`: of a grey level, of 8, and of an eighth."""
 
+_INNER_BINS = (64, 32, 160)  # of a grey level, of 8, and of an eighth
 _LAPLACE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)  # 6 deviations wide
+_NOISE_DEPTH = 25.0  # standard deviations of smoothed noise that never pass for full depth
+_MEDIAN_NOISE = 1.25  # standard deviation of a median over that of a mean, white noise
+_MEDIAN_DEVIATION = 0.6745  # median of |x| over the standard deviation, normal distribution
+_LEAST_NOISE = 0.5  # grey levels: they are whole numbers
+_EDGE = 0.245  # contrast of the edge of a smooth region
+_SOLID_DEPTH = 0.38  # share of the way to black below which nothing is solid
+_LEAST_INNER = 0.01  # share of the pixels that must lie in the middle of smooth regions
+_INNER_TEXTURE = 1.1  # times their upper quartile: just above the typical contrast of real mudrock
 
 
 @dataclass(frozen=True)
@@ -54,23 +71,22 @@ class Strip:
         return np.stack(counts)
 
 
-@dataclass(frozen=True)
-class Glance:
-    """What a first look at one band gives to the survey.
+class BandStatistics(NamedTuple):
+    """Histograms of one band, and its brightness.
 
     Parameters
     ----------
     smooth : ndarray of int64, shape (256,)
-        Histogram of the smoothed grey.
+        Of the smoothed grey.
     rough : ndarray of int64, shape (2, 256)
         From `Strip.count_roughness`.
     contrasts : ndarray of int64, shape (32768,)
-        Histogram of the contrast, in 1 / `unit` grey levels.
-    unit : int
-        Parts of a grey level.
+        Of the contrast, in 1 / `unit` grey levels.
     inner : ndarray of int64, shape (64, 32, 160)
-        Histogram of the largest contrast around each pixel (grey levels), of its smoothed grey
-        (eights of levels) and of its contrast (eighths of a level).
+        Of the largest contrast around each pixel (grey levels), of its smoothed grey (eights of
+        levels) and of its contrast (eighths of a level).
+    unit : int
+        Of `contrasts`.
     small : ndarray of uint8
         The grey, reduced.
     """
@@ -78,50 +94,46 @@ class Glance:
     smooth: npt.NDArray[np.int64]
     rough: npt.NDArray[np.int64]
     contrasts: npt.NDArray[np.int64]
-    unit: int
     inner: npt.NDArray[np.int64]
+    unit: int
     small: Grey
 
 
-def glance_at(
-    band: Band, grey: Grey, strip: Strip, contrast: Contrast, factor: int, middle: int
-) -> Glance:
-    """Look at one band.
+def measure_band(
+    grey: Grey, own: slice, strip: Strip, contrast: Contrast, factor: int, pixel_nm: float
+) -> BandStatistics:
+    """Measure one band.
 
     Parameters
     ----------
-    band : Band
-        Which.
-    grey : ndarray of uint8, shape (rows of the window, columns)
-        The band's window.
+    grey : ndarray of uint8, shape (rows, columns)
+        The band and its surroundings.
+    own : slice
+        The band's rows of it.
     strip : Strip
-        The band's own rows before they were enlarged, which hides noise.
+        The same rows before the micrograph was enlarged, which hides noise.
     contrast : Contrast
-        Of that window.
+        Of `grey`.
     factor : int
-        How much the brightness is reduced.
-    middle : int
-        Pixels from the middle of a smooth region to its edges, at least.
+        By which the brightness is reduced.
+    pixel_nm : float
+        Nanometres per pixel.
     """
-    return Glance(
-        smooth=_histogram(band.cut(contrast.smooth), 256),
+    smooth, levels = contrast.smooth[own], contrast.levels[own]
+    edges, greys, eighths = _INNER_BINS
+    side = 2 * math.ceil(INNER_NM / pixel_nm) + 1
+    whole = np.clip(contrast.levels // contrast.unit, 0, edges - 1).astype(np.uint8)
+    around = cv2.dilate(whole, np.ones((side, side), np.uint8))[own].astype(np.int32)
+    fine = np.clip(levels.astype(np.int32) * 8 // contrast.unit, 0, eighths - 1)
+    index = (around * greys + smooth // 8) * eighths + fine
+    return BandStatistics(
+        smooth=_histogram(smooth, 256),
         rough=strip.count_roughness(),
-        contrasts=_histogram(np.maximum(band.cut(contrast.levels), 0), 1 << 15),
+        contrasts=_histogram(np.maximum(levels, 0), 1 << 15),
+        inner=_histogram(index, math.prod(_INNER_BINS)).reshape(_INNER_BINS),
         unit=contrast.unit,
-        inner=_look_inside(band, contrast, middle),
-        small=reduce(band.cut(grey), factor),
+        small=reduce(grey[own], factor),
     )
-
-
-def _look_inside(band: Band, contrast: Contrast, middle: int) -> npt.NDArray[np.int64]:
-    """Return the histogram of the largest contrast around, of grey and of contrast."""
-    levels = np.clip(contrast.levels // contrast.unit, 0, EDGES - 1).astype(np.uint8)
-    around = cv2.dilate(levels, np.ones((2 * middle + 1, 2 * middle + 1), np.uint8))
-    index = band.cut(around).astype(np.int32) * GREYS + band.cut(contrast.smooth) // 8
-    eighths = band.cut(contrast.levels).astype(np.int32) * 8 // contrast.unit
-    eighths = np.clip(eighths, 0, CONTRASTS - 1)
-    counts = _histogram(index * CONTRASTS + eighths, EDGES * GREYS * CONTRASTS)
-    return counts.reshape(EDGES, GREYS, CONTRASTS)
 
 
 def _find_roughness(grey: Grey) -> Grey:
@@ -138,20 +150,8 @@ def _histogram(values: npt.NDArray[np.integer], length: int) -> npt.NDArray[np.i
     return np.bincount(values.ravel(), minlength=length)
 
 
-# A first look at the whole image: how bright the solid is, how dark the deepest pore.
-
-_NOISE_DEPTH = 25.0  # standard deviations of smoothed noise that never pass for full depth
-_MEDIAN_NOISE = 1.25  # standard deviation of a median over that of a mean, white noise
-_MEDIAN_DEVIATION = 0.6745  # median of |x| over the standard deviation, normal distribution
-_LEAST_NOISE = 0.5  # grey levels: they are whole numbers
-_EDGE = 0.245  # contrast of the edge of a smooth region
-_SOLID_DEPTH = 0.38  # share of the way to black below which nothing is solid
-_LEAST_INNER = 0.01  # share of the pixels that must lie in the middle of smooth regions
-_INNER_TEXTURE = 1.1  # times their upper quartile: just above the typical contrast of real mudrock
-
-
 @dataclass(frozen=True)
-class Survey:
+class ImageStatistics:
     """Levels of grey that the thresholds of one image are relative to.
 
     Parameters
@@ -167,7 +167,7 @@ class Survey:
         solid has. That is the typical one without the noise's share of it (variances add), or where
         there are wide smooth regions and they have less, theirs.
     factor : int
-        How much `brightness` is reduced.
+        By which `brightness` is reduced.
     brightness : ndarray of uint8
         Brightness of the solid around each place, reduced; one pixel if it is the same everywhere.
     """
@@ -181,7 +181,7 @@ class Survey:
     brightness: Grey
 
     def crop(self, window: slice) -> Self:
-        """Return the survey with the brightness of some rows, from a multiple of `factor`."""
+        """Return the statistics with the brightness of some rows, from a multiple of `factor`."""
         if self.brightness.size == 1:
             return self
         first, last = window.start // self.factor, -(-window.stop // self.factor)
@@ -194,18 +194,18 @@ class Survey:
         return enlarge(self.brightness, self.factor, shape)
 
 
-def take_survey(
-    glances: Iterable[Glance],
+def combine_bands(
+    bands: Iterable[BandStatistics],
     name: str,
     window: float,
     level: Scale,
     background: BackgroundRecipe,
-) -> Survey:
-    """Put together what was seen of all bands.
+) -> ImageStatistics:
+    """Put together what was measured on all bands.
 
     Parameters
     ----------
-    glances : iterable of Glance
+    bands : iterable of BandStatistics
         From top to bottom.
     name : str
         Of the micrograph, for errors.
@@ -222,16 +222,15 @@ def take_survey(
         If every pixel has the same grey.
     """
     counts, rough = np.zeros(256, np.int64), np.zeros((2, 256), np.int64)
-    contrasts = np.zeros(1 << 15, np.int64)
-    inner = np.zeros((EDGES, GREYS, CONTRASTS), np.int64)
+    contrasts, inner = np.zeros(1 << 15, np.int64), np.zeros(_INNER_BINS, np.int64)
     small, unit = [], 1
-    for glance in glances:
-        counts += glance.smooth
-        rough += glance.rough
-        contrasts += glance.contrasts
-        inner += glance.inner
-        small.append(glance.small)
-        unit = glance.unit
+    for band in bands:
+        counts += band.smooth
+        rough += band.rough
+        contrasts += band.contrasts
+        inner += band.inner
+        small.append(band.small)
+        unit = band.unit
     if np.count_nonzero(counts) < 2:
         raise MudrockError(f"{name}: every pixel has the same grey", "check how it was exported")
     solid = _percentile(counts, 50)
@@ -247,7 +246,7 @@ def take_survey(
     brightness = np.full((1, 1), solid, np.uint8)
     if background.window_nm > 0:
         brightness = smooth_median(np.concatenate(small), level.window)
-    return Survey(solid, black, typical, noise / depth, texture, level.factor, brightness)
+    return ImageStatistics(solid, black, typical, noise / depth, texture, level.factor, brightness)
 
 
 def _find_noise(rough: npt.NDArray[np.int64]) -> float:

@@ -1,17 +1,12 @@
 """What the workflow looks for: few numbers, each of them a length, a share or a tolerance."""
 
 import hashlib
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from mudrock_cli.config import from_toml, read_packaged, setting, to_toml
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.image.types import Phase
 
 _MOST = 100_000.0
 """No length in nanometres is larger: filters of whole images take for ever."""
@@ -166,85 +161,7 @@ def load_recipe(name: str) -> WorkflowRecipe:
         raise UsageError(error.message, error.hint) from error
 
 
-# The spatial scales of the workflow: lengths in nanometres brought to pixels.
-
-_DISC = 9.0  # pixels; a level is reduced until its disc is less than twice as large
-_WINDOW = 20.0  # pixels, likewise for the background's window
-
-
-@dataclass(frozen=True)
-class Scale:
-    """One level of the pyramid.
-
-    Parameters
-    ----------
-    factor : int
-        The image is reduced by this power of two.
-    window : int
-        Side of the median window, pixels of the reduced image, odd; 1 for none.
-    radius : float
-        Radius of the disc, pixels of the reduced image.
-    """
-
-    factor: int
-    window: int
-    radius: float
-
-    @property
-    def reach(self) -> int:
-        """Pixels of the full image over which a pixel has influence, enlarging included."""
-        return self.factor * (self.window // 2 + 2 * math.floor(self.radius) + 2)
-
-
-def plan_scales(contrast: ContrastRecipe, pixel_nm: float) -> list[Scale]:
-    """Return the levels, the finest first; every level doubles the lengths of the one before.
-
-    Parameters
-    ----------
-    contrast : ContrastRecipe
-        Lengths of the finest level and number of levels.
-    pixel_nm : float
-        Nanometres per pixel.
-    """
-    scales = []
-    for octave in range(contrast.scales):
-        radius = contrast.reach_nm * 2**octave / pixel_nm
-        factor = _power_of_two(radius / _DISC)
-        smooth = contrast.smooth_nm * 2**octave / pixel_nm
-        scales.append(Scale(factor, _odd(smooth / factor), max(radius / factor, 1.0)))
-    return scales
-
-
-def plan_background(background: BackgroundRecipe, pixel_nm: float) -> Scale:
-    """Return the level on which the brightness of the solid is measured."""
-    window = background.window_nm / pixel_nm
-    factor = _power_of_two(window / _WINDOW)
-    return Scale(factor, max(_odd(window / factor), 3), 0.0)
-
-
-def _power_of_two(ratio: float) -> int:
-    """Return the largest power of two, from 1, that does not exceed `ratio`."""
-    return 1 << max(0, math.floor(math.log2(ratio))) if ratio >= 1 else 1
-
-
-def _odd(length: float) -> int:
-    """Return the odd number of pixels nearest to a length, from 1."""
-    return max(1, 2 * round((length - 1) / 2) + 1)
-
-
-# How much porosity and silt fraction depend on the thresholds.
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A fraction with the chosen thresholds, and its extremes within their tolerance."""
-
-    low: float
-    chosen: float
-    high: float
-
-
-def vary(recipe: WorkflowRecipe) -> tuple[WorkflowRecipe, WorkflowRecipe]:
+def vary_thresholds(recipe: WorkflowRecipe) -> tuple[WorkflowRecipe, WorkflowRecipe]:
     """Return the recipe with its thresholds lowered, and raised, by their tolerances."""
     pore, silt = recipe.pore, recipe.silt
     lowered, raised = (
@@ -260,22 +177,3 @@ def vary(recipe: WorkflowRecipe) -> tuple[WorkflowRecipe, WorkflowRecipe]:
         for sign in (-1, 1)
     )
     return lowered, raised
-
-
-def spread(counts: Sequence[npt.NDArray[np.int64]], phase: Phase) -> Spread:
-    """Compare the share of a phase between recipes.
-
-    Parameters
-    ----------
-    counts : sequence of ndarray of int64, shape (256,)
-        Pixels of each phase, one array for a recipe; the chosen recipe's is the last.
-    phase : Phase
-        Which share of the specimen.
-    """
-    shares = [share(each, phase) for each in counts]
-    return Spread(min(shares), shares[-1], max(shares))
-
-
-def share(counts: npt.NDArray[np.int64], phase: Phase) -> float:
-    """Return the share of a phase in the specimen; 0 where there is no specimen."""
-    return int(counts[phase]) / max(int(counts.sum() - counts[Phase.VOID]), 1)
