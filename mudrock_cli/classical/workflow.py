@@ -325,9 +325,7 @@ def frame_phases(deduplicated: Deduplicated, bands: Iterable[Grey]) -> Iterator[
     yield deduplicated.restore(around(slice(done, height)), slice(done, height))
 
 
-def _enlarge(
-    micrograph: Micrograph, nm: float, recipe: WorkflowRecipe
-) -> tuple[Micrograph, float]:
+def _enlarge(micrograph: Micrograph, nm: float, recipe: WorkflowRecipe) -> tuple[Micrograph, float]:
     """Return a micrograph's specimen with pixels as small as the recipe wants, and their size.
 
     Pixels that are small enough stay as they are, and so do those that show no pores.
@@ -416,7 +414,9 @@ class _Steps:
             solid = 1 - (contrast.exceeds(limit, background, black) | inside)
             opened = self._open(recipe, solid, band.window)
             masks = (known[recipe.pore], opened, rough)
-            found.append(CandidateMasks(*(Packed.pack(each[band.own], bits=True) for each in masks)))
+            found.append(
+                CandidateMasks(*(Packed.pack(each[band.own], bits=True) for each in masks))
+            )
         if watch:
             relative = contrast.relative(background, black)
             images = (contrast.smooth, contrast.ceiling, relative, masks[0], solid, opened)

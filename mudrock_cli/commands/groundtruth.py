@@ -1,7 +1,7 @@
 """``mudrock groundtruth``: labels by the paper's image-processing workflow."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,12 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mudrock_cli.classical.recipe import WorkflowRecipe
-    from mudrock_cli.classical.workflow import Draft, Workflow
-    from mudrock_cli.image.micrograph import Micrograph
     from mudrock_cli.report.overlay import StepSheet
-
-    Counts = npt.NDArray[np.int64]
-
 
 SIDES = {"overlay": ".overlay.png", "steps": ".steps.png"}
 
@@ -105,10 +100,12 @@ def groundtruth(
 def _label_one(
     job: Job, recipe: "WorkflowRecipe", sides: Mapping[str, str], band: bool
 ) -> dict[str, Any]:
-    """Write the mask of one micrograph, and what is wanted beside it."""
-    from mudrock_cli.classical.recipe import vary
+    """Write the mask of one micrograph, its results inside, and what is wanted beside it."""
+    from mudrock_cli.classical.recipe import vary_thresholds
     from mudrock_cli.classical.workflow import Workflow, frame_phases
+    from mudrock_cli.image.mask import create_mask
     from mudrock_cli.image.resample import deduplicate
+    from mudrock_cli.report.overlay import StepSheet
 
     micrograph, deduplicated = job.micrograph, deduplicate(job.micrograph)
     if micrograph.pixel_size is None:
@@ -118,24 +115,36 @@ def _label_one(
         )
     _warn_of_scale(job, recipe, micrograph.pixel_size.nm)
     workflow = Workflow(deduplicated.micrograph, recipe, mapper=job.mapper)
-    sheet = _start_sheet(workflow.micrograph) if "steps" in sides else None
-    varied = vary(recipe) if band else ()
+    sheet = StepSheet(workflow.micrograph) if "steps" in sides else None
+    recipes = [*(vary_thresholds(recipe) if band else ()), recipe]
     watch = sheet.watch if sheet else None
-    *others, draft = workflow.draft([*varied, recipe], job.advance, watch, job.mapper)
+    found = workflow.find_candidates(recipes, job.advance, watch, job.mapper)
+    counts: list[Counter[int]] = []
 
-    def lay(draft: "Draft") -> "Iterator[npt.NDArray[np.uint8]]":
-        phases = draft.phases(workflow.pixel_nm, job.mapper)
-        return frame_phases(deduplicated, workflow.restore(phases))
+    def lay(number: int) -> "Iterator[npt.NDArray[np.uint8]]":
+        counts.append(Counter())
+        phases = workflow.choose_phases(found[number], recipes[number], job.mapper)
+        for rows in frame_phases(deduplicated, phases):
+            counts[-1].update(_count(rows))
+            yield rows
 
-    results = _write(job, workflow, lay(draft), [_count(lay(other)) for other in others])
+    for number in range(len(recipes) - 1):
+        deque(lay(number), maxlen=0)
+    with create_mask(
+        job.mask, micrograph.shape, micrograph.pixel_size, job.provenance, micrograph.read
+    ) as writer:
+        for rows in lay(len(recipes) - 1):
+            writer.write_rows(rows)
+        statistics = workflow.statistics
+        results = _summarise(counts) | {
+            "solid_grey": statistics.solid,
+            "black_grey": statistics.black,
+            "typical_contrast": statistics.typical,
+            "noise_contrast": statistics.noise,
+        }
+        writer.provenance["results"] = results
     _save_sides(job, sides, sheet)
     return results
-
-
-def _start_sheet(micrograph: "Micrograph") -> "StepSheet":
-    from mudrock_cli.report.overlay import StepSheet
-
-    return StepSheet(micrograph)
 
 
 def _warn_of_scale(job: Job, recipe: "WorkflowRecipe", pixel_nm: float) -> None:
@@ -157,58 +166,29 @@ def _warn_of_scale(job: Job, recipe: "WorkflowRecipe", pixel_nm: float) -> None:
         )
 
 
-def _count(bands: "Iterable[npt.NDArray[np.uint8]]") -> "Counts":
+def _count(phases: "npt.NDArray[np.uint8]") -> dict[int, int]:
+    """Count the pixels of each phase."""
     import numpy as np
 
-    counts = np.zeros(256, np.int64)
-    for phases in bands:
-        counts += np.bincount(phases.ravel(), minlength=256)
-    return counts
+    return dict(enumerate(np.bincount(phases.ravel()).tolist()))
 
 
-def _write(
-    job: Job,
-    workflow: "Workflow",
-    bands: "Iterable[npt.NDArray[np.uint8]]",
-    others: "Sequence[Counts]",
-) -> dict[str, Any]:
-    """Write the mask, its results inside; `others` are counts with varied thresholds."""
-    import numpy as np
+def _summarise(counts: Sequence[Mapping[int, int]]) -> dict[str, Any]:
+    """Return phase fractions of the specimen, and their extremes with varied thresholds.
 
-    from mudrock_cli.image.mask import create_mask
-
-    micrograph, counts = job.micrograph, np.zeros(256, np.int64)
-    with create_mask(
-        job.mask, micrograph.shape, micrograph.pixel_size, job.provenance, micrograph.read
-    ) as writer:
-        for band in bands:
-            writer.write_rows(band)
-            counts += np.bincount(band.ravel(), minlength=256)
-        results = _summarise(counts, others)
-        results |= {
-            "solid_grey": workflow.survey.solid,
-            "black_grey": workflow.survey.black,
-            "typical_contrast": workflow.survey.typical,
-            "noise_contrast": workflow.survey.noise,
-        }
-        writer.provenance["results"] = results
-    return results
-
-
-def _summarise(counts: "Counts", others: "Sequence[Counts]") -> dict[str, Any]:
-    """Return phase fractions of the specimen, and their extremes with varied thresholds."""
-    from mudrock_cli.classical.recipe import share, spread
+    Pixels of each phase, by recipe; those of the chosen one are the last.
+    """
     from mudrock_cli.image.types import Phase
 
-    phases = {"pore": Phase.PORE, "silt": Phase.SILT, "clay": Phase.CLAY}
-    results: dict[str, Any] = {"specimen_px": int(counts.sum() - counts[Phase.VOID])}
-    results |= {f"{name}_fraction": share(counts, phase) for name, phase in phases.items()}
-    if others:
-        results["band"] = {
-            f"{name}_fraction": asdict(spread([*others, counts], phase))
-            for name, phase in phases.items()
-        }
-    return results
+    pixels = [sum(each.values()) - each[Phase.VOID] for each in counts]
+    results: dict[str, Any] = {"specimen_px": pixels[-1]}
+    band = {}
+    for phase in (Phase.PORE, Phase.SILT, Phase.CLAY):
+        shares = [each[phase] / max(total, 1) for each, total in zip(counts, pixels, strict=True)]
+        name = f"{phase.name.lower()}_fraction"
+        results[name] = shares[-1]
+        band[name] = {"low": min(shares), "chosen": shares[-1], "high": max(shares)}
+    return results | {"band": band} if len(counts) > 1 else results
 
 
 def _save_sides(job: Job, sides: Mapping[str, str], sheet: "StepSheet | None") -> None:

@@ -1,6 +1,5 @@
 """What predicts for a model: a network's engine or a forest, and the workflow's opinion beside."""
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from threading import Lock
@@ -156,10 +155,8 @@ def name_workflow(model: "TrainedModel") -> str | None:
     if not any(model.recipe.inference.workflow):
         return None
     from mudrock_cli.classical.recipe import load_recipe
-    from mudrock_cli.classical.workflow import vary_thresholds
 
-    settings = "".join(voter.digest for voter in vary_thresholds(load_recipe(_WORKFLOW)))
-    return hashlib.sha256(settings.encode()).hexdigest()
+    return load_recipe(_WORKFLOW).digest
 
 
 def ask_workflow(
@@ -170,19 +167,20 @@ def ask_workflow(
 ) -> "Opinion | None":
     """Return what the classical workflow sees, if the recipe of a model gives it a say.
 
-    Network and workflow err differently: one knows textures, the other distances. The workflow
-    votes, by several settings of its thresholds. It has no say where its recipe does not apply:
-    where pixels are too coarse for its pores, or a micrograph is of one grey; and it cannot tell
-    silt from clay where the field hardly holds a grain. The temperature that calibrates a network
-    softens the workflow's say alike.
+    Network and workflow err differently: one knows textures, the other distances. It has no say
+    where its recipe does not apply: where pixels are too coarse for its pores, or a micrograph is
+    of one grey; and it cannot tell silt from clay where the field hardly holds a grain. The
+    temperature that calibrates a network softens the workflow's say alike.
     """
     if not any(recipe.inference.workflow):
         return None
     clay, silt, solid, pore = (weight / temperature for weight in recipe.inference.workflow)
     from dataclasses import replace
 
+    import numpy as np
+
     from mudrock_cli.classical.recipe import load_recipe
-    from mudrock_cli.classical.workflow import Workflow, count_votes, share_votes, vary_thresholds
+    from mudrock_cli.classical.workflow import candidate_phases
     from mudrock_cli.deeplab.inference import Opinion
     from mudrock_cli.image.types import PixelSize
 
@@ -191,16 +189,13 @@ def ask_workflow(
     steps = load_recipe(_WORKFLOW)
     if not steps.contrast.shows(size.nm):
         return None
-    tells_silt = min(micrograph.specimen.shape) * size.nm >= 2 * steps.silt.min_ecd_nm
-    voters = vary_thresholds(steps)
-    widest = max(voters, key=lambda voter: voter.silt.thickness_nm)
+    tells_silt = steps.tells_silt(micrograph.specimen.shape, size.nm)
     try:
-        workflow = Workflow(replace(micrograph, pixel_size=size), widest, mapper=mapper)
+        votes = candidate_phases(replace(micrograph, pixel_size=size), steps, mapper)
     except MudrockError:
         return None
-    drafts = workflow.draft(voters, mapper=mapper)
-    votes = workflow.restore(count_votes(drafts, workflow.pixel_nm, mapper))
-    return Opinion(votes, share_votes(), (clay, silt, solid, pore), tells_silt=tells_silt)
+    shares = np.eye(3, dtype=np.float32)
+    return Opinion(votes, shares, (clay, silt, solid, pore), tells_silt=tells_silt)
 
 
 # What a model knows: measured on what it was trained on, and compared with what it is shown.

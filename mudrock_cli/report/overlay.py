@@ -18,8 +18,7 @@ from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import COLOURS, Inside, Phase, PixelSize, Reader
 
 if TYPE_CHECKING:
-    from mudrock_cli.classical.filters import Band
-    from mudrock_cli.classical.workflow import Sight
+    from mudrock_cli.classical.workflow import Intermediates
 
 
 _SHARE = 0.22  # of the image's width that a bar may take
@@ -262,22 +261,21 @@ class StepSheet:
     """
 
     def __init__(self, micrograph: "Micrograph") -> None:
-        self._micrograph = micrograph
         self._thumbnails = Thumbnails(micrograph.specimen.shape)
 
-    def watch(self, band: "Band", sight: "Sight") -> None:
-        """Take in a band."""
+    def watch(self, rows: slice, images: "Intermediates") -> None:
+        """Take in a band of the specimen's rows."""
         steps = {
-            "1 micrograph": band.read(self._micrograph),
-            "2 median, finest scale": sight.contrast.smooth,
-            "3 closing, mean of the scales": sight.contrast.ceiling,
-            "4 contrast: bottom-hat less top-hat": sight.relative,
-            "5 pores: contrast above the threshold": 255 * sight.pores,
-            "6 smooth solid": 255 * sight.solid,
-            "7 smooth solid, eroded and dilated": 255 * sight.opened,
+            "1 micrograph": images.grey,
+            "2 median, finest scale": images.smooth,
+            "3 closing, mean of the scales": images.closing,
+            "4 contrast: bottom-hat less top-hat": images.contrast,
+            "5 pores: contrast above the threshold": 255 * images.pores,
+            "6 smooth solid": 255 * images.solid,
+            "7 smooth solid, eroded and dilated": 255 * images.opened,
         }
         for title, picture in steps.items():
-            self._thumbnails.add(title, band.rows.start, band.cut(picture))
+            self._thumbnails.add(title, rows.start, picture)
 
     def save(self, path: Path, micrograph: "Micrograph", mask: "PhaseMask") -> None:
         """Write the sheet; the phases of the finished mask, on the file's micrograph, come last."""

@@ -153,8 +153,8 @@ def sweep(
     deduplicated = deduplicate(micrograph)
     workflow = Workflow(deduplicated.micrograph, recipes[0])
     scores = []
-    for draft in workflow.draft(recipes):
-        phases = workflow.restore(draft.phases(workflow.pixel_nm))
+    for recipe, candidates in zip(recipes, workflow.find_candidates(recipes), strict=True):
+        phases = workflow.choose_phases(candidates, recipe)
         found = np.concatenate(list(frame_phases(deduplicated, phases)))
         scores.append(float(iou(confuse(labels, found))[phase]))
     return scores

@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pytest
 from phantom import Phantom, make_phantom
 
-from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe, share, spread, vary
+from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe, vary_thresholds
 from mudrock_cli.classical.workflow import Workflow, label_phases
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph
@@ -90,9 +90,8 @@ def test_bands_give_the_mask_of_one_piece(phantom: Phantom, pixels: int, nm: flo
     masks = []
     for band_pixels in (1 << 24, pixels):
         workflow = Workflow(micrograph, recipe, band_pixels)
-        (draft,) = workflow.draft()
-        phases = workflow.restore(draft.phases(workflow.pixel_nm))
-        masks.append(np.concatenate(list(phases)))
+        (candidates,) = workflow.find_candidates()
+        masks.append(np.concatenate(list(workflow.choose_phases(candidates, recipe))))
     assert len(workflow.bands) >= 5
     assert masks[0].shape == box.shape
     assert set(np.unique(masks[0])) == {Phase.CLAY, Phase.SILT, Phase.PORE}
@@ -149,8 +148,8 @@ def test_noise_is_measured_and_texture_is_none(phantom: Phantom, nm: float) -> N
     found = []
     for noise in (0.0, 8.0):
         noisy = grey + np.random.default_rng(0).normal(0, noise, grey.shape)
-        survey = Workflow(wrap(np.clip(noisy, 0, 255).astype(np.uint8), nm), RECIPE).survey
-        found.append(survey.noise * (survey.solid - survey.black))
+        levels = Workflow(wrap(np.clip(noisy, 0, 255).astype(np.uint8), nm), RECIPE).statistics
+        found.append(levels.noise * (levels.solid - levels.black))
     smoothing = min(1.25 * nm / 50, 1)  # of a median 50 nm wide
     assert found[0] < 0.6  # grey levels are whole
     assert found[1] == pytest.approx(8 * smoothing, rel=0.2)
@@ -216,16 +215,13 @@ def test_one_grey_is_refused() -> None:
 
 def test_lower_thresholds_find_more_pores(phantom: Phantom) -> None:
     workflow = Workflow(wrap(phantom.grey), RECIPE)
-    drafts = workflow.draft([*vary(RECIPE), RECIPE])
-    counts = [
-        sum(np.bincount(band.ravel(), minlength=256) for band in draft.phases(10.0))
-        for draft in drafts
-    ]
-    pores = [share(each, Phase.PORE) for each in counts]
+    recipes = [*vary_thresholds(RECIPE), RECIPE]
+    pores = []
+    for recipe, candidates in zip(recipes, workflow.find_candidates(recipes), strict=True):
+        phases = np.concatenate(list(workflow.choose_phases(candidates, recipe)))
+        pores.append(np.mean(phases == Phase.PORE))
     assert pores[0] > pores[2] > pores[1]
-    found = spread(counts, Phase.PORE)
-    assert (found.low, found.chosen, found.high) == (pores[1], pores[2], pores[0])
-    assert share(counts[2], Phase.PORE) == np.mean(label(phantom.grey) == Phase.PORE)
+    assert pores[2] == np.mean(label(phantom.grey) == Phase.PORE)
 
 
 def test_the_exact_recipe_finds_the_fractions_of_phantoms() -> None:
@@ -242,7 +238,7 @@ def test_the_exact_recipe_finds_the_fractions_of_phantoms() -> None:
 def test_the_smoothest_grain_tells_what_is_smooth(phantom: Phantom) -> None:
     grey = phantom.grey.copy()
     grey[100:400, 100:400] = 140 + grey[100:400, 100:400] % 3  # 3 µm wide, hardly rough
-    smooth, rough = (Workflow(wrap(each), RECIPE).survey for each in (grey, phantom.grey))
+    smooth, rough = (Workflow(wrap(each), RECIPE).statistics for each in (grey, phantom.grey))
     assert smooth.texture < 0.6 * smooth.typical
     assert smooth.texture < 0.5 * rough.texture
 

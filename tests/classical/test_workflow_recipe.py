@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mudrock_cli.classical.filters import plan_background, plan_scales
 from mudrock_cli.classical.recipe import (
     WorkflowRecipe,
     load_recipe,
-    plan_background,
-    plan_scales,
 )
 from mudrock_cli.config import from_toml, list_packaged, to_toml
 from mudrock_cli.errors import MudrockError, UsageError

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage import morphology
 
-from mudrock_cli.classical.filters import enhance, enlarge, make_disc, reduce, smooth_median
+from mudrock_cli.classical.filters import Scale, enhance, enlarge, make_disc, reduce, smooth_median
 from mudrock_cli.classical.grains import (
+    CandidateMasks,
     choose_grains,
     find_pieces,
     join_pieces,
@@ -17,11 +18,11 @@ from mudrock_cli.classical.grains import (
     open_solid,
 )
 from mudrock_cli.classical.image_statistics import MARGIN, Strip
-from mudrock_cli.classical.recipe import Scale, SiltRecipe
+from mudrock_cli.classical.recipe import SiltRecipe
 from mudrock_cli.image.tiles import Packed
 from mudrock_cli.image.types import Phase
 
-ALONE = (False, False, False, False)
+ALONE = (False, False)
 
 
 def make_grey(shape: tuple[int, int], seed: int = 0) -> npt.NDArray[np.uint8]:
@@ -115,12 +116,12 @@ def test_a_grain_loses_its_rim_and_a_slit_disappears() -> None:
 def test_the_frame_does_not_erode_what_it_cuts() -> None:
     rows, columns = np.mgrid[:100, :100]
     half = (np.hypot(rows - 50, columns) <= 40).astype(np.uint8)
-    opened = open_solid(half, 30, 0, (True, True, True, True))
+    opened = open_solid(half, 30, 0, (True, True))
     assert opened[50, 0]
     assert np.array_equal(opened[:, 0], half[:, 0])
     whole = np.ones((30, 40), np.uint8)
-    assert open_solid(whole, 400, 100, (True,) * 4).all()
-    assert not open_solid(1 - whole, 4, 0, (True,) * 4).any()
+    assert open_solid(whole, 400, 100, (True, True)).all()
+    assert not open_solid(1 - whole, 4, 0, (True, True)).any()
 
 
 @settings(deadline=None)
@@ -184,7 +185,7 @@ def test_a_grain_that_the_frame_cuts_counts_by_its_circle(
     nothing = Packed.pack(np.zeros(grain.shape, np.uint8), bits=True)
     for share, phase in ((0.92, Phase.SILT), (1.08, Phase.CLAY)):
         silt = SiltRecipe(rim_nm=0, min_ecd_nm=share * 2 * radius)
-        (phases,) = choose_grains([(nothing, packed, nothing)], silt, 1.0, map)
+        (phases,) = choose_grains([CandidateMasks(nothing, packed, nothing)], silt, 1.0)
         assert (phases.unpack()[grain] == phase).all()
 
 
@@ -195,5 +196,5 @@ def test_a_sliver_at_the_frame_is_no_large_grain(corner: bool) -> None:
     packed = Packed.pack(sliver.astype(np.uint8), bits=True)
     nothing = Packed.pack(np.zeros(sliver.shape, np.uint8), bits=True)
     silt = SiltRecipe(rim_nm=0, min_ecd_nm=4.2 * np.sqrt(sliver.sum() / np.pi))
-    (phases,) = choose_grains([(nothing, packed, nothing)], silt, 1.0, map)
+    (phases,) = choose_grains([CandidateMasks(nothing, packed, nothing)], silt, 1.0)
     assert (phases.unpack() == Phase.CLAY).all()

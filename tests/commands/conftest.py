@@ -11,7 +11,6 @@ from drawn_images import draw_grey, draw_noisy_grey, draw_phases, save_mask
 from PIL import Image
 
 from mudrock_cli.classical import workflow
-from mudrock_cli.classical.filters import plan_bands
 from mudrock_cli.commands import cluster as cluster_work
 from mudrock_cli.measure import components as labelling
 
@@ -55,9 +54,8 @@ def bands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take everything for a mosaic, and cut it into many bands."""
     monkeypatch.setattr(cluster_work, "WHOLE_PIXELS", 1000)
     monkeypatch.setattr(labelling, "_BAND_PIXELS", 8000)
-    monkeypatch.setattr(
-        workflow, "plan_bands", lambda shape, halo, align, _: plan_bands(shape, halo, align, 10_000)
-    )
+    monkeypatch.setattr(workflow, "_BAND_PIXELS", 10_000)
+    monkeypatch.setattr(workflow, "_BAND_HALOS", 0)
 
 
 @pytest.fixture
