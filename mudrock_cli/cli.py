@@ -1,11 +1,14 @@
 """The command line: the one place where an error becomes a line on stderr and an exit code."""
 
 import errno
+import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -25,7 +28,32 @@ from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
-class _ErrorBoundary(TyperGroup):
+@contextmanager
+def _error_boundary() -> Iterator[None]:
+    try:
+        yield
+    except MudrockError as error:
+        _print_error(error.message, error.hint)
+        usage = isinstance(error, UsageError)
+        raise typer.Exit(ExitCode.USAGE if usage else ExitCode.SOME_FAILED) from error
+    except KeyboardInterrupt:
+        typer.echo("mudrock: interrupted; what was finished is kept", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        _print_error(f"{place}{error.strerror}", "make room there, or write to another place")
+        raise typer.Exit(ExitCode.SOME_FAILED) from error
+
+
+def _print_error(message: str, hint: str) -> None:
+    typer.echo(f"mudrock: error: {message}", err=True)
+    if hint:
+        typer.echo(f"hint: {hint}", err=True)
+
+
+class _Commands(TyperGroup):
     """Runs a subcommand; a known failure ends in one line and a hint, a bug in a traceback."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
@@ -34,30 +62,13 @@ class _ErrorBoundary(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         path, with_paths = ctx.params["log"], ctx.params["log_paths"]
-        try:
-            with keeping_log(path, self._words, with_paths=with_paths):
-                return super().invoke(ctx)
-        except MudrockError as error:
-            typer.echo(f"mudrock: error: {error.message}", err=True)
-            if error.hint:
-                typer.echo(f"hint: {error.hint}", err=True)
-            usage = isinstance(error, UsageError)
-            raise typer.Exit(ExitCode.USAGE if usage else ExitCode.SOME_FAILED) from error
-        except KeyboardInterrupt:
-            typer.echo("mudrock: interrupted; what was finished is kept", err=True)
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
-        except OSError as error:
-            if error.errno not in _DISK:
-                raise
-            place = f"{error.filename}: " if error.filename else ""
-            typer.echo(f"mudrock: error: {place}{error.strerror}", err=True)
-            typer.echo("hint: make room there, or write to another place", err=True)
-            raise typer.Exit(ExitCode.SOME_FAILED) from error
+        with _error_boundary(), keeping_log(path, self._words, with_paths=with_paths):
+            return super().invoke(ctx)
 
 
 app = typer.Typer(
-    cls=_ErrorBoundary,
-    add_completion=False,
+    cls=_Commands,
+    context_settings={"help_option_names": ["--help", "-h"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -111,7 +122,27 @@ def _stop(signum: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line; SIGTERM stops it as cleanly as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _stop)
+    code: int | str | None = ExitCode.INTERRUPTED
     try:
         app(prog_name="mudrock")
+    except SystemExit as ended:
+        code = ended.code
     except KeyboardInterrupt:  # before or after a subcommand ran
-        sys.exit(ExitCode.INTERRUPTED)
+        typer.echo("mudrock: interrupted", err=True)
+    if code == ExitCode.INTERRUPTED:
+        _leave_at_once()
+    sys.exit(code)
+
+
+def _leave_at_once() -> NoReturn:
+    """End without Python's farewell to its threads.
+
+    A thread of a library that is in the middle of its work would be unwound through C++ that does
+    not allow it, which aborts the process ("FATAL: exception not rethrown").
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(ExitCode.INTERRUPTED)

@@ -1,65 +1,192 @@
-"""Options that several commands read alike."""
+"""Inputs to outputs: every input is worked on, here or on a cluster; a failure stops no other.
+
+`run_all` does any work on any inputs; `make_masks` is what `segment` and `groundtruth` share: a
+mask that is finished is kept, so a run that was stopped goes on where it stopped.
+"""
 
 import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
+from itertools import groupby, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-import typer
-
-from mudrock_cli.commands.cluster import Cluster, check_paths, fits_a_task, retell, retell_error
-from mudrock_cli.commands.console import Column, Narrator, Outcome
+from mudrock_cli.commands.cluster import (
+    Cluster,
+    as_typed,
+    check_paths,
+    error_as_typed,
+    fits_a_task,
+)
+from mudrock_cli.commands.console import (
+    Column,
+    Console,
+    Outcome,
+    describe_masks,
+    tabulate_masks,
+)
 from mudrock_cli.commands.log import note
+from mudrock_cli.commands.options import PixelSizes
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 from mudrock_cli.files import check_writable, part_path, remove_leftovers
 
 if TYPE_CHECKING:
     from mudrock_cli.files import Input
     from mudrock_cli.image.micrograph import Micrograph
-    from mudrock_cli.image.types import Map, PixelSize
+    from mudrock_cli.image.types import Map
 
-
-Scheduler = Annotated[
-    str | None,
-    typer.Option(help="Let the workers of this Dask scheduler do it.", metavar="tcp://HOST:PORT"),
-]
-"""``--scheduler``."""
-
-
-def parse_save(text: str, sides: Mapping[str, str]) -> dict[str, str]:
-    """Read ``--save``: names of `sides`, separated by commas; returns the chosen ones."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in sides]
-    if unknown:
-        raise UsageError(f"--save {text}: cannot save {unknown[0]}", f"known: {','.join(sides)}")
-    return {name: sides[name] for name in names}
-
-
-def parse_pixel_size(text: str | None) -> "PixelSize | None":
-    """Read ``--pixel-size``; a length that cannot be read is wrong usage."""
-    from mudrock_cli.image.types import PixelSize
-
-    if text is None:
-        return None
-    try:
-        return PixelSize.parse(text, "--pixel-size")
-    except MudrockError as error:
-        raise UsageError(error.message, error.hint) from error
-
-
-# Where a batch writes: paths checked before work, leftovers removed, finished masks found.
+Result = TypeVar("Result")
 
 _BAND_PIXELS = 1 << 24
 
 
-class _ForeignMaskError(MudrockError):
-    """A mask that an editor saved, without the provenance that `segment` writes."""
+# Any work on any inputs.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """What work on an input calls.
+
+    Parameters
+    ----------
+    advance : callable
+        ``advance(done, total)`` moves the input's progress bar.
+    warn : callable
+        ``warn(kind, message)`` prints a line; of many of one kind only the first in full.
+    cluster : Cluster or None
+        Does the bands of a large image.
+    """
+
+    advance: Callable[[int, int], None] = lambda done, total: None
+    warn: Callable[[str, str], None] = lambda kind, message: None
+    cluster: Cluster | None = None
+
+    @property
+    def mapper(self) -> "Map":
+        """Does the bands of a large image, here or on a cluster."""
+        return self.cluster.map if self.cluster else map
+
+
+_QUIET = Hooks()
+
+
+@dataclass(frozen=True)
+class Done(Generic[Result]):
+    """What became of one input.
+
+    Parameters
+    ----------
+    item : Input
+        The input.
+    result : object or None
+        What the work returned.
+    error : MudrockError or None
+        Why it failed.
+    seconds : float
+        How long it took.
+    warnings : list of (str, str)
+        Kind and message of each.
+    """
+
+    item: "Input"
+    result: Result | None
+    error: MudrockError | None
+    seconds: float
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+
+
+Work = Callable[["Input", Hooks], Result]
+
+
+def run_all(
+    inputs: Iterable["Input"],
+    work: Work[Result],
+    console: Console,
+    *,
+    cluster: Cluster | None = None,
+    work_there: Work[Result] | None = None,
+    is_task: Callable[["Input"], bool] = lambda item: True,
+    places: Callable[["Input"], list[Path]] = lambda item: [],
+) -> Iterator[Done[Result]]:
+    """Yield what becomes of each input, in order.
+
+    Parameters
+    ----------
+    inputs : iterable of Input
+        The inputs.
+    work : callable
+        ``work(item, hooks)`` returns a result, or raises `MudrockError` where the input is at
+        fault and `UsageError` where all are.
+    console : Console
+        Shows how far it is, and warnings.
+    cluster : Cluster, optional
+        Does small inputs as tasks, and the bands of others.
+    work_there : callable, optional
+        The same work for a worker, which runs in another folder: its paths are absolute. A
+        `functools.partial` of a function of a module, so that it travels.
+    is_task : callable
+        Tells whether an input is a task; called with a cluster only.
+    places : callable
+        Paths, as the user typed them, that the work on an input may speak of.
+    """
+    for as_tasks, items in groupby(inputs, lambda item: cluster is not None and is_task(item)):
+        if cluster and as_tasks:
+            given, travelling = tee(items)
+            parts = (replace(item, path=item.path.absolute()) for item in travelling)
+            found = cluster.attempt(partial(_run_one, work_there or work), parts)
+            for item, done in zip(given, found, strict=True):
+                if isinstance(done, MudrockError):  # the task itself died
+                    error = MudrockError(f"{item.path}: {done.message}", done.hint)
+                    yield Done(item, None, error, 0.0)
+                    continue
+                done = _as_typed(replace(done, item=item), places(item))
+                for kind, message in done.warnings:
+                    console.warn(kind, message)
+                yield done
+            continue
+        for item in items:
+            with console.image(item.path.name) as advance:
+                hooks = Hooks(advance=advance, warn=console.warn, cluster=cluster)
+                done = _run_one(work, item, hooks)
+            yield _as_typed(done, places(item)) if cluster else done
+
+
+def _run_one(work: Work[Result], item: "Input", hooks: Hooks = _QUIET) -> Done[Result]:
+    """Work on one input, in whichever process; warnings are kept, too."""
+    start, warnings = time.monotonic(), list[tuple[str, str]]()
+
+    def warn(kind: str, message: str) -> None:
+        warnings.append((kind, message))
+        hooks.warn(kind, message)
+
+    result, known = None, None
+    try:
+        result = work(item, replace(hooks, warn=warn))
+    except UsageError:  # concerns the whole command, not this input
+        raise
+    except MudrockError as error:
+        known = error
+    except MemoryError as error:
+        known = MudrockError(f"{item.path}: not enough memory", "close other programs")
+        known.__cause__ = error
+    except OSError as error:
+        reason = error.strerror or error
+        known = MudrockError(f"{item.path}: {reason}", "check the disk and its permissions")
+        known.__cause__ = error
+    return Done(item, result, known, time.monotonic() - start, warnings)
+
+
+def _as_typed(done: Done[Result], places: Sequence[Path]) -> Done[Result]:
+    error = done.error and error_as_typed(done.error, places)
+    warnings = [(kind, as_typed(message, places)) for kind, message in done.warnings]
+    return replace(done, error=error, warnings=warnings)
+
+
+# Where masks go.
 
 
 @dataclass(frozen=True)
@@ -79,6 +206,30 @@ class Places:
     folder: Path
     inputs: "Sequence[Input]"
     suffix: str = ".tif"
+
+    def mask(self, item: "Input") -> Path:
+        """Return where the mask of an input goes."""
+        return self.folder / item.relative.parent / f"{item.relative.name}{self.suffix}"
+
+    def typed(self, item: "Input") -> list[Path]:
+        """Return the paths that messages about an input may name."""
+        mask = self.mask(item)
+        return [item.path, item.path.parent, mask, mask.parent]
+
+    def prepare(self) -> None:
+        """Check that masks can be written and replace no input, before any work.
+
+        Raises
+        ------
+        UsageError
+            If a mask would replace an input, or the folder cannot be written.
+        """
+        sources = {os.path.realpath(item.path): item.path for item in self.inputs}
+        for item in self.inputs:
+            replaced = sources.get(os.path.realpath(self.mask(item)))
+            if replaced is not None:
+                raise UsageError(f"{replaced}: would be replaced by a mask", "choose another --out")
+        prepare_folders(self.folder, self.inputs)
 
 
 def choose_places(out: Path, inputs: Sequence["Input"]) -> Places:
@@ -106,62 +257,6 @@ def choose_places(out: Path, inputs: Sequence["Input"]) -> Places:
     return Places(out, inputs, SUFFIX)
 
 
-def mask_path(out: Path, item: "Input", suffix: str = ".tif") -> Path:
-    """Return where the mask of an input goes."""
-    return out / item.relative.parent / f"{item.relative.name}{suffix}"
-
-
-def side_path(mask: Path, ending: str) -> Path:
-    """Return the path of a file that goes with a mask, ``NAME`` + `ending`."""
-    return mask.with_name(mask.stem + ending)
-
-
-@contextmanager
-def setting_aside(mask: Path, endings: Iterable[str]) -> Iterator[None]:
-    """Put away the files beside a mask while it is made again: they belong to the earlier one.
-
-    Where no new mask came of it, they return to the one that stays.
-    """
-    before = _identify(mask)
-    away: dict[Path, Path] = {}
-    for place in (side_path(mask, ending) for ending in endings):
-        with suppress(FileNotFoundError):
-            away[place] = place.replace(part_path(place.with_name(f"{place.name}.old")))
-    try:
-        yield
-    finally:
-        for place, part in away.items():
-            if _identify(mask) == before:
-                part.replace(place)
-            else:
-                part.unlink(missing_ok=True)
-
-
-def _identify(path: Path) -> tuple[int, int] | None:
-    """Return what changes when a file is replaced."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return facts.st_ino, facts.st_mtime_ns
-
-
-def prepare_outputs(inputs: Sequence["Input"], out: Path, suffix: str = ".tif") -> None:
-    """Check that masks can be written and replace no input, before any work.
-
-    Raises
-    ------
-    UsageError
-        If a mask would replace an input, or `out` is not a folder that can be written.
-    """
-    sources = {os.path.realpath(item.path): item.path for item in inputs}
-    for item in inputs:
-        replaced = sources.get(os.path.realpath(mask_path(out, item, suffix)))
-        if replaced is not None:
-            raise UsageError(f"{replaced}: would be replaced by a mask", "choose another --out")
-    prepare_folders(out, inputs)
-
-
 def prepare_folders(out: Path, inputs: Sequence["Input"]) -> None:
     """Check that files can be written, and remove what killed runs left where they will be.
 
@@ -173,6 +268,211 @@ def prepare_folders(out: Path, inputs: Sequence["Input"]) -> None:
     check_writable(out)
     for folder in {(out / item.relative).parent for item in inputs}:
         remove_leftovers(folder)
+
+
+def side_path(mask: Path, ending: str) -> Path:
+    """Return the path of a file that goes with a mask, ``NAME`` + `ending`."""
+    return mask.with_name(mask.stem + ending)
+
+
+# Micrographs to masks.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Hooks):
+    """One micrograph on its way to a mask.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        The input, opened.
+    mask : Path
+        Where its mask goes.
+    provenance : dict
+        What the mask tells of itself, complete but for ``results``.
+    """
+
+    micrograph: "Micrograph"
+    mask: Path
+    provenance: dict[str, Any]
+
+    def beside(self, ending: str) -> Path:
+        """Return the path of a file that goes with the mask."""
+        return side_path(self.mask, ending)
+
+
+Made = tuple[Literal["done", "skipped"], Mapping[str, Any]]
+"""What became of a mask, and its figures."""
+
+Process = Callable[[Job], Mapping[str, Any]]
+"""Makes one mask and the files beside it, and returns its results."""
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What the commands that write masks have in common.
+
+    Parameters
+    ----------
+    places : Places
+        Inputs, and where their masks go.
+    fingerprint : Mapping
+        Method, model or recipe with its hash, options; equal fingerprints give equal masks.
+    sides : Mapping
+        Files beside the masks that are wanted: name and ending.
+    all_sides : Mapping
+        All that the command can write beside a mask.
+    pixel_sizes : PixelSizes
+        What the command line gives.
+    max_pixels : int
+        Ceiling of pixels in one image.
+    force : bool
+        Make masks that are there already again.
+    json_lines : bool
+        Write a JSON line per input in place of the closing table.
+    """
+
+    places: Places
+    fingerprint: Mapping[str, Any]
+    sides: Mapping[str, str]
+    all_sides: Mapping[str, str]
+    pixel_sizes: PixelSizes
+    max_pixels: int
+    force: bool
+    json_lines: bool
+
+
+def make_masks(
+    process: Process,
+    options: BatchOptions,
+    columns: Sequence[Column],
+    cluster: Cluster | None = None,
+    needed: Sequence[Path] = (),
+) -> ExitCode:
+    """Make the mask of every input that has none yet; one that fails does not stop the others.
+
+    Parameters
+    ----------
+    process : callable
+        Makes one mask (and the files beside it) and returns its results, JSON-able. It writes
+        them into the provenance too, where a later run finds them. A `functools.partial` of a
+        function of a module: it travels to workers.
+    options : BatchOptions
+        Which inputs, where to, and under which conditions.
+    columns : sequence of Column
+        Of the closing table.
+    cluster : Cluster, optional
+        Does small images, and the bands of large ones.
+    needed : sequence of Path
+        Folders that workers read beside the inputs.
+
+    Returns
+    -------
+    ExitCode
+        ``DONE``, or ``SOME_FAILED``.
+
+    Raises
+    ------
+    UsageError
+        If the masks cannot be written where they should (before any work), or `process` finds
+        that no input can be processed.
+    """
+    from mudrock_cli.files import find_collisions
+
+    places, start = options.places, time.monotonic()
+    places.prepare()
+    if cluster:
+        check_paths(cluster, [item.path for item in places.inputs], needed, places.folder)
+    note("batch", images=len(places.inputs), out=places.folder, **options.fingerprint)
+    collisions = find_collisions(places.inputs)
+    there = replace(options, places=replace(places, folder=places.folder.absolute(), inputs=()))
+    outcomes: list[Outcome] = []
+    with Console("images", len(places.inputs), json_lines=options.json_lines) as console:
+        found = run_all(
+            places.inputs,
+            partial(_make_mask, process, options, collisions),
+            console,
+            cluster=cluster,
+            work_there=partial(_make_mask, process, there, {}),
+            is_task=lambda item: (
+                item.path not in collisions and fits_a_task(item, options.max_pixels)
+            ),
+            places=places.typed,
+        )
+        try:
+            for done in found:
+                outcomes.append(_conclude(done, places))
+                _print_outcome(console, outcomes[-1])
+        finally:  # also after Ctrl-C: what is finished
+            table = tabulate_masks(outcomes, columns)
+            seconds = time.monotonic() - start
+            lines = describe_masks(outcomes, places.folder, seconds)
+            console.close(table, lines[-1:] if options.json_lines else lines)
+    failed = any(outcome.status == "failed" for outcome in outcomes)
+    return ExitCode.SOME_FAILED if failed else ExitCode.DONE
+
+
+def _conclude(
+    done: Done[tuple[Literal["done", "skipped"], Mapping[str, Any]]], places: Places
+) -> Outcome:
+    path, seconds = done.item.path, done.seconds
+    if done.result is None:
+        return Outcome(path, "failed", error=done.error, seconds=seconds)
+    status, facts = done.result
+    warnings = [message for _, message in done.warnings]
+    facts = {**facts, "warnings": warnings} if warnings else facts
+    return Outcome(path, status, places.mask(done.item), facts, seconds)
+
+
+def _print_outcome(console: Console, outcome: Outcome) -> None:
+    console.count(at_once=outcome.status == "skipped")
+    line = outcome.to_json()
+    note("image", **line | {"input": outcome.input, "mask": outcome.mask})
+    if outcome.error is not None:
+        console.print_error(outcome.error)
+    if console.json_lines:
+        console.print_json(line)
+
+
+def _make_mask(
+    process: Process,
+    options: BatchOptions,
+    collisions: Mapping[Path, Path],
+    item: "Input",
+    hooks: Hooks,
+) -> Made:
+    """Make the mask of one input, unless it is there already."""
+    from mudrock_cli.files import hash_file
+    from mudrock_cli.image.micrograph import open_micrograph
+
+    if other := collisions.get(item.path):
+        raise MudrockError(
+            f"{item.path}: would write the same mask as {other}",
+            "give the folder that holds both, or run them with different --out",
+        )
+    mask = options.places.mask(item)
+    micrograph = open_micrograph(item.path, max_pixels=options.max_pixels)
+    chosen = options.pixel_sizes.choose(item, micrograph.pixel_size, hooks.warn)
+    micrograph = replace(micrograph, pixel_size=chosen)
+    provenance = describe_run(micrograph, hash_file(item.path), options.fingerprint)
+    size = {key: provenance[key] for key in ("pixel_size_nm", "pixel_size_source")}
+    job = Job(
+        micrograph=micrograph,
+        mask=mask,
+        provenance=provenance,
+        advance=hooks.advance,
+        warn=hooks.warn,
+        cluster=hooks.cluster,
+    )
+    if not options.force:
+        finished = find_finished(job, options.sides)
+        if finished is not None:
+            drawn = [n for n, end in options.sides.items() if not _is_current(mask, end)]
+            save_drawings(job, {name: options.sides[name] for name in drawn})
+            return "skipped", size | finished
+    provenance["saved"] = sorted(options.sides)
+    with _set_aside(mask, options.all_sides.values()):
+        return "done", size | dict(process(job))
 
 
 def describe_run(
@@ -202,21 +502,62 @@ def describe_run(
     }
 
 
-def finished_results(
-    mask: Path, micrograph: "Micrograph", provenance: Mapping[str, Any], sides: Mapping[str, str]
-) -> dict[str, Any] | None:
+# Files beside a mask that can be drawn from it, without segmenting again.
+
+
+def _draw_overlay(job: Job, place: Path) -> None:
+    from mudrock_cli.image.mask import open_mask
+    from mudrock_cli.report.overlay import draw_overlay_by_bands, save_overlay
+
+    shown, mask = job.micrograph, open_mask(job.mask)
+    picture = draw_overlay_by_bands(shown.shape, shown.read, mask.read, shown.pixel_size)
+    save_overlay(place, picture)
+
+
+def _paint_instances(job: Job, place: Path) -> None:
+    from mudrock_cli.image.mask import open_mask
+    from mudrock_cli.image.tiff import write_plane
+    from mudrock_cli.measure.components import label_mask
+
+    mask = open_mask(job.mask)
+    found = label_mask(mask)
+    write_plane(place, mask.shape, found.label_type, found.paint(mask), job.micrograph.pixel_size)
+
+
+_DRAWN: Mapping[str, Callable[[Job, Path], None]] = {
+    "overlay": _draw_overlay,
+    "instances": _paint_instances,
+}
+
+
+def save_drawings(job: Job, sides: Mapping[str, str]) -> None:
+    """Write those of the files beside a finished mask that are drawn from it alone."""
+    for name, ending in sides.items():
+        if name in _DRAWN:
+            _DRAWN[name](job, job.beside(ending))
+
+
+def _is_current(mask: Path, ending: str) -> bool:
+    """Tell whether a file beside a mask is there, and not of an earlier mask."""
+    with suppress(FileNotFoundError):
+        return side_path(mask, ending).stat().st_mtime_ns >= mask.stat().st_mtime_ns
+    return False
+
+
+class _ForeignMaskError(MudrockError):
+    """A mask that an editor saved, without the provenance that `segment` writes."""
+
+
+def find_finished(job: Job, sides: Mapping[str, str]) -> dict[str, Any] | None:
     """Return the results in a mask that an earlier run finished, or None if it must be made.
 
     Parameters
     ----------
-    mask : Path
-        Where the mask would be.
-    micrograph : Micrograph
-        The input.
-    provenance : Mapping
-        What the mask's provenance would say, see `describe_run`.
+    job : Job
+        Where the mask would be, and what its provenance would tell.
     sides : Mapping
-        The files wanted beside the mask: name and ending.
+        The files wanted beside the mask: name and ending. Those that can be drawn from it need
+        not be there.
 
     Raises
     ------
@@ -226,15 +567,16 @@ def finished_results(
     from mudrock_cli.image.mask import open_mask
     from mudrock_cli.image.ome_zarr_writer import is_untouched
 
+    mask = job.mask
     if not mask.exists():
         return None
     edited = f"{mask}: was not written by mudrock, or was edited by hand since"
     hint = "--force to replace it, or another --out"
     try:
         found = open_mask(mask)
-        if found.provenance.get("software") != provenance["software"]:
+        if found.provenance.get("software") != job.provenance["software"]:
             raise _ForeignMaskError(edited, hint)
-        if found.shape != micrograph.shape:
+        if found.shape != job.micrograph.shape:
             return None
         rows = max(1, _BAND_PIXELS // max(1, found.shape[1]))
         for top in range(0, found.shape[0], rows):  # a damaged or edited file raises here
@@ -245,321 +587,42 @@ def finished_results(
         raise
     except MudrockError:
         return None
-    told = found.provenance
-    wanted = json.loads(json.dumps(dict(provenance)))
-    ignored = ("version", "saved")
-    if any(told.get(key) != value for key, value in wanted.items() if key not in ignored):
+    tells = found.provenance
+    wanted = json.loads(json.dumps(job.provenance))
+    if any(tells.get(key) != value for key, value in wanted.items() if key != "version"):
         return None
-    saved = told.get("saved", [])
-    if not all(name in saved and side_path(mask, end).is_file() for name, end in sides.items()):
-        return None
-    results = told.get("results")
+    for name, ending in sides.items():
+        made = name in tells.get("saved", []) and side_path(mask, ending).is_file()
+        if name not in _DRAWN and not made:
+            return None
+    results = tells.get("results")
     return results if isinstance(results, dict) else None
 
 
-# One micrograph on its way to a mask, in whichever process that happens.
+@contextmanager
+def _set_aside(mask: Path, endings: Iterable[str]) -> Iterator[None]:
+    """Put away the files beside a mask while it is made again: they belong to the earlier one.
 
-Tell = tuple[Callable[[int, int], None], Callable[[str, str], None]]
-"""Moves the progress bar of an image, and says a warning of a kind."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One micrograph on its way to a mask.
-
-    Parameters
-    ----------
-    micrograph : Micrograph
-        The input, opened.
-    mask : Path
-        Where its mask goes.
-    provenance : dict
-        What the mask tells of itself, complete but for ``results``.
-    advance : callable
-        ``advance(done, total)`` moves the image's progress bar.
-    warn : callable
-        ``warn(kind, message)`` says a line; of many of one kind only the first is said in full.
-    cluster : Cluster or None
-        Does the bands of a mosaic.
+    Where no new mask came of it, they return to the one that stays.
     """
-
-    micrograph: "Micrograph"
-    mask: Path
-    provenance: dict[str, Any]
-    advance: Callable[[int, int], None]
-    warn: Callable[[str, str], None]
-    cluster: "Cluster | None" = None
-
-    @property
-    def mapper(self) -> "Map":
-        """Who does the bands of the image."""
-        return self.cluster.map if self.cluster else map
-
-    def beside(self, ending: str) -> Path:
-        """Return the path of a file that goes with the mask."""
-        return side_path(self.mask, ending)
-
-
-Process = Callable[[Job], Mapping[str, Any]]
-"""Makes one mask and the files beside it, and returns its results."""
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """What the commands that write masks have in common.
-
-    Parameters
-    ----------
-    out : Path
-        Folder of the masks.
-    fingerprint : Mapping
-        Method, model or recipe with its hash, options; equal fingerprints give equal masks.
-    sides : Mapping
-        Files beside the masks that are wanted: name and ending.
-    all_sides : Mapping
-        All that the command can write beside a mask.
-    pixel_size : PixelSize or None
-        Overrides what the files tell.
-    max_pixels : int
-        Ceiling of pixels in one image.
-    force : bool
-        Make masks that are there already again.
-    json_lines : bool
-        Write a JSON line per input in place of the closing table.
-    suffix : str
-        Of the masks: ``.tif`` or ``.zarr``.
-    """
-
-    out: Path
-    fingerprint: Mapping[str, Any]
-    sides: Mapping[str, str]
-    all_sides: Mapping[str, str]
-    pixel_size: "PixelSize | None"
-    max_pixels: int
-    force: bool
-    json_lines: bool
-    suffix: str = ".tif"
-
-
-def run_job(
-    item: "Input",
-    process: Process,
-    options: BatchOptions,
-    tell: Tell,
-    cluster: "Cluster | None" = None,
-) -> Outcome:
-    """Make the mask of one input, unless it is there already; say what became of it.
-
-    Raises
-    ------
-    UsageError
-        If `process` finds that no input can be processed.
-    """
-    start = time.monotonic()
-    mask = mask_path(options.out, item, options.suffix)
+    before = _identify(mask)
+    away: dict[Path, Path] = {}
+    for place in (side_path(mask, ending) for ending in endings):
+        with suppress(FileNotFoundError):
+            away[place] = place.replace(part_path(place.with_name(f"{place.name}.old")))
     try:
-        status, facts = _make_mask(item, mask, process, options, tell, cluster)
-    except UsageError:  # concerns the whole command, not this input
-        raise
-    except (MudrockError, OSError, MemoryError) as error:
-        known = error if isinstance(error, MudrockError) else explain(error, item.path)
-        return Outcome(item.path, "failed", error=known, seconds=time.monotonic() - start)
-    return Outcome(item.path, status, mask, facts, time.monotonic() - start)
+        yield
+    finally:
+        for place, part in away.items():
+            if _identify(mask) == before:
+                part.replace(place)
+            else:
+                part.unlink(missing_ok=True)
 
 
-def _make_mask(
-    item: "Input",
-    mask: Path,
-    process: Process,
-    options: BatchOptions,
-    tell: Tell,
-    cluster: "Cluster | None",
-) -> tuple[Literal["done", "skipped"], Mapping[str, Any]]:
-
-    from mudrock_cli.files import hash_file
-    from mudrock_cli.image.micrograph import open_micrograph
-
-    micrograph = open_micrograph(
-        item.path, pixel_size=options.pixel_size, max_pixels=options.max_pixels
-    )
-    provenance = describe_run(micrograph, hash_file(item.path), options.fingerprint)
-    size = {key: provenance[key] for key in ("pixel_size_nm", "pixel_size_source")}
-    if not options.force:
-        results = finished_results(mask, micrograph, provenance, options.sides)
-        if results is not None:
-            return "skipped", size | results
-    provenance["saved"] = sorted(options.sides)
-    warnings: list[str] = []
-    advance, say = tell
-
-    def warn(kind: str, message: str) -> None:
-        warnings.append(message)
-        say(kind, message)
-
-    with setting_aside(mask, options.all_sides.values()):
-        made = process(Job(micrograph, mask, provenance, advance, warn, cluster))
-    return "done", size | dict(made) | ({"warnings": warnings} if warnings else {})
-
-
-def explain(error: OSError | MemoryError, path: Path) -> MudrockError:
-    """Return what to say of a file that the machine has no room for, or cannot read."""
-    if isinstance(error, MemoryError):
-        known = MudrockError(f"{path}: not enough memory", "close other programs")
-    else:
-        reason = error.strerror or error
-        known = MudrockError(f"{path}: {reason}", "check the disk and its permissions")
-    known.__cause__ = error
-    return known
-
-
-# The loop that `segment` and `groundtruth` share: inputs to masks, here or on a cluster.
-
-
-def run_batch(
-    inputs: Sequence["Input"],
-    process: Process,
-    options: BatchOptions,
-    columns: Sequence[Column],
-    cluster: Cluster | None = None,
-    needed: Sequence[Path] = (),
-) -> ExitCode:
-    """Make the mask of every input that has none yet; one that fails does not stop the others.
-
-    Parameters
-    ----------
-    inputs : sequence of Input
-        The images.
-    process : callable
-        Makes one mask (and the files beside it) and returns its results, JSON-able. It writes
-        them into the provenance too, where a later run finds them. A `functools.partial` of a
-        function of a module: it travels to workers.
-    options : BatchOptions
-        Where to, and under which conditions.
-    columns : sequence of Column
-        Of the closing table.
-    cluster : Cluster, optional
-        Does small images, and the bands of large ones.
-    needed : sequence of Path
-        Folders that workers read beside the inputs.
-
-    Returns
-    -------
-    ExitCode
-        ``DONE``, or ``SOME_FAILED``.
-
-    Raises
-    ------
-    UsageError
-        If the masks cannot be written where they should (before any work), or `process` finds
-        that no input can be processed.
-    """
-    prepare_outputs(inputs, options.out, options.suffix)
-    if cluster:
-        check_paths(cluster, [item.path for item in inputs], needed, options.out)
-    start = time.monotonic()
-    note("batch", images=len(inputs), out=options.out, **options.fingerprint)
-    with Narrator(len(inputs), json_lines=options.json_lines, columns=columns) as narrator:
-        try:
-            for outcome in _run_all(inputs, process, options, narrator, cluster):
-                narrator.add(outcome)
-        finally:  # also after Ctrl-C: say what is finished
-            order = {item.path: number for number, item in enumerate(inputs)}
-            narrator.outcomes.sort(key=lambda outcome: order[outcome.input])
-            narrator.close(options.out, time.monotonic() - start)
-    failed = any(outcome.status == "failed" for outcome in narrator.outcomes)
-    return ExitCode.SOME_FAILED if failed else ExitCode.DONE
-
-
-def _run_all(
-    inputs: Sequence["Input"],
-    process: Process,
-    options: BatchOptions,
-    narrator: Narrator,
-    cluster: Cluster | None,
-) -> Iterator[Outcome]:
-    """Yield what becomes of each input: on workers as they are done, here one after the other."""
-    from mudrock_cli.files import find_collisions
-
-    collisions = find_collisions(inputs)
-
-    def is_task(item: "Input") -> bool:
-        alone = cluster is None or item.path in collisions
-        return not alone and fits_a_task(item, options.max_pixels)
-
-    for as_tasks, items in groupby(inputs, is_task):
-        if cluster and as_tasks:
-            yield from _run_on_workers(items, process, options, narrator, cluster)
-            continue
-        for item in items:
-            if other := collisions.get(item.path):
-                yield Outcome(item.path, "failed", error=_explain_collision(item.path, other))
-                continue
-            with narrator.image(item.path.name) as advance:
-                outcome = run_job(item, process, options, (advance, narrator.warn), cluster)
-            yield _retell_outcome(outcome, _list_places(item, options)) if cluster else outcome
-
-
-def _run_on_workers(
-    inputs: Iterable["Input"],
-    process: Process,
-    options: BatchOptions,
-    narrator: Narrator,
-    cluster: Cluster,
-) -> Iterator[Outcome]:
-    # Workers run in other folders.
-    there = replace(options, out=options.out.absolute())
-    known: dict[Path, Input] = {}
-
-    def travel() -> "Iterator[Input]":
-        for item in inputs:
-            known[item.path.absolute()] = item
-            yield replace(item, path=item.path.absolute())
-
-    for part, done in cluster.as_completed(partial(_run_there, process, there), travel()):
-        item = known.pop(part.path)
-        places = _list_places(item, options)
-        if isinstance(done, MudrockError):
-            error = MudrockError(f"{item.path}: {done.message}", done.hint)
-            yield Outcome(item.path, "failed", error=error)
-            continue
-        outcome, warnings = done
-        for kind, message in warnings:
-            narrator.warn(kind, retell(message, places))
-        mask = outcome.mask and mask_path(options.out, item, options.suffix)
-        yield _retell_outcome(replace(outcome, input=item.path, mask=mask), places)
-
-
-def _run_there(
-    process: Process, options: BatchOptions, item: "Input"
-) -> tuple[Outcome, list[tuple[str, str]]]:
-    """Make a mask on a worker, whose warnings are said where the command runs."""
-    warnings: list[tuple[str, str]] = []
-
-    def advance(done: int, total: int) -> None:
-        pass  # the bar of the batch moves where the command runs
-
-    def warn(kind: str, message: str) -> None:
-        warnings.append((kind, message))
-
-    return run_job(item, process, options, (advance, warn)), warnings
-
-
-def _list_places(item: "Input", options: BatchOptions) -> list[Path]:
-    """Return the paths, as the user typed them, that a worker may speak of."""
-    mask = mask_path(options.out, item, options.suffix)
-    return [item.path, item.path.parent, mask, mask.parent]
-
-
-def _retell_outcome(outcome: Outcome, places: Sequence[Path]) -> Outcome:
-    facts = dict(outcome.facts)
-    if "warnings" in facts:
-        facts["warnings"] = [retell(text, places) for text in facts["warnings"]]
-    error = outcome.error and retell_error(outcome.error, places)
-    return replace(outcome, facts=facts, error=error)
-
-
-def _explain_collision(path: Path, other: Path) -> MudrockError:
-    return MudrockError(
-        f"{path}: would write the same mask as {other}",
-        "give the folder that holds both, or run them with different --out",
-    )
+def _identify(path: Path) -> tuple[int, int] | None:
+    """Return what changes when a file is replaced."""
+    with suppress(OSError):
+        facts = path.stat()
+        return facts.st_ino, facts.st_mtime_ns
+    return None

@@ -20,17 +20,14 @@ import typer
 
 from mudrock_cli import __version__
 from mudrock_cli.errors import MudrockError, UsageError, describe
-from mudrock_cli.files import part_path
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
     from mudrock_cli.files import Input
 
-
 Part = TypeVar("Part")
 Result = TypeVar("Result")
-Taken = TypeVar("Taken")
 
 WHOLE_PIXELS = 1 << 26
 """An image up to this size is one task; of a larger one the bands are."""
@@ -38,8 +35,10 @@ WHOLE_PIXELS = 1 << 26
 _FEWEST_AHEAD = 16  # tasks given out before the first result is taken in
 _REFRESH = 5.0  # seconds between two looks at how many workers there are
 _TASKS_PER_THREAD = 2  # of a mosaic: more balance better, and compute more seams twice
-SAME = "install the same versions of mudrock and Python everywhere"
-"""What to do about workers that do not understand."""
+_CONNECT_SECONDS = 8
+_SAME = "install the same versions of mudrock and Python everywhere"
+_START = "start one: dask scheduler, and dask worker ADDRESS on every machine"
+_SHARE = "use a file system that all machines mount at the same place"
 
 
 class Cluster:
@@ -71,7 +70,7 @@ class Cluster:
         return _TASKS_PER_THREAD * max(self.threads, 1)
 
     def map(self, work: Callable[[Part], Result], parts: Iterable[Part], /) -> Iterator[Result]:
-        """Do the work on all parts, and yield the results in order; a `Map`.
+        """Do the work on all parts, and yield the results in order, as the builtin `map` does.
 
         Few parts are under way at a time, so that memory does not grow with their number.
         """
@@ -83,27 +82,6 @@ class Cluster:
         """Do the work on all parts, and yield results or failures in order."""
         return self._in_order(work, parts, _attempt)
 
-    def as_completed(
-        self, work: Callable[[Part], Result], parts: Iterable[Part]
-    ) -> Iterator[tuple[Part, Result | MudrockError]]:
-        """Do the work on all parts; yield each with its result, or its failure, as it is done."""
-        from distributed import as_completed
-
-        finished = as_completed(loop=self._client.loop)
-        running: dict[Future, Part] = {}
-        try:
-            for part in parts:
-                future = self._submit(work, part)
-                running[future] = part
-                finished.add(future)
-                while len(running) >= self._ahead():
-                    future = next(finished)
-                    yield running.pop(future), _attempt(future)
-            for future in finished:
-                yield running.pop(future), _attempt(future)
-        finally:
-            self._cancel(running)
-
     def ask(self, question: Callable[[Part], Result], part: Part) -> dict[str, Result]:
         """Return what every worker that is there answers, by its address.
 
@@ -114,34 +92,23 @@ class Cluster:
         return answers
 
     def _in_order(
-        self,
-        work: Callable[[Part], Result],
-        parts: Iterable[Part],
-        take: "Callable[[Future], Taken]",
-    ) -> Iterator[Taken]:
-        """Yield what `take` makes of each task; some are ahead of the one that is waited for."""
+        self, work: Callable[[Part], Result], parts: Iterable[Part], take: Callable[["Future"], Any]
+    ) -> Iterator[Any]:
         waiting: deque[Future] = deque()
         try:
             for part in parts:
                 waiting.append(self._submit(work, part))
-                if len(waiting) >= self._ahead():
+                if len(waiting) >= max(_FEWEST_AHEAD, 3 * self.threads):
                     yield take(waiting.popleft())
             while waiting:
                 yield take(waiting.popleft())
         finally:  # also after Ctrl-C, or where the results are no longer wanted
-            self._cancel(waiting)
+            if waiting and self._client.status == "running":
+                self._client.cancel(list(waiting), force=True)
 
     def _submit(self, work: Callable[[Part], Result], part: Part) -> "Future":
         with _noticing_loss():
             return self._client.submit(_perform, __version__, work, part, pure=False)
-
-    def _ahead(self) -> int:
-        return max(_FEWEST_AHEAD, 3 * self.threads)
-
-    def _cancel(self, futures: Iterable["Future"]) -> None:
-        unfinished = list(futures)
-        if unfinished and self._client.status == "running":
-            self._client.cancel(unfinished, force=True)
 
 
 def fits_a_task(item: "Input", max_pixels: int, *, masks: bool = False) -> bool:
@@ -155,18 +122,17 @@ def fits_a_task(item: "Input", max_pixels: int, *, masks: bool = False) -> bool:
     return rows * columns <= WHOLE_PIXELS
 
 
-def explain_version(worker: str, version: str, wanted: str) -> UsageError:
-    """Return what to say of a worker with another version of mudrock."""
-    return UsageError(f"the worker {worker} has mudrock {version}, not {wanted}", SAME)
-
-
 def _perform(version: str, work: Callable[[Part], Result], part: Part) -> Result:
     """Do a part, on a worker that may have come after the versions were compared."""
     if version != __version__:
         from distributed import get_worker
 
-        raise explain_version(get_worker().address, __version__, version)
+        raise _explain_version(get_worker().address, __version__, version)
     return work(part)
+
+
+def _explain_version(worker: str, version: str, wanted: str) -> UsageError:
+    return UsageError(f"the worker {worker} has mudrock {version}, not {wanted}", _SAME)
 
 
 def _take(future: "Future") -> Any:
@@ -181,6 +147,16 @@ def _take(future: "Future") -> Any:
             "several workers died of this task, probably for want of memory",
             "give workers more memory or fewer threads, and look at their logs",
         ) from error
+
+
+def _attempt(future: "Future") -> Any:
+    """Return the result of a task, or why it has none, where that concerns this task alone."""
+    try:
+        return _take(future)
+    except UsageError:
+        raise
+    except MudrockError as error:
+        return error
 
 
 @contextmanager
@@ -199,20 +175,10 @@ def _noticing_loss() -> Iterator[None]:
         ) from error
 
 
-def _attempt(future: "Future") -> Any:
-    """Return the result of a task, or why it has none, where that concerns this task alone."""
-    try:
-        return _take(future)
-    except UsageError:
-        raise
-    except MudrockError as error:
-        return error
+# Workers run in other folders: their messages, with paths as the user typed them.
 
 
-# What workers say, in the words of the command line: they run in other folders.
-
-
-def retell(text: str, places: Iterable[Path]) -> str:
+def as_typed(text: str, places: Iterable[Path]) -> str:
     """Return a message of a worker with paths as the user typed them.
 
     Parameters
@@ -228,30 +194,23 @@ def retell(text: str, places: Iterable[Path]) -> str:
     separator = re.escape(os.sep)
     known = "|".join(map(re.escape, sorted(typed, key=len, reverse=True)))
 
-    def shorten(found: re.Match[str]) -> str:
+    def restore(found: re.Match[str]) -> str:
         name = typed[found[1]]
-        if name == os.curdir and found[2]:
-            return ""
-        return name + found[2]
+        return "" if name == os.curdir and found[2] else name + found[2]
 
     # A name ends at a separator, or before a sign that goes on no name.
-    return re.sub(rf"(?<![\w.{separator}-])({known})({separator}|(?![\w.-]))", shorten, text)
+    return re.sub(rf"(?<![\w.{separator}-])({known})({separator}|(?![\w.-]))", restore, text)
 
 
-def retell_error(error: MudrockError, places: Iterable[Path]) -> MudrockError:
+def error_as_typed(error: MudrockError, places: Iterable[Path]) -> MudrockError:
     """Return the error of a worker with paths as the user typed them."""
     places = list(places)
-    told = type(error)(retell(error.message, places), retell(error.hint, places))
-    told.__cause__ = error.__cause__
-    return told
+    typed = type(error)(as_typed(error.message, places), as_typed(error.hint, places))
+    typed.__cause__ = error.__cause__
+    return typed
 
 
 # Whether the workers of a cluster see the files and folders of a command.
-
-Wanted = tuple[Sequence[Path], Path | None]
-"""Paths that a worker reads, and a mark in the folder that it writes to."""
-
-_SHARE = "use a file system that all machines mount at the same place"
 
 
 def check_paths(
@@ -278,8 +237,9 @@ def check_paths(
     UsageError
         If one does not see a file or folder, or cannot write.
     """
-    read = [*_choose_one_each(files), *(path for path in folders if path.exists())]
-    with _marking(out) as mark:
+    one_each = {path.parent: path for path in reversed(list(files)) if path.exists()}
+    read = [*reversed(one_each.values()), *(path for path in folders if path.exists())]
+    with _marked(out) as mark:
         answers = cluster.ask(_look, ([path.absolute() for path in read], mark))
     for worker, answer in answers.items():
         if answer is not None:
@@ -288,18 +248,11 @@ def check_paths(
             raise UsageError(f"{path}: the worker {worker} {trouble}", hint)
 
 
-def _choose_one_each(files: Iterable[Path]) -> list[Path]:
-    """Return a file of every folder, which exists here."""
-    found: dict[Path, Path] = {}
-    for path in files:
-        if path.parent not in found and path.exists():
-            found[path.parent] = path
-    return list(found.values())
-
-
 @contextmanager
-def _marking(folder: Path | None) -> Iterator[Path | None]:
+def _marked(folder: Path | None) -> Iterator[Path | None]:
     """Put a mark into a folder: there may be another one of its name on another machine."""
+    from mudrock_cli.files import part_path
+
     if folder is None:
         yield None
         return
@@ -311,7 +264,7 @@ def _marking(folder: Path | None) -> Iterator[Path | None]:
         mark.unlink(missing_ok=True)
 
 
-def _look(wanted: Wanted) -> tuple[int, str, str] | None:
+def _look(wanted: tuple[Sequence[Path], Path | None]) -> tuple[int, str, str] | None:
     """Return the number of the first path that this worker lacks, why, and what helps."""
     paths, mark = wanted
     for number, path in enumerate(paths):
@@ -329,10 +282,7 @@ def _look(wanted: Wanted) -> tuple[int, str, str] | None:
         return len(paths), f"cannot write there ({describe(error)})", hint
 
 
-# ``--scheduler``: the connection to a Dask cluster.
-
-_PATIENCE = 8  # seconds to wait for a scheduler
-_HELP = "start one: dask scheduler, and dask worker ADDRESS on every machine"
+# The connection to a scheduler.
 
 
 @contextmanager
@@ -353,25 +303,20 @@ def open_cluster(address: str | None) -> Iterator[Cluster | None]:
     except ImportError as error:
         hint = "pip install 'mudrock[cluster]'"
         raise UsageError("--scheduler: Dask is not installed", hint) from error
-    _hush()
+    for name in list(logging.root.manager.loggerDict):  # long, with tracebacks; here it is a line
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        client = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
+        client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, RuntimeError) as error:
         reason = describe(error)
-        raise UsageError(f"--scheduler {address}: cannot be reached ({reason})", _HELP) from error
+        raise UsageError(f"--scheduler {address}: cannot be reached ({reason})", _START) from error
     try:
         _check_versions(client, address)
         yield Cluster(client)
     finally:
         with suppress(Exception):  # Dask's closing now and then trips over itself: nobody's loss
-            client.close(timeout=_PATIENCE)
-
-
-def _hush() -> None:
-    """Keep Dask from logging at length, with tracebacks, what is said in a line here."""
-    for name in list(logging.root.manager.loggerDict):
-        if name.partition(".")[0] in ("distributed", "tornado"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+            client.close(timeout=_CONNECT_SECONDS)
 
 
 def _check_versions(client: "Client", address: str) -> None:
@@ -386,11 +331,11 @@ def _check_versions(client: "Client", address: str) -> None:
         versions = client.run(ask)
     except Exception as error:  # another Python does not even understand the question
         reason = describe(error)
-        raise UsageError(f"--scheduler {address}: cannot use its workers ({reason})", SAME) from (
+        raise UsageError(f"--scheduler {address}: cannot use its workers ({reason})", _SAME) from (
             error
         )
     for worker, version in versions.items():
         if version != __version__:
-            raise explain_version(worker, version, __version__)
+            raise _explain_version(worker, version, __version__)
     if not versions:
         typer.echo(f"warning: {address} has no workers yet; waiting for them", err=True)

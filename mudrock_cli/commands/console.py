@@ -1,17 +1,19 @@
-"""What every batch says alike: bars where stderr is a terminal, one line per trouble everywhere."""
+"""What the commands print: progress, warnings and errors on stderr, tables or JSON on stdout."""
 
 import json
 import math
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from rich.console import Console
+import rich.console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -25,12 +27,14 @@ if TYPE_CHECKING:
     from mudrock_cli.deeplab.model import TrainedModel
     from mudrock_cli.deeplab.training import Row, Trained
 
-
 MOST_ROWS = 40
 """Of a closing table; a thousand rows tell nobody anything."""
 
+_SECONDS_BETWEEN_LINES = 30.0  # of progress, where stderr is no terminal that shows bars
+_PHASES = ("clay", "silt", "pore")
 
-class Narration:
+
+class Console:
     """Bars, warnings and errors on stderr, and in the log where one is kept.
 
     Parameters
@@ -40,23 +44,19 @@ class Narration:
     total : int
         Number of inputs.
     json_lines : bool
-        Say results as JSON lines on stdout, and the rest on stderr.
+        Write results as JSON lines on stdout, and tables and sums nowhere or on stderr.
     """
 
-    def __init__(self, noun: str, total: int, *, json_lines: bool) -> None:
+    def __init__(self, noun: str, total: int, *, json_lines: bool = False) -> None:
         self.json_lines = json_lines
-        self.stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.stderr = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
+        self._noun, self._total = noun, total
+        self._finished = self._at_once = 0
+        self._share = 0.0  # of the input that is worked on
         self._warnings: Counter[str] = Counter()
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self.stderr,
-            disable=not self.stderr.is_terminal,
-            transient=True,
-        )
-        self._batch = self._bars.add_task(noun, total=total)
+        self._bars = _make_bars(self.stderr)
+        self._bar = self._bars.add_task(noun, total=total)
+        self._start = self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -68,40 +68,102 @@ class Narration:
     @contextmanager
     def image(self, name: str) -> Iterator[Callable[[int, int], None]]:
         """Show a bar for one image; yields ``advance(done, total)``."""
-        task = self._bars.add_task(escape(shorten(name, 30)), total=None)
-        try:
-            yield lambda done, total: self._bars.update(task, completed=done, total=total)
-        finally:
-            self._bars.remove_task(task)
+        bar = self._bars.add_task(escape(shorten(name, 30)), total=None)
 
-    def count(self) -> None:
-        """Move the bar of the batch by one input."""
-        self._bars.advance(self._batch)
+        def advance(done: int, total: int) -> None:
+            self._bars.update(bar, completed=done, total=total)
+            self._share = done / max(total, 1)
+            self._print_progress(f", {self._share:.0%} of {name}")
+
+        try:
+            yield advance
+        finally:
+            self._share = 0.0
+            self._bars.remove_task(bar)
+
+    def count(self, *, at_once: bool = False) -> None:
+        """Move the bar by one input; `at_once`: it was done already, and tells no duration."""
+        self._finished += 1
+        self._at_once += at_once
+        self._bars.advance(self._bar)
+        self._print_progress()
+
+    def _print_progress(self, of_image: str = "") -> None:
+        """Where no terminal shows bars, print a line now and then, with the expected end."""
+        now = time.monotonic()
+        if self.stderr.is_terminal or now - self._last_line < _SECONDS_BETWEEN_LINES:
+            return
+        self._last_line = now
+        worked = self._finished - self._at_once + self._share
+        line = f"{self._finished} of {self._total} {self._noun}{of_image}"
+        if worked:
+            left = (now - self._start) * (self._total - self._finished - self._share) / worked
+            line += f"; {format_end(left)}"
+        self.stderr.print(Text(line))
 
     def warn(self, kind: str, message: str) -> None:
-        """Say a line that stops nothing; of many of one kind, only the first and their number."""
+        """Print a line that stops nothing; of many of one kind, only the first and their number."""
         note("warning", kind=kind, message=message)
         if kind not in self._warnings:
             self.stderr.print(Text(f"warning: {message}"))
         self._warnings[kind] += 1
 
-    def tell_error(self, error: MudrockError) -> None:
-        """Say in a line why an input failed."""
+    def print_error(self, error: MudrockError) -> None:
+        """Print in a line why an input failed."""
         note_error(error)
         hint = f"; {error.hint}" if error.hint else ""
         self.stderr.print(Text(f"error: {error.message}{hint}"))
 
-    def write_line(self, line: Mapping[str, Any]) -> None:
+    def print_json(self, line: Mapping[str, Any]) -> None:
         """Write a JSON line on stdout, at once."""
         sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
     def end(self) -> None:
-        """Remove the bars, and say how many warnings of a kind there were."""
+        """Remove the bars, and print how many warnings of a kind there were."""
         self._bars.stop()
         for kind, count in self._warnings.items():
             if count > 1:
-                self.stderr.print(Text(f"warning: {count} images in all: {kind}"))
+                self.stderr.print(Text(f"warning: {count} {self._noun} in all: {kind}"))
+
+    def close(self, table: Table | None, lines: Sequence[str]) -> None:
+        """End with a table and lines on stdout; with JSON there, only the lines, on stderr."""
+        self.end()
+        console = self.stderr if self.json_lines else rich.console.Console(highlight=False)
+        if table is not None and not self.json_lines:
+            console.print(table)
+        for line in lines:
+            console.print(Text(line), soft_wrap=True)
+
+
+def _make_bars(stderr: rich.console.Console, *columns: TextColumn) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        *columns,
+        TimeRemainingColumn(),
+        console=stderr,
+        disable=not stderr.is_terminal,
+        transient=True,
+    )
+
+
+def print_table(table: Table, *lines: str) -> None:
+    """Print a table on stdout, and lines below it."""
+    console = rich.console.Console(highlight=False)
+    console.print(table)
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+
+
+def make_table(first: str, headings: Sequence[str]) -> Table:
+    """Return an empty table whose first column is a name and whose others are figures."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first, no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
 
 def shorten(name: str, width: int) -> str:
@@ -109,10 +171,25 @@ def shorten(name: str, width: int) -> str:
     return name if len(name) <= width else f"…{name[1 - width :]}"
 
 
-# What a batch says: progress on stderr, a closing table or JSON lines on stdout.
+def format_duration(seconds: float) -> str:
+    """Return a duration in the two units that matter."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
-_LEAST_NAME, _MOST_NAME = 8, 32  # characters of a name in the closing table
-_UNLIKE = "*"  # marks a mask whose image lies outside what the model knows
+
+def format_end(seconds: float) -> str:
+    """Return how long it will take, and until when."""
+    end = datetime.now() + timedelta(seconds=seconds)
+    day = f"{end:%d %b} " if end.date() != datetime.now().date() else ""
+    return f"about {format_duration(seconds)} to go, until {day}{end:%H:%M}"
+
+
+# The closing table of a batch of masks.
+
+_LEAST_NAME, _MOST_NAME = 8, 32  # characters of a name
+_OUTSIDE = "*"  # marks a mask whose image lies outside the training range of the model
 
 
 @dataclass(frozen=True)
@@ -121,6 +198,22 @@ class Column:
 
     heading: str
     text: Callable[[Mapping[str, Any]], str]
+
+
+def percent_column(heading: str, name: str) -> Column:
+    """Return the column of a fraction."""
+    return Column(heading, lambda facts: f"{100 * facts[name]:.2f}")
+
+
+SIZE_COLUMN = Column(
+    "nm/px", lambda facts: f"{facts['pixel_size_nm']:.4g}" if facts["pixel_size_nm"] else "?"
+)
+PHASE_COLUMNS = tuple(percent_column(f"{name} %", f"{name}_fraction") for name in ("pore", "silt"))
+CLAY_COLUMN = percent_column("clay %", "clay_fraction")
+CLAY_NOTE = (
+    "clay: all that is neither pore nor silt, organic matter and pyrite too; silt: of any size, "
+    "where mudrock stats counts grains up to 2 µm as clay"
+)
 
 
 @dataclass(frozen=True)
@@ -150,6 +243,12 @@ class Outcome:
     seconds: float = 0.0
     error: MudrockError | None = None
 
+    @property
+    def outside(self) -> Sequence[str]:
+        """The figures by which the image lies outside the training range."""
+        names: Sequence[str] = self.facts.get("outside_domain", ())
+        return names
+
     def to_json(self) -> dict[str, Any]:
         """Return the line of ``--json``."""
         line: dict[str, Any] = {"input": str(self.input), "status": self.status}
@@ -160,178 +259,88 @@ class Outcome:
         return line | {"seconds": round(self.seconds, 3)}
 
 
-class Narrator(Narration):
-    """Tells a batch of masks.
+def describe_masks(outcomes: Sequence[Outcome], out: Path, seconds: float) -> list[str]:
+    """Return the lines below the closing table: where pixel sizes are from, marks, the sum."""
+    lines = []
+    sources = Counter(
+        str(outcome.facts.get("pixel_size_source") or "none")
+        for outcome in outcomes
+        if outcome.error is None
+    )
+    if sources:
+        shown = "; ".join(f"{source} ({count})" for source, count in sources.most_common())
+        lines += [f"pixel sizes from: {shown}", CLAY_NOTE]
+    outside = Counter(name for outcome in outcomes for name in outcome.outside)
+    if outside:
+        shown = ", ".join(f"{n.replace('_', ' ')} ({count})" for n, count in outside.most_common())
+        lines.append(f"{_OUTSIDE} unlike what the model was trained on: {shown}")
+    counts = Counter(outcome.status for outcome in outcomes)
+    parts = [f"{counts['done']} new"]
+    parts += [f"{counts['skipped']} there already"] if counts["skipped"] else []
+    parts += [f"{counts['failed']} failed"] if counts["failed"] else []
+    finished = counts["done"] + counts["skipped"]
+    noun = "mask" if finished == 1 else "masks"
+    return [*lines, f"{finished} {noun} in {out} ({', '.join(parts)}; {seconds:.1f} s)"]
 
-    Parameters
-    ----------
-    total : int
-        Number of inputs.
-    json_lines : bool
-        Write a JSON line per input on stdout in place of the closing table.
-    columns : sequence of Column
-        Of the closing table, between the name and the status.
-    """
 
-    def __init__(self, total: int, *, json_lines: bool, columns: Sequence[Column]) -> None:
-        super().__init__("images", total, json_lines=json_lines)
-        self.outcomes: list[Outcome] = []
-        self._columns = columns
-
-    def add(self, outcome: Outcome) -> None:
-        """Take in what became of an input, and say so if it failed."""
-        self.outcomes.append(outcome)
-        self.count()
-        told = outcome.to_json()
-        note("image", **told | {"input": outcome.input, "mask": outcome.mask})
-        if outcome.error is not None:
-            self.tell_error(outcome.error)
-        if self.json_lines:
-            self.write_line(told)
-
-    def close(self, out: Path, seconds: float) -> None:
-        """Print the closing table and the sum of all; the sum alone, to stderr, with JSON."""
-        self.end()
-        counts = Counter(outcome.status for outcome in self.outcomes)
-        told = [f"{counts['done']} new"]
-        told += [f"{counts['skipped']} there already"] if counts["skipped"] else []
-        told += [f"{counts['failed']} failed"] if counts["failed"] else []
-        finished = counts["done"] + counts["skipped"]
-        noun = "mask" if finished == 1 else "masks"
-        line = f"{finished} {noun} in {out} ({', '.join(told)}; {seconds:.1f} s)"
-        if self.json_lines:
-            self.stderr.print(Text(line))
-            return
-        stdout = Console(highlight=False)
-        stdout.print(self._lay_table(stdout.width))
-        sources = Counter(
-            str(outcome.facts.get("pixel_size_source") or "none")
-            for outcome in self.outcomes
-            if outcome.error is None
-        )
-        if sources:
-            shown = "; ".join(f"{source} ({count})" for source, count in sources.most_common())
-            stdout.print(Text(f"pixel sizes from: {shown}"))
-        unlike = Counter(name for outcome in self.outcomes for name in _outside(outcome))
-        if unlike:
-            shown = ", ".join(
-                f"{name.replace('_', ' ')} ({count})" for name, count in unlike.most_common()
-            )
-            stdout.print(Text(f"{_UNLIKE} unlike what the model was trained on: {shown}"))
-        stdout.print(Text(line), soft_wrap=True)
-
-    def _lay_table(self, width: int) -> Table:
-        """Lay out the closing table: names are cut, figures never are."""
-        left_out = len(self.outcomes) - MOST_ROWS
-        shown = self.outcomes[: MOST_ROWS if left_out > 1 else None]
-        headings = [*(column.heading for column in self._columns), "s", "status"]
-        rows = [self._cells(outcome) for outcome in shown]
-        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-        room = max(width - sum(widths) - 2 * len(widths), _LEAST_NAME)
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("image", no_wrap=True)
-        for heading, least in zip(headings, widths, strict=True):
-            justify: Literal["left", "right"] = "left" if heading == "status" else "right"
-            table.add_column(heading, justify=justify, no_wrap=True, min_width=least)
-        for outcome, cells in zip(shown, rows, strict=True):
-            table.add_row(Text(shorten(outcome.input.name, min(room, _MOST_NAME))), *cells)
-        if left_out > 1:
-            table.add_row(f"and {left_out} more")
-        return table
-
-    def _cells(self, outcome: Outcome) -> list[str]:
+def tabulate_masks(outcomes: Sequence[Outcome], columns: Sequence[Column]) -> Table:
+    """Lay out the closing table of masks: names are cut, figures never are."""
+    left_out = len(outcomes) - MOST_ROWS
+    shown = outcomes[: MOST_ROWS if left_out > 1 else None]
+    headings = [*(column.heading for column in columns), "s", "status"]
+    rows = []
+    for outcome in shown:
         failed = outcome.status == "failed"
-        cells = ["" if failed else column.text(outcome.facts) for column in self._columns]
-        mark = f" {_UNLIKE}" if _outside(outcome) else ""
-        return [*cells, f"{outcome.seconds:.1f}", f"{outcome.status}{mark}"]
-
-
-def _outside(outcome: Outcome) -> Sequence[str]:
-    """Return the figures by which an image lies outside what the model knows."""
-    names: Sequence[str] = outcome.facts.get("outside_domain", ())
-    return names
-
-
-# What `stats` says: progress and troubles on stderr, a closing table or JSON lines on stdout.
-
-MaskRow = Mapping[str, Any]
-_LOGGED = ("scope", "image", "width_px", "height_px", "pixel_size_nm", "pores", "silt_grains")
-
-
-class StatsNarrator(Narration):
-    """Tells a run of `stats`.
-
-    Parameters
-    ----------
-    total : int
-        Number of masks.
-    json_lines : bool
-        Write a JSON line per row of the summary, and per failure, in place of the table.
-    """
-
-    def __init__(self, total: int, *, json_lines: bool) -> None:
-        super().__init__("masks", total, json_lines=json_lines)
-        self.failures = 0
-        self._rows: list[MaskRow] = []
-
-    def fail(self, name: str, error: MudrockError) -> None:
-        """Say that a mask is left out, and why."""
-        self.failures += 1
-        self.tell_error(error)
-        if self.json_lines:
-            self.write_line({"input": name, "error": error.message, "hint": error.hint})
-
-    def add(self, row: MaskRow, seconds: float | None = None) -> None:
-        """Take in a row of the summary, and how long it took."""
-        self._rows.append(row)
-        note("row", **{key: row.get(key) for key in _LOGGED}, seconds=seconds)
-        if self.json_lines:
-            # Curves are for the Parquet file; a line has figures.
-            plain = {key: _plain(value) for key, value in row.items() if key != "provenance"}
-            self.write_line({key: value for key, value in plain.items() if _is_figure(value)})
-
-    def close(self, told: Sequence[str]) -> None:
-        """Print the closing table and the lines `told` after it; those to stderr with JSON."""
-        self.end()
-        console = self.stderr if self.json_lines else Console(highlight=False)
-        if self._rows and not self.json_lines:
-            console.print(_lay_table(self._rows))
-        for line in told:
-            console.print(Text(line), soft_wrap=True)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of NumPy's as one of Python's, NaN as None."""
-    value = value.tolist() if hasattr(value, "tolist") else value
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _is_figure(value: Any) -> bool:
-    """Return whether a value is no curve; warnings are words and stay."""
-    return not isinstance(value, list) or all(isinstance(item, str) for item in value)
-
-
-def _lay_table(rows: Sequence[MaskRow]) -> Table:
-    """Lay out the rows of images and what they are pooled to; it fits in 80 columns."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("image", no_wrap=True)
-    for heading in ("porosity %", "silt %", "pores", "D50 µm", "grains", "D50 µm"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    images = [row for row in rows if row["scope"] == "image"]
-    pooled = [row for row in rows if row["scope"] in ("group", "pooled")]
-    left_out = len(images) - MOST_ROWS
-    shown = images[: MOST_ROWS if left_out > 1 else None]
-    for row in shown:
-        table.add_row(Text(shorten(row["image"], 22)), *_cells(row))
+        cells = ["" if failed else column.text(outcome.facts) for column in columns]
+        mark = f" {_OUTSIDE}" if outcome.outside else ""
+        rows.append([*cells, f"{outcome.seconds:.1f}", f"{outcome.status}{mark}"])
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    width = rich.console.Console().width
+    room = max(width - sum(widths) - 2 * len(widths), _LEAST_NAME)
+    table = make_table("image", headings)
+    table.columns[-1].justify = "left"
+    for column, least in zip(table.columns[1:], widths, strict=True):
+        column.min_width = least
+    for outcome, cells in zip(shown, rows, strict=True):
+        table.add_row(Text(shorten(outcome.input.name, min(room, _MOST_NAME))), *cells)
     if left_out > 1:
         table.add_row(f"and {left_out} more")
-    for row in pooled if len(images) > 1 else ():
-        name = row.get("group") or f"all {row['images']} images"
-        table.add_row(Text(shorten(name, 22), style="bold"), *_cells(row))
     return table
 
 
-def _cells(row: MaskRow) -> list[str]:
+# The closing table of `stats`.
+
+SummaryRow = Mapping[str, Any]
+
+
+def to_json_line(row: SummaryRow) -> dict[str, Any]:
+    """Return a row of the summary as a JSON line: its figures and warnings, no curves."""
+    line = {}
+    for key, value in row.items():
+        value = value.tolist() if hasattr(value, "tolist") else value
+        curve = isinstance(value, list) and not all(isinstance(item, str) for item in value)
+        if key != "provenance" and not curve:
+            line[key] = None if isinstance(value, float) and math.isnan(value) else value
+    return line
+
+
+def tabulate_summary(rows: Sequence[SummaryRow]) -> Table:
+    """Lay out the rows of images and what they are pooled to; it fits in 80 columns."""
+    table = make_table("image", ("porosity %", "silt %", "pores", "D50 µm", "grains", "D50 µm"))
+    images = [row for row in rows if row["scope"] == "image"]
+    left_out = len(images) - MOST_ROWS
+    for row in images[: MOST_ROWS if left_out > 1 else None]:
+        table.add_row(Text(shorten(row["image"], 22)), *_summary_cells(row))
+    if left_out > 1:
+        table.add_row(f"and {left_out} more")
+    for row in rows:
+        if row["scope"] in ("group", "pooled") and len(images) > 1:
+            name = row.get("group") or f"all {row['images']} images"
+            table.add_row(Text(shorten(name, 22), style="bold"), *_summary_cells(row))
+    return table
+
+
+def _summary_cells(row: SummaryRow) -> list[str]:
     """Return the cells of a row: shares with half their intervals, counts, diameters by area."""
     return [
         _share(row, "porosity"),
@@ -343,7 +352,7 @@ def _cells(row: MaskRow) -> list[str]:
     ]
 
 
-def _share(row: MaskRow, name: str) -> str:
+def _share(row: SummaryRow, name: str) -> str:
     half = 50 * (row[f"{name}_high"] - row[f"{name}_low"])
     margin = "" if math.isnan(half) else f" ±{half:.1f}"
     return f"{100 * row[name]:.1f}{margin}"
@@ -353,26 +362,15 @@ def _number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3g}"
 
 
-# What a training says: its split, a bar per epoch, a line per epoch, a closing table.
-
-_PHASES = ("clay", "silt", "pore")
+# A training: its split, a bar and a line per epoch, a closing table.
 
 
-class TrainingNarrator:
-    """Tells a training on stderr, its result on stdout; a `deeplab.campaign.stages.Narrator`."""
+class TrainingConsole:
+    """Prints a training on stderr, its result on stdout."""
 
     def __init__(self) -> None:
-        self._stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
-            console=self._stderr,
-            transient=True,
-            disable=not self._stderr.is_terminal,
-        )
+        self._stderr = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
+        self._bars = _make_bars(self._stderr, TextColumn("{task.fields[figures]}"))
         self._bar = self._bars.add_task("", total=None, figures="", visible=False)
 
     def __enter__(self) -> Self:
@@ -443,7 +441,7 @@ class TrainingNarrator:
     def close(self, model: "TrainedModel", trained: "Trained | None") -> None:
         """Print what came of it, on stdout; a forest has no epochs."""
         card = model.card
-        stdout = Console(highlight=False)
+        stdout = rich.console.Console(highlight=False)
         if card.get("judged"):
             stdout.print(_tabulate(card))
         found = card.get("calibration")
@@ -463,10 +461,8 @@ def _tabulate(card: Mapping[str, object]) -> Table:
     judged, iou = card["judged"], card["iou"]
     assert isinstance(judged, Mapping)
     assert isinstance(iou, Mapping)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(str(judged["on"]), no_wrap=True)
-    for heading in ("part", "accuracy", *(f"IoU {phase}" for phase in _PHASES)):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = ("part", "accuracy", *(f"IoU {phase}" for phase in _PHASES))
+    table = make_table(str(judged["on"]), headings)
     rows = judged["images"]
     for row in rows if len(rows) <= 40 else ():
         figures = [row["pixel_accuracy"], *(row[f"iou_{phase}"] for phase in _PHASES)]

@@ -346,7 +346,8 @@ def evaluate(
         typer.Option(metavar="MASKS", help="Compare with these masks or this model; repeatable."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for Parquet, figure, triptychs, masks.")
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for Parquet, figure, triptychs, masks."),
     ] = None,
     tolerance: Annotated[
         str, typer.Option(help="For outlines: 3px, 30nm.", metavar="LENGTH")

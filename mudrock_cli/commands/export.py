@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mudrock_cli.commands.batch import parse_pixel_size, prepare_folders
+from mudrock_cli.commands.options import Masks, PixelSizes, PixelSizeText, read_pixel_sizes
 from mudrock_cli.errors import ExitCode, MudrockError
 
 if TYPE_CHECKING:
@@ -28,10 +28,7 @@ _COCO = "objects.coco.json"
 
 
 def export(
-    masks: Annotated[
-        list[str],
-        typer.Argument(metavar="MASK", help="Masks, folders (with subfolders) or globs."),
-    ],
+    masks: Masks,
     to: Annotated[
         Literal["geojson", "coco", "imagej-roi", "csv", "labels", "ome-zarr"],
         typer.Option(
@@ -39,21 +36,20 @@ def export(
             "OME-Zarr, of any size."
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Mirrors the masks' folders.")] = Path(
-        "export"
-    ),
-    pixel_size: Annotated[
-        str | None, typer.Option(help="Overrides the masks: 10nm, 0.01um.", metavar="LENGTH")
-    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Mirrors the masks' folders.")
+    ] = Path("export"),
+    pixel_size: PixelSizeText = None,
 ) -> None:
     """Write the grains and pores of masks for other programs.
 
     Outlines follow pixel sides and hold exactly the pixels of each object; labels are those of
     mudrock stats. COCO is one file for all masks, the others are a file for each.
     """
+    from mudrock_cli.commands.batch import prepare_folders
     from mudrock_cli.files import MASK_SUFFIXES, find_inputs
 
-    batch = _Batch(parse_pixel_size(pixel_size))
+    batch = _Batch(read_pixel_sizes(pixel_size))
     inputs = find_inputs(masks, suffixes=MASK_SUFFIXES, keep_masks=True)
     prepare_folders(out, inputs)
     if to == "coco":
@@ -69,8 +65,8 @@ def export(
 class _Batch:
     """Masks on their way out; one that fails does not stop the others."""
 
-    def __init__(self, pixel_size: "PixelSize | None") -> None:
-        self.pixel_size = pixel_size
+    def __init__(self, pixel_sizes: PixelSizes) -> None:
+        self.pixel_sizes = pixel_sizes
         self.failed = 0
 
     @contextlib.contextmanager
@@ -118,7 +114,7 @@ class _Batch:
         from mudrock_cli.image.mask import open_mask
 
         mask = open_mask(item.path)
-        return mask, self.pixel_size or mask.pixel_size
+        return mask, self.pixel_sizes.choose(item, mask.pixel_size)
 
 
 def _label(mask: "PhaseMask", size: "PixelSize | None", item: "Input") -> "Labelled":

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mudrock_cli.commands.batch import (
-    BatchOptions,
-    Job,
+from mudrock_cli.commands.options import (
+    Force,
+    Images,
+    JsonPerImage,
+    MaskFolder,
+    MaxPixels,
+    OverridePixelSize,
+    PixelSizeText,
     Scheduler,
-    choose_places,
-    parse_pixel_size,
     parse_save,
-    run_batch,
+    read_pixel_sizes,
 )
-from mudrock_cli.commands.cluster import open_cluster
-from mudrock_cli.commands.console import Column
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.limits import MAX_PIXELS
 
@@ -27,38 +28,30 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mudrock_cli.classical.recipe import WorkflowRecipe
+    from mudrock_cli.commands.batch import Job
+    from mudrock_cli.commands.console import Column
     from mudrock_cli.report.overlay import StepSheet
 
 SIDES = {"overlay": ".overlay.png", "steps": ".steps.png"}
 
 
 def groundtruth(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT", help="Images, folders (with subfolders) or globs."),
-    ],
-    out: Annotated[
-        Path, typer.Option(help="Folder of the masks, mirrors the inputs' folders; or NAME.zarr.")
-    ],
+    inputs: Images,
+    out: MaskFolder,
     recipe: Annotated[
         str,
         typer.Option(metavar="NAME|FILE", help="groundtruth, exact, threshold, or a TOML file."),
     ] = "groundtruth",
-    pixel_size: Annotated[
-        str | None, typer.Option(help="Overrides the files: 10nm, 0.01um.", metavar="LENGTH")
-    ] = None,
+    pixel_size: PixelSizeText = None,
     save: Annotated[str, typer.Option(help="Save beside each mask: overlay,steps.")] = "",
     band: Annotated[
         bool,
         typer.Option("--band", help="Report low and high fractions within the tolerances, too."),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Make finished masks again.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="A JSON line per image on stdout.")
-    ] = False,
-    max_pixels: Annotated[
-        int, typer.Option(min=1, help="Refuse images with more pixels than this.")
-    ] = MAX_PIXELS,
+    force: Force = False,
+    as_json: JsonPerImage = False,
+    override_pixel_size: OverridePixelSize = False,
+    max_pixels: MaxPixels = MAX_PIXELS,
     scheduler: Scheduler = None,
 ) -> None:
     """Label silt, pore and clay without a network, by image processing.
@@ -69,15 +62,15 @@ def groundtruth(
     napari or GIMP, and train on them. All lengths are physical: an image needs a pixel size.
     """
     from mudrock_cli.classical.recipe import load_recipe
+    from mudrock_cli.commands.batch import BatchOptions, choose_places, make_masks
+    from mudrock_cli.commands.cluster import open_cluster
     from mudrock_cli.files import find_inputs
 
     sides = parse_save(save, SIDES)
-    size = parse_pixel_size(pixel_size)
+    sizes = read_pixel_sizes(pixel_size, override=override_pixel_size)
     chosen = load_recipe(recipe)
-    places = choose_places(out, find_inputs(inputs))
     options = BatchOptions(
-        out=places.folder,
-        suffix=places.suffix,
+        places=choose_places(out, find_inputs(inputs)),
         fingerprint={
             "method": "groundtruth",
             "recipe": {"name": Path(recipe).stem, "sha256": chosen.digest},
@@ -85,20 +78,19 @@ def groundtruth(
         },
         sides=sides,
         all_sides=SIDES,
-        pixel_size=size,
+        pixel_sizes=sizes,
         max_pixels=max_pixels,
         force=force,
         json_lines=as_json,
     )
-    columns = _columns(band)
     process = partial(_label_one, recipe=chosen, sides=sides, band=band)
     with open_cluster(scheduler) as cluster:
-        code = run_batch(places.inputs, process, options, columns, cluster)
+        code = make_masks(process, options, _columns(band), cluster)
     raise typer.Exit(code)
 
 
 def _label_one(
-    job: Job, recipe: "WorkflowRecipe", sides: Mapping[str, str], band: bool
+    job: "Job", recipe: "WorkflowRecipe", sides: Mapping[str, str], band: bool
 ) -> dict[str, Any]:
     """Write the mask of one micrograph, its results inside, and what is wanted beside it."""
     from mudrock_cli.classical.recipe import vary_thresholds
@@ -147,7 +139,7 @@ def _label_one(
     return results
 
 
-def _warn_of_scale(job: Job, recipe: "WorkflowRecipe", pixel_nm: float) -> None:
+def _warn_of_scale(job: "Job", recipe: "WorkflowRecipe", pixel_nm: float) -> None:
     """Say when the pixels or the field cannot show what the recipe looks for."""
     source, contrast = job.micrograph.path or job.micrograph.name, recipe.contrast
     if not contrast.shows(pixel_nm):
@@ -191,37 +183,25 @@ def _summarise(counts: Sequence[Mapping[int, int]]) -> dict[str, Any]:
     return results | {"band": band} if len(counts) > 1 else results
 
 
-def _save_sides(job: Job, sides: Mapping[str, str], sheet: "StepSheet | None") -> None:
-    if not sides:
-        return
+def _save_sides(job: "Job", sides: Mapping[str, str], sheet: "StepSheet | None") -> None:
+    from mudrock_cli.commands.batch import save_drawings
     from mudrock_cli.image.mask import open_mask
-    from mudrock_cli.report.overlay import draw_overlay_by_bands, save_overlay
 
-    micrograph, mask = job.micrograph, open_mask(job.mask)
-    if "overlay" in sides:
-        picture = draw_overlay_by_bands(
-            micrograph.shape, micrograph.read, mask.read, micrograph.pixel_size
-        )
-        save_overlay(job.beside(sides["overlay"]), picture)
+    save_drawings(job, sides)
     if sheet:
-        sheet.save(job.beside(sides["steps"]), micrograph, mask)
+        sheet.save(job.beside(sides["steps"]), job.micrograph, open_mask(job.mask))
 
 
-def _column(name: str) -> Column:
-    return Column(f"{name} %", lambda facts: f"{100 * facts[f'{name}_fraction']:.2f}")
+def _columns(band: bool) -> "list[Column]":
+    """Return the columns of the closing table; with a band, 80 characters have no room for clay."""
+    from mudrock_cli.commands.console import CLAY_COLUMN, PHASE_COLUMNS, SIZE_COLUMN, Column
 
-
-def _extremes(name: str) -> Column:
-    def text(facts: Mapping[str, Any]) -> str:
+    def extremes(name: str, facts: Mapping[str, Any]) -> str:
         spread = facts["band"][f"{name}_fraction"]
         return f"{100 * spread['low']:.1f}–{100 * spread['high']:.1f}"
 
-    return Column("low–high", text)
-
-
-def _columns(band: bool) -> list[Column]:
-    """Return the columns of the closing table; with a band, 80 characters have no room for clay."""
-    size = Column("nm/px", lambda facts: f"{facts['pixel_size_nm']:.4g}")
     if not band:
-        return [size, *(_column(name) for name in ("pore", "silt", "clay"))]
-    return [size, _column("pore"), _extremes("pore"), _column("silt"), _extremes("silt")]
+        return [SIZE_COLUMN, *PHASE_COLUMNS, CLAY_COLUMN]
+    pore, silt = PHASE_COLUMNS
+    low_high = (Column("low–high", partial(extremes, name)) for name in ("pore", "silt"))
+    return [SIZE_COLUMN, pore, next(low_high), silt, next(low_high)]

@@ -28,7 +28,9 @@ def report(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The page; by default beside the table, .html."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The page; by default beside the table, .html."
+        ),
     ] = None,
     micrographs: Annotated[
         Path | None,

@@ -1,30 +1,32 @@
 """``mudrock segment``: micrographs to phase masks."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mudrock_cli.commands.batch import (
-    BatchOptions,
-    Job,
+from mudrock_cli.commands.options import (
+    RARE,
+    Force,
+    Images,
+    JsonPerImage,
+    MaskFolder,
+    MaxPixels,
+    OverridePixelSize,
+    PixelSizeText,
     Scheduler,
-    choose_places,
-    parse_pixel_size,
     parse_save,
-    run_batch,
+    read_pixel_sizes,
 )
-from mudrock_cli.commands.cluster import open_cluster
-from mudrock_cli.commands.console import Column
 from mudrock_cli.image.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from mudrock_cli.commands.batch import Job
     from mudrock_cli.deeplab.engine import Engine
     from mudrock_cli.deeplab.inference import SegmentedBand
     from mudrock_cli.deeplab.model import TrainedModel
@@ -41,36 +43,28 @@ _NO_PIXEL_SIZE = "no pixel size in the file; segmented as it is, and the mask ha
 
 
 def segment(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT", help="Images, folders (with subfolders) or globs."),
-    ],
-    out: Annotated[
-        Path, typer.Option(help="Folder of the masks, mirrors the inputs' folders; or NAME.zarr.")
-    ],
+    inputs: Images,
+    out: MaskFolder,
     model: Annotated[
         str | None,
         typer.Option(
             help="A model that ships (see mudrock models) or a model folder.", metavar="NAME"
         ),
     ] = None,
-    pixel_size: Annotated[
-        str | None, typer.Option(help="Overrides the files: 10nm, 0.01um.", metavar="LENGTH")
-    ] = None,
+    pixel_size: PixelSizeText = None,
     save: Annotated[
         str, typer.Option(help="Save beside each mask: overlay,confidence,instances.")
     ] = "",
+    force: Force = False,
+    as_json: JsonPerImage = False,
+    override_pixel_size: OverridePixelSize = False,
     engine: Annotated[
         Literal["auto", "openvino", "keras"],
-        typer.Option(help="auto: Keras where a GPU is usable, else OpenVINO."),
+        typer.Option(
+            help="auto: Keras where a GPU is usable, else OpenVINO.", rich_help_panel=RARE
+        ),
     ] = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Make finished masks again.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="A JSON line per image on stdout.")
-    ] = False,
-    max_pixels: Annotated[
-        int, typer.Option(min=1, help="Refuse images with more pixels than this.")
-    ] = MAX_PIXELS,
+    max_pixels: MaxPixels = MAX_PIXELS,
     scheduler: Scheduler = None,
 ) -> None:
     """Segment micrographs into silt, pore and clay.
@@ -81,21 +75,23 @@ def segment(
     NAME.zarr the mask is a label image of an OME-Zarr, which holds the micrograph too; several
     inputs become an OME-Zarr each in that folder.
     """
+    from mudrock_cli.commands.batch import BatchOptions, choose_places, make_masks
+    from mudrock_cli.commands.cluster import open_cluster
+    from mudrock_cli.commands.console import CLAY_COLUMN, PHASE_COLUMNS, SIZE_COLUMN
     from mudrock_cli.commands.prediction import choose_engine, name_workflow, share_engine
     from mudrock_cli.deeplab.model import DEFAULT_MODEL, list_models, load_model
     from mudrock_cli.deeplab.training_range import read_domain
     from mudrock_cli.files import find_inputs
 
     sides = parse_save(save, SIDES)
-    size = parse_pixel_size(pixel_size)
+    sizes = read_pixel_sizes(pixel_size, override=override_pixel_size)
     places = choose_places(out, find_inputs(inputs))
     model = model or DEFAULT_MODEL
     trained = load_model(model)
     chosen, domain = choose_engine(trained, engine), read_domain(trained)
 
     options = BatchOptions(
-        out=places.folder,
-        suffix=places.suffix,
+        places=places,
         fingerprint={
             "method": "segment",
             "model": {"name": trained.name, "sha256": trained.digest},
@@ -103,7 +99,7 @@ def segment(
         },
         sides=sides,
         all_sides=SIDES,
-        pixel_size=size,
+        pixel_sizes=sizes,
         max_pixels=max_pixels,
         force=force,
         json_lines=as_json,
@@ -115,14 +111,15 @@ def segment(
     process = partial(
         _segment_one, model=trained, domain=domain, start_engine=start_engine, sides=sides
     )
+    columns = (SIZE_COLUMN, *PHASE_COLUMNS, CLAY_COLUMN)
     with open_cluster(scheduler) as cluster:
         needed = [] if ships else [trained.path]
-        code = run_batch(places.inputs, process, options, _COLUMNS, cluster, needed)
+        code = make_masks(process, options, columns, cluster, needed)
     raise typer.Exit(code)
 
 
 def _segment_one(
-    job: Job,
+    job: "Job",
     model: "TrainedModel",
     domain: "Domain",
     start_engine: Callable[[], "Engine"],
@@ -161,7 +158,7 @@ def _segment_one(
 
 
 def _segment_bands(
-    job: Job,
+    job: "Job",
     deduplicated: "Deduplicated",
     model: "TrainedModel",
     start_engine: Callable[[], "Engine"],
@@ -190,7 +187,7 @@ def _segment_bands(
     return restore_bands(bands, deduplicated)
 
 
-def _warn_of_scale(job: Job, model: "TrainedModel", factor: float) -> None:
+def _warn_of_scale(job: "Job", model: "TrainedModel", factor: float) -> None:
     low, high = model.scale_range
     size = job.micrograph.pixel_size
     source = job.micrograph.path or job.micrograph.name
@@ -220,27 +217,16 @@ def _summarise(counts: "npt.NDArray[np.int64]", entropy: float) -> dict[str, Any
     }
 
 
-def _save_sides(job: Job, sides: Mapping[str, str], spool: IO[bytes]) -> None:
+def _save_sides(job: "Job", sides: Mapping[str, str], spool: IO[bytes]) -> None:
     """Write the files beside a mask that is finished."""
-    from mudrock_cli.image.mask import open_mask
+    from mudrock_cli.commands.batch import save_drawings
     from mudrock_cli.image.tiff import write_plane
-    from mudrock_cli.measure.components import label_mask
-    from mudrock_cli.report.overlay import draw_overlay_by_bands, save_overlay
 
-    if not sides:
-        return
-    micrograph, mask = job.micrograph, open_mask(job.mask)
-    shape, size = micrograph.shape, micrograph.pixel_size
-    if "overlay" in sides:
-        picture = draw_overlay_by_bands(shape, micrograph.read, mask.read, size)
-        save_overlay(job.beside(sides["overlay"]), picture)
+    save_drawings(job, sides)
     if "confidence" in sides:
+        shape, place = job.micrograph.shape, job.beside(sides["confidence"])
         bands = _read_spool(spool, shape)
-        write_plane(job.beside(sides["confidence"]), shape, "uint8", bands, size)
-    if "instances" in sides:
-        found = label_mask(mask)
-        place = job.beside(sides["instances"])
-        write_plane(place, shape, found.label_type, found.paint(mask), size)
+        write_plane(place, shape, "uint8", bands, job.micrograph.pixel_size)
 
 
 def _read_spool(spool: IO[bytes], shape: tuple[int, int]) -> "Iterator[npt.NDArray[np.uint8]]":
@@ -249,17 +235,3 @@ def _read_spool(spool: IO[bytes], shape: tuple[int, int]) -> "Iterator[npt.NDArr
     spool.seek(0)
     for _ in range(shape[0]):
         yield np.frombuffer(spool.read(shape[1]), np.uint8).reshape(1, shape[1])
-
-
-def _percent(name: str) -> Callable[[Mapping[str, Any]], str]:
-    return lambda facts: f"{100 * facts[name]:.2f}"
-
-
-_COLUMNS: Sequence[Column] = (
-    Column(
-        "nm/px", lambda facts: f"{facts['pixel_size_nm']:.4g}" if facts["pixel_size_nm"] else "?"
-    ),
-    Column("pore %", _percent("pore_fraction")),
-    Column("silt %", _percent("silt_fraction")),
-    Column("clay %", _percent("clay_fraction")),
-)

@@ -13,7 +13,7 @@ from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 
 if TYPE_CHECKING:
     from mudrock_cli.classical.forest import Forest
-    from mudrock_cli.commands.console import TrainingNarrator
+    from mudrock_cli.commands.console import TrainingConsole
     from mudrock_cli.deeplab.cross_validation import Campaign, Findings, Narrator, Order, Outcome
     from mudrock_cli.deeplab.model import TrainedModel
     from mudrock_cli.deeplab.split import Split
@@ -94,7 +94,9 @@ def train(
         Path,
         typer.Argument(help="Folder with images/ and labels/, or in PASCAL VOC layout."),
     ],
-    out: Annotated[Path, typer.Option(help="The model folder; its name is the model's.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The model folder; its name is the model's.")
+    ],
     recipe: Annotated[
         str | None,
         typer.Option(help="fast (the default), paper, unet, forest, or a file.", metavar="NAME"),
@@ -130,7 +132,7 @@ def train(
     card hold for micrographs that it has not seen. Ctrl-C leaves a usable model; --resume goes on
     where it stopped. KERAS_BACKEND chooses tensorflow, jax or torch.
     """
-    from mudrock_cli.commands.console import TrainingNarrator
+    from mudrock_cli.commands.console import TrainingConsole
     from mudrock_cli.deeplab.weights import start_backend
 
     start_backend()
@@ -153,7 +155,7 @@ def train(
     else:
         order = Order.place(recipe or "fast", settings or [], init, split, folds, pixel_size)
         refuse_taken(out)
-    with TrainingNarrator() as narrator, contextlib.ExitStack() as claim:
+    with TrainingConsole() as narrator, contextlib.ExitStack() as claim:
         campaign = _plan(data, out, order, narrator)
         claim.enter_context(lock_folder(out / WORK))
         for folder in (out, *(out / WORK).glob("fold-*")):
@@ -168,7 +170,7 @@ def train(
     _exit_unless_ended_well(outcome)
 
 
-def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingNarrator") -> "Campaign":
+def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingConsole") -> "Campaign":
     """Read the data and divide it."""
     from mudrock_cli.commands.prediction import ask_workflow
     from mudrock_cli.deeplab.cross_validation import plan_campaign
@@ -186,7 +188,7 @@ def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingNarrator") -
     )
 
 
-def _run(campaign: "Campaign", narrator: "TrainingNarrator", resume: bool) -> "Outcome":
+def _run(campaign: "Campaign", narrator: "TrainingConsole", resume: bool) -> "Outcome":
     from mudrock_cli.deeplab.cross_validation import run_campaign
     from mudrock_cli.report.figures import draw_curves
 
@@ -200,7 +202,7 @@ def _run(campaign: "Campaign", narrator: "TrainingNarrator", resume: bool) -> "O
 
 
 def _measure_domain(
-    model: "TrainedModel", campaign: "Campaign", narrator: "TrainingNarrator"
+    model: "TrainedModel", campaign: "Campaign", narrator: "TrainingConsole"
 ) -> "TrainedModel":
     """Put on the model's card what its training micrographs span."""
     from mudrock_cli.commands.prediction import measure_domain

@@ -42,18 +42,40 @@ def test_without_arguments_the_help_is_shown() -> None:
     assert "segment" in result.output
 
 
-def test_help_says_the_exit_codes_and_offers_no_completion() -> None:
+def test_help_says_the_exit_codes_and_offers_completion() -> None:
     shown = run("--help").stdout
     assert "Exit codes: 0 all done, 1 some inputs failed, 2 wrong usage, 130" in shown
-    assert "completion" not in shown
+    assert "--install-completion" in shown
+    assert run("-h").stdout == shown
 
 
-def test_every_command_has_at_most_eight_options_and_where_it_runs() -> None:
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(shell: str) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "_MUDROCK_COMPLETE": f"complete_{shell}"}
+    typed = {"COMP_WORDS": "mudrock se", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "mudrock se"}
+    typed |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    done = subprocess.run(
+        [sys.executable, "-m", "mudrock_cli"],
+        env=environment | typed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "segment" in done.stdout, done.stderr
+    assert "stats" not in done.stdout
+
+
+def test_every_command_has_at_most_eight_usual_options() -> None:
     for command in cli.app.registered_commands:
-        shown = run(str(command.name), "--help").stdout
-        options = [line for line in shown.splitlines() if line.lstrip("│* ").startswith("--")]
-        options = [line for line in options if not {"--help", "--scheduler"} & set(line.split())]
+        shown = run(str(command.name), "-h").stdout
+        usual, _, rare = shown.partition("Rarely needed")
+        options = [line for line in usual.splitlines() if line.lstrip("│* ").startswith("--")]
+        options = [line for line in options if "--help" not in line.split()]
         assert len(options) <= 8, f"{command.name}: {options}"
+        assert len(options) > 0
+        assert "--scheduler" not in usual
+        assert "--help" not in rare
+        assert ("--out" in usual) == ("-o" in usual.split())
 
 
 def test_help_loads_nothing_heavy() -> None:

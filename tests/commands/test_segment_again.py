@@ -39,14 +39,37 @@ def test_finished_masks_are_kept_and_everything_else_is_made_again(
     assert statuses() == ["skipped"] * 3
     assert statuses("--force") == ["done"] * 3
     assert statuses("--pixel-size", "10nm") == ["done"] * 3
-    assert statuses("--save", "overlay", "--pixel-size", "10nm") == ["done"] * 3
+    assert statuses("--save", "confidence", "--pixel-size", "10nm") == ["done"] * 3
     assert statuses("--pixel-size", "10nm") == ["skipped"] * 3
-    (out / "a.overlay.png").unlink()
-    assert statuses("--save", "overlay", "--pixel-size", "10nm") == ["done", *["skipped"] * 2]
+    (out / "a.confidence.tif").unlink()
+    assert statuses("--save", "confidence", "--pixel-size", "10nm") == ["done", *["skipped"] * 2]
     Image.fromarray(draw_grey(seed=9)).save(image_folder / "b.png")  # another image
     whole = (out / "a.tif").read_bytes()
     (out / "a.tif").write_bytes(whole[: len(whole) // 2])  # a damaged mask
     assert statuses("--pixel-size", "10nm") == ["done", "done", "skipped"]
+
+
+def test_overlays_of_finished_masks_are_drawn_without_the_network(
+    image_folder: Path, tmp_path: Path, tiny_model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, out = image_folder / "a.tif", tmp_path / "masks"
+    assert segment(tiny_model, image, "--out", out).exit_code == ExitCode.DONE
+    assert segment(tiny_model, image, "--out", tmp_path / "both", "--save", "overlay,instances")
+    mask = (out / "a.tif").read_bytes()
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("the network is started")
+
+    monkeypatch.setattr("mudrock_cli.commands.prediction.share_engine", refuse)
+    words = (image, "--out", out, "--save", "overlay,instances", "--json")
+    result = segment(tiny_model, *words)
+    assert json.loads(result.stdout)["status"] == "skipped"
+    assert (out / "a.tif").read_bytes() == mask
+    for name in ("a.overlay.png", "a.instances.tif"):
+        assert (out / name).read_bytes() == (tmp_path / "both" / name).read_bytes()
+    os.utime(out / "a.overlay.png", (0, 0))  # older than the mask, so of an earlier one
+    assert segment(tiny_model, *words).exit_code == ExitCode.DONE
+    assert (out / "a.overlay.png").stat().st_mtime > 0
 
 
 def test_a_model_with_another_hash_makes_masks_again(

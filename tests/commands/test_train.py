@@ -138,23 +138,23 @@ def test_a_trained_model_segments(data: Path, recipe: Path, tmp_path: Path) -> N
 def test_ctrl_c_leaves_a_model_and_resume_finishes_it(
     data: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mudrock_cli.commands.console import TrainingNarrator
+    from mudrock_cli.commands.console import TrainingConsole
 
     out = tmp_path / "m"
-    tell = TrainingNarrator.on_step
+    tell = TrainingConsole.on_step
 
     def stop(self: Any, epoch: int, step: int, *rest: Any) -> None:
         tell(self, epoch, step, *rest)
         if (epoch, step) == (2, 1):
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(TrainingNarrator, "on_step", stop)
+    monkeypatch.setattr(TrainingConsole, "on_step", stop)
     done = mudrock("train", data, "--recipe", recipe, "--out", out)
     assert done.exit_code == ExitCode.INTERRUPTED, done.output
     card = load_model(str(out)).card
     assert card["training"]["ended"] == "interrupted"
     assert "iou" not in card
-    monkeypatch.setattr(TrainingNarrator, "on_step", tell)
+    monkeypatch.setattr(TrainingConsole, "on_step", tell)
     done = mudrock("train", data, "--out", out, "--resume")
     assert done.exit_code == ExitCode.DONE, done.output
     assert load_model(str(out)).card["training"]["epochs_done"] == 2

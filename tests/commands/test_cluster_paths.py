@@ -1,3 +1,5 @@
+"""Paths and a cluster: what workers see, and what their messages call it."""
+
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -5,9 +7,44 @@ from typing import Any
 
 import pytest
 
-from mudrock_cli.commands import cluster as visibility
-from mudrock_cli.commands.cluster import check_paths
-from mudrock_cli.errors import UsageError
+from mudrock_cli.commands import cluster
+from mudrock_cli.commands.cluster import as_typed, check_paths, error_as_typed
+from mudrock_cli.errors import MudrockError, UsageError
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("typed", "text", "told"),
+    [
+        (["in/a.tif"], "{}/in/a.tif: broken", "in/a.tif: broken"),
+        (["a.tif", "."], "{0}/a.tif: not {0}/a.txt in {0}", "a.tif: not a.txt in ."),
+        (["../x/a.tif", "../x"], "no {}/../x/a.txt", "no ../x/a.txt"),
+        (["in"], "{0}/in/a.tif, {0}/inner/b, {0}/in.zarr", "in/a.tif, {0}/inner/b, {0}/in.zarr"),
+        (["."], "/other{}/a.tif", "/other{}/a.tif"),
+        (["a b/c (1).tif"], "{}/a b/c (1).tif: broken", "a b/c (1).tif: broken"),
+        ([], "{}/a.tif", "{}/a.tif"),
+    ],
+)  # fmt: skip
+def test_paths_become_what_was_typed(here: Path, typed: list[str], text: str, told: str) -> None:
+    assert as_typed(text.format(here, here, here), map(Path, typed)) == told.format(here)
+
+
+def test_an_absolute_path_that_was_typed_stays(here: Path) -> None:
+    places = [Path("a.tif"), Path(), here / "masks"]
+    text = f"{here}/a.tif: {here}/masks/a.tif was edited"
+    assert as_typed(text, places) == f"a.tif: {here}/masks/a.tif was edited"
+
+
+@pytest.mark.parametrize("kind", [MudrockError, UsageError])
+def test_errors_stay_of_their_kind(here: Path, kind: type[MudrockError]) -> None:
+    told = error_as_typed(kind(f"{here}/a.tif: broken", f"look at {here}/a.tif"), [Path("a.tif")])
+    assert type(told) is kind
+    assert (told.message, told.hint) == ("a.tif: broken", "look at a.tif")
 
 
 class OneWorker:
@@ -71,7 +108,7 @@ def test_a_folder_that_workers_cannot_write_is_told(
     def refuse(dir: Path) -> None:  # noqa: A002
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(visibility.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(cluster.tempfile, "TemporaryFile", refuse)
     with pytest.raises(UsageError, match="out: the worker tcp://w:1 cannot write there"):
         check_paths(OneWorker(monkeypatch), files, out=Path("out"))  # type: ignore[arg-type]
 
