@@ -565,7 +565,7 @@ def find_finished(job: Job, sides: Mapping[str, str]) -> dict[str, Any] | None:
         If the mask there is somebody's work: another program's, or corrected by hand.
     """
     from mudrock_cli.image.mask import open_mask
-    from mudrock_cli.image.ome_zarr_writer import is_untouched
+    from mudrock_cli.image.ome_zarr import is_untouched
 
     mask = job.mask
     if not mask.exists():

@@ -169,7 +169,7 @@ def _write_labels(part: Path, mask: "PhaseMask", size: "PixelSize | None") -> No
 
 
 def _write_zarr(place: Path, mask: "PhaseMask", size: "PixelSize | None") -> None:
-    from mudrock_cli.image.ome_zarr_writer import write_instances
+    from mudrock_cli.image.ome_zarr import write_instances
     from mudrock_cli.measure.components import label_mask
 
     labelling = label_mask(mask)

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.samples import Colours, Samples
-from mudrock_cli.image.types import Box, Reader
+from mudrock_cli.image.types import Box, Colours, Reader, Samples
 
 
 def order_statistics(

@@ -17,9 +17,17 @@ from mudrock_cli.files import SUFFIX, atomic_write
 from mudrock_cli.image.limits import MAX_MASK_PIXELS
 from mudrock_cli.image.micrograph import open_samples
 from mudrock_cli.image.pixel_size import calibrate, parse_provenance, stored_pixel_size, to_ome_xml
-from mudrock_cli.image.samples import Colours, Samples
 from mudrock_cli.image.tiles import BandCutter
-from mudrock_cli.image.types import COLOURS, Level, Phase, PixelSize, Reader, palette
+from mudrock_cli.image.types import (
+    COLOURS,
+    Colours,
+    Level,
+    Phase,
+    PixelSize,
+    Reader,
+    Samples,
+    palette,
+)
 
 _BAND_PIXELS = 1 << 22
 _NONE = 254
@@ -225,7 +233,7 @@ _HINT = "choose another --out, or make room"
 
 
 @contextlib.contextmanager
-def writing_tiff(
+def _write_tiff(
     path: Path,
     shape: tuple[int, int],
     pixel_size: PixelSize | None,
@@ -443,10 +451,10 @@ def create_mask(
         ``read(rows, columns)`` of the micrograph, which an OME-Zarr holds too.
     """
     if path.suffix.lower() != SUFFIX:
-        return writing_tiff(path, shape, pixel_size, provenance)
-    from mudrock_cli.image.ome_zarr_writer import writing_zarr
+        return _write_tiff(path, shape, pixel_size, provenance)
+    from mudrock_cli.image.ome_zarr import write_zarr
 
-    return writing_zarr(path, shape, pixel_size, provenance, grey)
+    return write_zarr(path, shape, pixel_size, provenance, grey)
 
 
 def write_mask(path: Path, mask: PhaseMask) -> None:

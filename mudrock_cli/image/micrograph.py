@@ -17,9 +17,8 @@ from mudrock_cli.image.grey import read_grey, read_levels
 from mudrock_cli.image.limits import MAX_PIXELS
 from mudrock_cli.image.pixel_size import calibrate
 from mudrock_cli.image.raster import open_raster
-from mudrock_cli.image.samples import Samples
 from mudrock_cli.image.tiff import open_tiff
-from mudrock_cli.image.types import Box, Inside, Level, PixelSize, Reader
+from mudrock_cli.image.types import Box, Inside, Level, PixelSize, Reader, Samples
 
 _OPEN_FILES = 4  # that a process keeps at hand; their readers cache decoded pixels
 

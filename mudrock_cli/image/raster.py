@@ -10,8 +10,7 @@ from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugi
 
 from mudrock_cli.errors import MudrockError, reading
 from mudrock_cli.image.limits import check_expansion, check_header, check_segment
-from mudrock_cli.image.samples import Colours, Samples
-from mudrock_cli.image.types import Box
+from mudrock_cli.image.types import Box, Colours, Samples
 
 _PLUGINS: dict[bytes, type[ImageFile.ImageFile]] = {
     b"\x89PNG": PngImagePlugin.PngImageFile,

@@ -1,13 +1,13 @@
-"""How many pixels an image stream inside a TIFF file will decode to, by its own header."""
+"""TIFF files: find the micrograph's page, check its header, read it through windows; write maps."""
 
 import contextlib
 import logging
 import math
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import imagecodecs
@@ -19,307 +19,8 @@ from tifffile import TiffFile, TiffPage, TiffPages
 from mudrock_cli.errors import MudrockError, reading
 from mudrock_cli.files import atomic_write
 from mudrock_cli.image.limits import check_expansion, check_header, check_segment
-from mudrock_cli.image.samples import Colours, Samples, is_reduced
-from mudrock_cli.image.tiles import BandCutter, PieceCache
-from mudrock_cli.image.types import Box, PixelSize
-
-_JPEG_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
-_JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
-_J2K_SIZE = b"\xff\x4f\xff\x51"  # start of codestream, then its size
-_J2K_HEADER = ">4sHHIIII"
-_SEARCHED = 1 << 16
-
-
-def count_stream_pixels(data: bytes) -> int | None:
-    """Return the pixels that a stream's own header promises.
-
-    The header of a strip or tile may promise far more than the TIFF file does, and its decoder
-    would allocate that.
-
-    Parameters
-    ----------
-    data : bytes
-        An encoded segment: JPEG, JPEG 2000, JPEG XL, PNG, WebP or LERC.
-
-    Returns
-    -------
-    int or None
-        None when the stream is of none of these kinds, or tells no size.
-    """
-    try:
-        for start, count in _COUNTERS.items():
-            if data.startswith(start):
-                return count(data)
-        return _count_jpeg_2000(data)
-    except struct.error:  # the stream ends within its header
-        return None
-
-
-def _count_jpeg(data: bytes) -> int | None:
-    """Walk the markers of a JPEG stream up to its frame header."""
-    position = 2
-    while position + 9 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", data, position + 5)
-            return int(height * width)
-        if marker == 0xFF:
-            position += 1
-        elif marker in _JPEG_BARE:
-            position += 2
-        else:
-            position += 2 + int(struct.unpack_from(">H", data, position + 2)[0])
-    return None
-
-
-def _count_jpeg_2000(data: bytes) -> int | None:
-    start = data.find(_J2K_SIZE, 0, _SEARCHED)
-    if start < 0:
-        return None
-    *_, right, bottom, left, top = struct.unpack_from(_J2K_HEADER, data, start)
-    return int(max(0, right - left) * max(0, bottom - top))
-
-
-def _count_png(data: bytes) -> int | None:
-    width, height = struct.unpack_from(">II", data, 16)
-    return int(width * height)
-
-
-def _count_lerc(data: bytes) -> int | None:
-    version = struct.unpack_from("<i", data, 6)[0]
-    height, width = struct.unpack_from("<ii", data, 14 if version > 2 else 10)
-    return int(height * width) if min(height, width) > 0 else None
-
-
-def _count_webp(data: bytes) -> int | None:
-    kind = data[12:16]
-    if kind == b"VP8X":
-        wide, tall = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
-        return (wide + 1) * (tall + 1)
-    if kind == b"VP8L":
-        bits = struct.unpack_from("<I", data, 21)[0]
-        return int(((bits & 0x3FFF) + 1) * ((bits >> 14 & 0x3FFF) + 1))
-    if kind == b"VP8 ":
-        width, height = struct.unpack_from("<HH", data, 26)
-        return int((width & 0x3FFF) * (height & 0x3FFF))
-    return None
-
-
-def _count_jpeg_xl(data: bytes) -> int | None:
-    """Read the size header of a bare codestream, or of the one in a container."""
-    start = 0
-    if not data.startswith(b"\xff\x0a"):
-        box = data.find(b"jxlc", 0, _SEARCHED)
-        box = box if box >= 0 else data.find(b"jxlp", 0, _SEARCHED) + 4  # counts its parts first
-        start = data.find(b"\xff\x0a", box, box + 12) if box > 4 else -1
-        if start < 0:
-            return None
-    if len(data) < start + 14:
-        return None
-    bits = int.from_bytes(data[start + 2 : start + 14], "little")
-
-    def take(count: int) -> int:
-        nonlocal bits
-        value, bits = bits & ((1 << count) - 1), bits >> count
-        return value
-
-    eighths = take(1)
-
-    def take_side() -> int:
-        return 8 * (take(5) + 1) if eighths else take((9, 13, 18, 30)[take(2)]) + 1
-
-    height = take_side()
-    over, under = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[take(3)]
-    return height * (height * over // under if over else take_side())
-
-
-_COUNTERS: dict[bytes, Callable[[bytes], int | None]] = {
-    b"\xff\xd8": _count_jpeg,
-    b"\xff\x0a": _count_jpeg_xl,
-    b"\0\0\0\x0cJXL ": _count_jpeg_xl,
-    b"\x89PNG": _count_png,
-    b"Lerc2 ": _count_lerc,
-    b"RIFF": _count_webp,
-}
-
-
-# Windows of a TIFF page: only the strips or tiles that a window touches are decoded.
-
-_STREAM_EXCESS = 4
-_LEAST_CACHE, _MOST_CACHE = 1 << 26, 1 << 27  # two rows of tiles serve what goes from top to bottom
-_JPEG = {6, 7, 34892, 33007}
-LOSSY = _JPEG | {33003, 33005, 34712, 50001, 50002, 52546}
-"""Compression codes that may not give back the exact values: JPEG, JPEG 2000, WebP, JPEG XL."""
-_IMAGES = LOSSY | {22610, 33004, 34887, 34933, 34934, 48124, 65000, 65001, 65002}
-"""Codes whose segments are whole images with a header; LERC, JPEG XR and PNG are without loss."""
-
-
-class SegmentReader:
-    """Read windows of one page of a TIFF file; usable from several threads.
-
-    The file is opened for each window and closed again, so that a reader holds no handle.
-
-    Parameters
-    ----------
-    path : Path
-        TIFF file.
-    page : TiffPage
-        A page whose header has been checked.
-
-    Raises
-    ------
-    MudrockError
-        If strips or tiles are missing from the file, or one of them is a bomb.
-    """
-
-    def __init__(self, path: Path, page: TiffPage) -> None:
-        self.path = path
-        self.shape = (int(page.imagelength), int(page.imagewidth))
-        self.channels = int(page.samplesperpixel)
-        self.dtype = np.dtype(np.uint8 if page.dtype == bool else page.dtype)
-        self._page = page
-        self._planes = self.channels if page.planarconfig == 2 else 1
-        if page.is_tiled:
-            self._segment = (int(page.tilelength), int(page.tilewidth))
-        else:
-            rows = int(page.rowsperstrip) or self.shape[0]
-            self._segment = (min(rows, self.shape[0]), self.shape[1])
-        self._grid = tuple(math.ceil(n / m) for n, m in zip(self.shape, self._segment, strict=True))
-        self._offsets = page.dataoffsets
-        self._counts = page.databytecounts
-        self._raw_rows = _is_plain(page)
-        page.decode  # noqa: B018  built here, since building it is not thread-safe
-        jpeg = page.compression in _JPEG
-        self._tables = (
-            {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if jpeg else {}
-        )
-        row_bytes = self._segment[0] * self.shape[1] * self.channels * self.dtype.itemsize
-        self._cache = PieceCache(min(max(2 * row_bytes, _LEAST_CACHE), _MOST_CACHE))
-        self._check(path.stat().st_size)
-
-    @property
-    def stored_bytes(self) -> int:
-        """Bytes of all encoded segments."""
-        return sum(int(count) for count in self._counts)
-
-    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
-        """Return the samples of a window, shape (rows, columns, channels).
-
-        Raises
-        ------
-        MudrockError
-            If a segment cannot be decoded.
-        """
-        box = Box.from_slices(rows, columns, self.shape)
-        window = np.empty((*box.shape, self.channels), self.dtype)
-        if window.size == 0:
-            return window
-        height, width = self._segment
-        with reading(self.path), self.path.open("rb") as file:
-            for plane in range(self._planes):
-                target = window[..., plane : plane + 1] if self._planes > 1 else window
-                for row in range(box.top // height, (box.bottom - 1) // height + 1):
-                    for column in range(box.left // width, (box.right - 1) // width + 1):
-                        self._copy(file, plane, row, column, box, target)
-        return window
-
-    def _copy(
-        self,
-        file: IO[bytes],
-        plane: int,
-        row: int,
-        column: int,
-        box: Box,
-        target: npt.NDArray[Any],
-    ) -> None:
-        """Copy what segment (`plane`, `row`, `column`) holds of `box` into `target`."""
-        height, width = self._segment
-        top, left = row * height, column * width
-        part = box.intersect(
-            Box(top, left, min(top + height, self.shape[0]), min(left + width, self.shape[1]))
-        )
-        index = (plane * self._grid[0] + row) * self._grid[1] + column
-        if self._raw_rows:
-            data, top = self._read_rows(file, index, part.top - top, part.height), part.top
-        else:
-            data = self._cache.get(index, lambda: self._decode(file, index))
-        source = data[part.top - top : part.bottom - top, part.left - left : part.right - left]
-        target[
-            part.top - box.top : part.bottom - box.top, part.left - box.left : part.right - box.left
-        ] = source
-
-    def _read_rows(self, file: IO[bytes], index: int, first: int, count: int) -> npt.NDArray[Any]:
-        """Return `count` rows of an uncompressed strip without reading the others."""
-        channels = 1 if self._planes > 1 else self.channels
-        row_bytes = self.shape[1] * channels * self.dtype.itemsize
-        file.seek(int(self._offsets[index]) + first * row_bytes)
-        data = file.read(count * row_bytes)
-        stored = self.dtype.newbyteorder(self._page.parent.byteorder)
-        return np.frombuffer(data, stored).reshape(count, self.shape[1], channels)
-
-    def _decode(self, file: IO[bytes], index: int) -> npt.NDArray[Any]:
-        """Return a decoded segment, shape (rows, columns, channels)."""
-        file.seek(int(self._offsets[index]))
-        encoded = file.read(int(self._counts[index]))
-        if self._page.compression in _IMAGES:
-            self._check_stream(encoded)
-        data: npt.NDArray[Any] = self._page.decode(encoded, index, **self._tables)[0][0]
-        return data
-
-    def _check_stream(self, encoded: bytes) -> None:
-        """Refuse an image inside whose own header promises more than its segment, or nothing."""
-        pixels = count_stream_pixels(encoded)
-        if pixels is None and self._page.compression not in _JPEG:  # JPEG may lack a header
-            raise MudrockError(
-                f"{self.path}: an image inside tells no size that can be read",
-                "export it uncompressed, or compressed as deflate",
-            )
-        if (pixels or 0) > _STREAM_EXCESS * math.prod(self._segment):
-            raise MudrockError(
-                f"{self.path}: an image inside is larger than its place", "export the image again"
-            )
-
-    def _check(self, size: int) -> None:
-        """Refuse a page whose segments are not all inside the file of `size` bytes."""
-        expected = self._planes * math.prod(self._grid)
-        if len(self._offsets) < expected or len(self._counts) < expected:
-            raise MudrockError(
-                f"{self.path}: {min(len(self._offsets), len(self._counts))} of {expected} strips"
-                " or tiles are there",
-                "the file is incomplete: copy or export it again",
-            )
-        channels = 1 if self._planes > 1 else self.channels
-        whole = math.prod(self._segment) * channels * self.dtype.itemsize
-        last = self.shape[0] - (self._grid[0] - 1) * self._segment[0]
-        for index in range(expected):
-            offset, count = int(self._offsets[index]), int(self._counts[index])
-            needed = count
-            if self._raw_rows:
-                rows = last if index % self._grid[0] == self._grid[0] - 1 else self._segment[0]
-                needed = rows * self.shape[1] * channels * self.dtype.itemsize
-            if offset <= 0 or count <= 0 or offset + needed > size:
-                raise MudrockError(
-                    f"{self.path}: truncated, {size} bytes do not hold all its pixels",
-                    "the file is incomplete: copy or export it again",
-                )
-            if not self._raw_rows:
-                check_segment(self.path, promised=whole, stored=count)
-
-
-def _is_plain(page: TiffPage) -> bool:
-    """Return whether rows can be read from the file's bytes as they are."""
-    return (
-        page.compression == 1
-        and page.predictor == 1
-        and page.fillorder == 1
-        and not page.is_tiled
-        and page.bitspersample in (8, 16, 32, 64)
-        and page.sampleformat != 5
-        and not page.is_subsampled
-    )
-
-
-# Open a TIFF file: find the micrograph's page, check its header, read it through windows.
+from mudrock_cli.image.tiles import BandCutter, PieceReader
+from mudrock_cli.image.types import Colours, PixelSize, Samples, is_reduced
 
 # tifffile logs what it finds odd; what matters to the user is raised as a MudrockError instead.
 _logger = logging.getLogger("tifffile")
@@ -339,6 +40,16 @@ _COLOURS = {
     3: Colours.PALETTE,
     6: Colours.RGB,  # YCbCr, which the JPEG decoder turns into RGB
 }
+_JPEG = {6, 7, 34892, 33007}
+_LOSSY = _JPEG | {33003, 33005, 34712, 50001, 50002, 52546}
+"""Compression codes that may not give back the exact values: JPEG, JPEG 2000, WebP, JPEG XL."""
+_STREAMS = _LOSSY | {22610, 33004, 34887, 34933, 34934, 48124, 65000, 65001, 65002}
+"""Codes whose strips or tiles are whole images with a header of their own."""
+_STREAM_EXCESS = 4
+_LEAST_CACHE, _MOST_CACHE = 1 << 26, 1 << 27  # two rows of tiles serve what goes from top to bottom
+_STRIP_ROWS = 64
+_LEVEL = 6
+_BIG_BYTES = 4_000_000_000
 
 
 def open_tiff(path: Path, max_pixels: int, *, allow_high_compression: bool = False) -> Samples:
@@ -360,14 +71,12 @@ def open_tiff(path: Path, max_pixels: int, *, allow_high_compression: bool = Fal
     """
     with reading(path), TiffFile(path) as tiff:
         page = _first_full_page(path, tiff)
-        shape = (int(page.imagelength), int(page.imagewidth))
-        check_header(path, shape, max_pixels)
-        colours = _colours(path, page)
-        reader = SegmentReader(path, page)
+        check_header(path, (int(page.imagelength), int(page.imagewidth)), max_pixels)
+        full = _open_page(path, page)
         if page.compression != 1 and not allow_high_compression:
-            promised = shape[0] * shape[1] * reader.channels * reader.dtype.itemsize
-            check_expansion(path, shape, max_pixels, promised=promised, stored=reader.stored_bytes)
-        full = _to_samples(path, page, colours, reader)
+            promised = math.prod(full.shape) * full.channels * full.dtype.itemsize
+            stored = sum(map(int, page.databytecounts))
+            check_expansion(path, full.shape, max_pixels, promised=promised, stored=stored)
         return replace(
             full,
             tags=_fact_tags(tiff, page),
@@ -376,18 +85,24 @@ def open_tiff(path: Path, max_pixels: int, *, allow_high_compression: bool = Fal
         )
 
 
-def _to_samples(path: Path, page: TiffPage, colours: Colours, reader: SegmentReader) -> Samples:
-    return Samples(
-        path=path,
-        shape=reader.shape,
-        channels=reader.channels,
-        dtype=reader.dtype,
-        bits=int(page.bitspersample),
-        colours=colours,
-        read=reader,
-        palette=_palette(page) if colours is Colours.PALETTE else None,
-        lossy=page.compression in LOSSY,
-    )
+def _first_full_page(path: Path, tiff: TiffFile) -> TiffPage:
+    """Return the first page as large as the largest, thumbnails left out."""
+    pages = [page for page in _pages(tiff.pages) if page.imagelength > 0 and page.imagewidth > 0]
+    if not pages:
+        raise MudrockError(f"{path}: a TIFF without an image", "export the image again")
+    full = [page for page in pages if not page.is_reduced] or pages
+    return max(full, key=lambda page: page.imagelength * page.imagewidth)
+
+
+def _pages(pages: TiffPages) -> Iterator[TiffPage]:
+    """Yield the first pages; one that cannot be read ends the list (IFDs may be cyclic)."""
+    for index in range(_MAX_PAGES):
+        try:
+            page = pages[index]
+        except Exception:
+            return
+        if isinstance(page, TiffPage):
+            yield page
 
 
 def _open_reduced(path: Path, tiff: TiffFile, page: TiffPage, full: Samples) -> Iterator[Samples]:
@@ -402,40 +117,19 @@ def _open_reduced(path: Path, tiff: TiffFile, page: TiffPage, full: Samples) -> 
     shape = full.shape
     for level in (*inner, *behind):
         with contextlib.suppress(MudrockError), reading(path):
-            if not is_reduced((int(level.imagelength), int(level.imagewidth)), shape):
-                continue
-            small = _to_samples(path, level, _colours(path, level), SegmentReader(path, level))
-            if _kind(small) == _kind(full):
-                shape = small.shape
-                yield small
+            if is_reduced((int(level.imagelength), int(level.imagewidth)), shape):
+                small = _open_page(path, level)
+                if _kind(small) == _kind(full):
+                    shape = small.shape
+                    yield small
 
 
 def _kind(samples: Samples) -> tuple[object, ...]:
     return samples.colours, samples.channels, samples.dtype, samples.bits
 
 
-def _pages(pages: TiffPages) -> Iterator[TiffPage]:
-    """Yield the first pages; one that cannot be read ends the list (IFDs may be cyclic)."""
-    for index in range(_MAX_PAGES):
-        try:
-            page = pages[index]
-        except Exception:
-            return
-        if isinstance(page, TiffPage):
-            yield page
-
-
-def _first_full_page(path: Path, tiff: TiffFile) -> TiffPage:
-    """Return the first page as large as the largest, thumbnails left out."""
-    pages = [page for page in _pages(tiff.pages) if page.imagelength > 0 and page.imagewidth > 0]
-    if not pages:
-        raise MudrockError(f"{path}: a TIFF without an image", "export the image again")
-    full = [page for page in pages if not page.is_reduced] or pages
-    return max(full, key=lambda page: page.imagelength * page.imagewidth)
-
-
-def _colours(path: Path, page: TiffPage) -> Colours:
-    """Return what the samples mean, or refuse a page that shows no grey or colour image."""
+def _open_page(path: Path, page: TiffPage) -> Samples:
+    """Return the samples of a page, or refuse one that shows no grey or colour image."""
     channels, bits = page.samplesperpixel, page.bitspersample
     photometric = 1 if 262 not in page.tags and channels == 1 else int(page.photometric)
     colours = _COLOURS.get(photometric)
@@ -445,12 +139,22 @@ def _colours(path: Path, page: TiffPage) -> Colours:
         raise MudrockError(f"{path}: {bits}-bit samples of this kind are not supported", _HINT)
     if page.imagedepth != 1:
         raise MudrockError(f"{path}: a volume of {page.imagedepth} slices, not an image", _HINT)
-    allowed = (3, 4) if colours is Colours.RGB else (1, 2)
-    if channels not in allowed:
+    if channels not in ((3, 4) if colours is Colours.RGB else (1, 2)):
         raise MudrockError(f"{path}: {channels} channels, not one image", _HINT)
     if colours is Colours.PALETTE and page.dtype.kind not in "bu":
         raise MudrockError(f"{path}: a palette of {page.dtype} values", _HINT)
-    return colours
+    read = _open_windows(path, page)
+    return Samples(
+        path=path,
+        shape=read.shape,
+        channels=read.channels,
+        dtype=read.dtype,
+        bits=int(bits),
+        colours=colours,
+        read=read,
+        palette=_palette(page) if colours is Colours.PALETTE else None,
+        lossy=page.compression in _LOSSY,
+    )
 
 
 def _palette(page: TiffPage) -> npt.NDArray[np.uint8]:
@@ -488,11 +192,248 @@ def _resolution(page: TiffPage) -> tuple[float, float] | None:
     return found[0], found[1]
 
 
-# Write maps that go with a mask, such as confidence or instance labels, strip by strip.
+# Windows of a page: only the strips or tiles that a window touches are decoded, by tifffile.
 
-_STRIP_ROWS = 64
-_LEVEL = 6
-_BIG_BYTES = 4_000_000_000
+
+def _open_windows(path: Path, page: TiffPage) -> PieceReader:
+    """Return a window reader of a page whose header has been checked.
+
+    The file is opened for each piece and closed again, so that a reader holds no handle. By hand:
+    through tifffile's Zarr view bands of 20,000 x 20,000 pixels take three times as long, windows
+    of strips fifteen times, and one of a single strip 430 MB.
+
+    Raises
+    ------
+    MudrockError
+        If strips or tiles are missing from the file, or one of them is a bomb.
+    """
+    shape = int(page.imagelength), int(page.imagewidth)
+    channels = int(page.samplesperpixel)
+    dtype = np.dtype(np.uint8 if page.dtype == bool else page.dtype)
+    planes = channels if page.planarconfig == 2 else 1
+    if page.is_tiled:
+        piece = int(page.tilelength), int(page.tilewidth)
+    else:
+        piece = min(int(page.rowsperstrip) or shape[0], shape[0]), shape[1]
+    grid = -(-shape[0] // piece[0]), -(-shape[1] // piece[1])
+    row_bytes = shape[1] * channels // planes * dtype.itemsize
+    page.decode  # noqa: B018  built here: not thread-safe, and it checks the header
+    offsets, plain = page.dataoffsets, _is_plain(page)
+    pieces = planes * math.prod(grid)
+    if plain:
+        rows = [min(piece[0], shape[0] - row * piece[0]) for row in range(grid[0])]
+        _check_pieces(path, page, [count * row_bytes for count in rows] * planes)
+    else:
+        whole = math.prod(piece) * row_bytes // shape[1]
+        _check_pieces(path, page, page.databytecounts[:pieces], pieces, whole)
+    if plain:
+        stored = dtype.newbyteorder(page.parent.byteorder)
+        # Strips that follow one another are cut anew: some microscopes write a single one.
+        steps = np.diff(np.reshape(offsets[:pieces], (planes, -1)).astype(np.int64))
+        step = _STRIP_ROWS if (steps == piece[0] * row_bytes).all() else piece[0]
+
+        def read_rows(row: int, column: int) -> npt.NDArray[Any]:
+            count = min(step, shape[0] - row * step)
+            strip, first = divmod(row * step, piece[0])
+            parts = []
+            with reading(path), path.open("rb") as file:
+                for plane in range(planes):
+                    file.seek(int(offsets[plane * grid[0] + strip]) + first * row_bytes)
+                    data = np.frombuffer(file.read(count * row_bytes), stored)
+                    parts.append(data.reshape(count, shape[1], -1))
+            return np.concatenate(parts, -1)
+
+        return PieceReader(shape, (step, shape[1]), channels, dtype, read_rows, cache_bytes=0)
+    jpeg = page.compression in _JPEG
+    tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader} if jpeg else {}
+
+    def decode(row: int, column: int) -> npt.NDArray[Any]:
+        parts = []
+        with reading(path), path.open("rb") as file:
+            for plane in range(planes):
+                index = (plane * grid[0] + row) * grid[1] + column
+                file.seek(int(offsets[index]))
+                encoded = file.read(int(page.databytecounts[index]))
+                if page.compression in _STREAMS:
+                    _check_stream(path, encoded, math.prod(piece), may_lack_size=jpeg)
+                parts.append(page.decode(encoded, index, **tables)[0][0])
+        return np.concatenate(parts, -1) if planes > 1 else parts[0]
+
+    cache = min(max(2 * piece[0] * row_bytes * planes, _LEAST_CACHE), _MOST_CACHE)
+    return PieceReader(shape, piece, channels, dtype, decode, cache_bytes=cache)
+
+
+def _is_plain(page: TiffPage) -> bool:
+    """Return whether rows can be read from the file's bytes as they are."""
+    return (
+        page.compression == 1
+        and page.predictor == 1
+        and page.fillorder == 1
+        and not page.is_tiled
+        and page.bitspersample in (8, 16, 32, 64)
+        and page.sampleformat != 5
+        and not page.is_subsampled
+    )
+
+
+def _check_pieces(
+    path: Path, page: TiffPage, needed: Sequence[int], expected: int = 0, whole: int = 0
+) -> None:
+    """Refuse a page whose strips or tiles are not all in the file, or expand beyond reason.
+
+    `needed` are the bytes of each, `expected` their number, `whole` the bytes of a decoded one.
+    """
+    size, expected = path.stat().st_size, expected or len(needed)
+    there = min(len(page.dataoffsets), len(page.databytecounts))
+    if there < expected:
+        raise MudrockError(
+            f"{path}: {there} of {expected} strips or tiles are there",
+            "the file is incomplete: copy or export it again",
+        )
+    for offset, stored, count in zip(page.dataoffsets, page.databytecounts, needed, strict=False):
+        if int(offset) <= 0 or int(stored) <= 0 or int(offset) + int(count) > size:
+            raise MudrockError(
+                f"{path}: truncated, {size} bytes do not hold all its pixels",
+                "the file is incomplete: copy or export it again",
+            )
+        if whole:
+            check_segment(path, promised=whole, stored=int(count))
+
+
+# How many pixels an image inside a strip or tile decodes to, by its own header: that may promise
+# far more than the TIFF file does, and its decoder would allocate it. By hand, since Pillow reads
+# headers of 8-bit JPEG only, and imagecodecs none without decoding.
+
+_JPEG_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
+_SEARCHED = 1 << 16
+
+
+def _check_stream(path: Path, data: bytes, place: int, *, may_lack_size: bool) -> None:
+    """Refuse an image whose header promises far more than its `place` of pixels, or nothing."""
+    pixels = count_stream_pixels(data)
+    if pixels is None and not may_lack_size:
+        raise MudrockError(
+            f"{path}: an image inside tells no size that can be read",
+            "export it uncompressed, or compressed as deflate",
+        )
+    if (pixels or 0) > _STREAM_EXCESS * place:
+        raise MudrockError(
+            f"{path}: an image inside is larger than its place", "export the image again"
+        )
+
+
+def count_stream_pixels(data: bytes) -> int | None:
+    """Return the pixels that a stream's own header promises.
+
+    Parameters
+    ----------
+    data : bytes
+        An encoded segment: JPEG, JPEG 2000, JPEG XL, PNG, WebP or LERC.
+
+    Returns
+    -------
+    int or None
+        None when the stream is of none of these kinds, or tells no size.
+    """
+    find = next((find for start, find in _SIZES.items() if data.startswith(start)), _jpeg_2000_size)
+    try:
+        size = find(data)
+    except struct.error:  # the stream ends within its header
+        return None
+    return size[0] * size[1] if size else None
+
+
+_Size = tuple[int, int]
+
+
+def _jpeg_size(data: bytes) -> _Size | None:
+    """Walk the markers of a JPEG stream up to its frame header."""
+    position = 2
+    while position + 9 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker in _JPEG_FRAMES:
+            return struct.unpack_from(">HH", data, position + 5)
+        if marker == 0xFF:
+            position += 1
+        elif marker in _JPEG_BARE:
+            position += 2
+        else:
+            position += 2 + int(struct.unpack_from(">H", data, position + 2)[0])
+    return None
+
+
+def _jpeg_2000_size(data: bytes) -> _Size | None:
+    start = data.find(b"\xff\x4f\xff\x51", 0, _SEARCHED)  # start of codestream, then its size
+    if start < 0:
+        return None
+    right, bottom, left, top = struct.unpack_from(">IIII", data, start + 8)
+    return max(0, bottom - top), max(0, right - left)
+
+
+def _png_size(data: bytes) -> _Size:
+    return struct.unpack_from(">II", data, 16)
+
+
+def _lerc_size(data: bytes) -> _Size | None:
+    version = struct.unpack_from("<i", data, 6)[0]
+    height, width = struct.unpack_from("<ii", data, 14 if version > 2 else 10)
+    return (height, width) if min(height, width) > 0 else None
+
+
+def _webp_size(data: bytes) -> _Size | None:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        wide, tall = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        return tall + 1, wide + 1
+    if kind == b"VP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return height & 0x3FFF, width & 0x3FFF
+    return None
+
+
+def _jpeg_xl_size(data: bytes) -> _Size | None:
+    """Read the size header of a bare codestream, or of the one in a container."""
+    start = 0
+    if not data.startswith(b"\xff\x0a"):
+        box = data.find(b"jxlc", 0, _SEARCHED)
+        box = box if box >= 0 else data.find(b"jxlp", 0, _SEARCHED) + 4  # counts its parts first
+        start = data.find(b"\xff\x0a", box, box + 12) if box > 4 else -1
+        if start < 0:
+            return None
+    if len(data) < start + 14:
+        return None
+    bits = int.from_bytes(data[start + 2 : start + 14], "little")
+
+    def take(count: int) -> int:
+        nonlocal bits
+        value, bits = bits & ((1 << count) - 1), bits >> count
+        return value
+
+    eighths = take(1)
+
+    def take_side() -> int:
+        return 8 * (take(5) + 1) if eighths else take((9, 13, 18, 30)[take(2)]) + 1
+
+    height = take_side()
+    over, under = ((0, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[take(3)]
+    return height, height * over // under if over else take_side()
+
+
+_SIZES: dict[bytes, Callable[[bytes], _Size | None]] = {
+    b"\xff\xd8": _jpeg_size,
+    b"\xff\x0a": _jpeg_xl_size,
+    b"\0\0\0\x0cJXL ": _jpeg_xl_size,
+    b"\x89PNG": _png_size,
+    b"Lerc2 ": _lerc_size,
+    b"RIFF": _webp_size,
+}
+
+
+# Maps that go with a mask, such as confidence or instance labels, written strip by strip.
 
 
 def write_plane(

@@ -3,7 +3,7 @@
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.image.types import Reader
+from mudrock_cli.image.types import Box, Reader
 
 
 @dataclass(frozen=True)
@@ -275,41 +275,87 @@ class Rows(Generic[Kind]):
         return block[:rows]
 
 
-# Decoded pieces of an image, the last used kept within a bound of memory.
-
-_BYTES = 128 << 20
+# Windows of an image that is stored in pieces: strips, tiles, chunks.
 
 
-class PieceCache:
-    """Keep decoded pieces; usable from several threads.
+class PieceReader:
+    """Read windows of an image that is stored in pieces; usable from several threads.
+
+    The pieces last used are kept, since bands and overlapping windows ask for each several times.
 
     Parameters
     ----------
-    limit : int
+    shape : tuple of int
+        Rows and columns of the image.
+    piece : tuple of int
+        Rows and columns of a piece; those at the lower and right edge may be smaller.
+    channels : int
+        Samples per pixel.
+    dtype : dtype
+        Of a sample.
+    decode : callable
+        ``decode(row, column)`` of the grid of pieces returns one, shape (rows, columns, channels).
+    cache_bytes : int
         Bytes kept; the last piece is kept even where it alone is larger.
     """
 
-    def __init__(self, limit: int = _BYTES) -> None:
-        self._limit = limit
-        self._pieces: OrderedDict[Hashable, npt.NDArray[Any]] = OrderedDict()
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        piece: tuple[int, int],
+        channels: int,
+        dtype: np.dtype[Any],
+        decode: Callable[[int, int], npt.NDArray[Any]],
+        *,
+        cache_bytes: int = 128 << 20,
+    ) -> None:
+        self.shape, self.channels, self.dtype = shape, channels, dtype
+        self._piece, self._decode, self._limit = piece, decode, cache_bytes
+        self._kept: OrderedDict[tuple[int, int], npt.NDArray[Any]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, decode: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
+        """Return the samples of a window, shape (rows, columns, channels).
+
+        Raises
+        ------
+        MudrockError
+            If a piece cannot be decoded.
+        """
+        box = Box.from_slices(rows, columns, self.shape)
+        window = np.empty((*box.shape, self.channels), self.dtype)
+        if window.size == 0:
+            return window
+        height, width = self._piece
+        for row in range(box.top // height, (box.bottom - 1) // height + 1):
+            for column in range(box.left // width, (box.right - 1) // width + 1):
+                top, left = row * height, column * width
+                part = box.intersect(Box(top, left, top + height, left + width))
+                piece = self._get(row, column)
+                window[
+                    part.top - box.top : part.bottom - box.top,
+                    part.left - box.left : part.right - box.left,
+                ] = piece[part.top - top : part.bottom - top, part.left - left : part.right - left]
+        return window
+
+    def _get(self, row: int, column: int) -> npt.NDArray[Any]:
         """Return a piece, decoded only if it is not at hand."""
         with self._lock:
-            if key in self._pieces:
-                self._pieces.move_to_end(key)
-                return self._pieces[key]
-        piece = decode()
+            if (row, column) in self._kept:
+                self._kept.move_to_end((row, column))
+                return self._kept[row, column]
+        piece = self._decode(row, column)
         with self._lock:
-            if key not in self._pieces:
-                self._pieces[key] = piece
+            if (row, column) not in self._kept:
+                self._kept[row, column] = piece
                 self._bytes += piece.nbytes
-            while self._bytes > self._limit and len(self._pieces) > 1:
-                self._bytes -= self._pieces.popitem(last=False)[1].nbytes
+            while self._bytes > self._limit and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
         return piece
 
+
+# Arrays that wait, compressed.
 
 _LEVEL = 1  # of Zstandard: faster than the disk, and phases have long runs
 

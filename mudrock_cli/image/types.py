@@ -1,11 +1,11 @@
 """The phases of a mudrock and the colours in which they are shown."""
 
-import codecs
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
+from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -265,15 +265,6 @@ class Level:
     read: Reader
 
 
-# What one source (a tag, a sidecar) tells of a micrograph, and how its text is read.
-
-_NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?")
-_PAIR = re.compile(r"\s*(\d+)\s*[x×*, ]\s*(\d+)\s*", re.IGNORECASE)
-
-_LONGEST = 60
-"""No number with its unit is longer; hostile ones would keep a regular expression busy."""
-
-
 @dataclass(frozen=True)
 class Facts:
     """What one source tells.
@@ -299,91 +290,82 @@ class Facts:
     instrument: Mapping[str, str] = field(default_factory=dict)
 
 
-def decode_text(raw: bytes) -> str:
-    """Decode text of an unknown encoding: UTF-16 and UTF-8, with or without mark, or ANSI."""
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return raw.decode("utf-16", "replace")
-    if raw.startswith(codecs.BOM_UTF8):
-        return raw.decode("utf-8-sig", "replace")
-    for offset, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        half = raw[offset:200:2]
-        if len(half) > 4 and half.count(0) > 0.8 * len(half):
-            return raw.decode(encoding, "replace")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("cp1252", "replace")
+# The pixels of a file as they are stored: any type, any colours, read through windows.
 
 
-def whole_lines(text: str) -> list[str]:
-    """Return the lines of a text without the last one where nothing ends it.
+class Colours(Enum):
+    """What a stored sample means."""
 
-    The file may have been cut there, and half a number is another number.
+    GREY = "grey"
+    INVERTED = "grey, zero is white"
+    PALETTE = "index into a colour table"
+    RGB = "red, green, blue"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Stored samples of one image.
+
+    Parameters
+    ----------
+    path : Path
+        File they are read from.
+    shape : tuple of int
+        Rows and columns.
+    channels : int
+        Samples per pixel; 2 or 4 when an alpha channel follows the colours.
+    dtype : dtype
+        Type of a sample.
+    bits : int
+        Bits of a sample in the file; fewer than eight are held in uint8.
+    colours : Colours
+        What the samples mean.
+    read : callable
+        ``read(rows, columns)``, shape (rows, columns, channels).
+    palette : ndarray of uint8, shape (n, 3), optional
+        Colour table.
+    lossy : bool
+        Compressed as JPEG, so that even a flat area is not of one value.
+    tags : mapping
+        TIFF tag codes to raw values, of the tags that carry facts; empty for other formats.
+    resolution : tuple of float, optional
+        XResolution and YResolution of a TIFF file as they stand.
+    facts : tuple of Facts
+        What the metadata of another format tell of the pixel size.
+    provenance : mapping, optional
+        How mudrock made it, where the format holds that apart; TIFF has it in a tag.
+    reduced : tuple of Samples
+        The same image in fewer pixels, as far as the file holds it, the largest first.
     """
-    lines = text.splitlines(keepends=True)
-    if lines and lines[-1] and lines[-1][-1] not in "\r\n\0":
-        lines.pop()
-    return [line.strip().strip("\0") for line in lines]
+
+    path: Path
+    shape: tuple[int, int]
+    channels: int
+    dtype: np.dtype[Any]
+    bits: int
+    colours: Colours
+    read: Reader
+    palette: npt.NDArray[np.uint8] | None = None
+    lossy: bool = False
+    tags: Mapping[int, bytes] = field(default_factory=dict)
+    resolution: tuple[float, float] | None = None
+    facts: tuple[Facts, ...] = ()
+    provenance: Mapping[str, Any] | None = None
+    reduced: "tuple[Samples, ...]" = ()
 
 
-def parse_entries(text: str) -> dict[str, str]:
-    """Read ``[Section]`` and ``key=value`` lines.
+def is_reduced(shape: tuple[int, int], whole: tuple[int, int]) -> bool:
+    """Return whether an image of `shape` may be the one of `whole` in fewer pixels.
 
-    Returns
-    -------
-    dict
-        Values under ``key`` (its first occurrence) and under ``Section/key``.
+    Parameters
+    ----------
+    shape, whole : tuple of int
+        Rows and columns.
     """
-    entries: dict[str, str] = {}
-    section = ""
-    for line in whole_lines(text):
-        if line.startswith("[") and line.endswith("]"):
-            section = line[1:-1].strip()
-        elif "=" in line:
-            key, value = (part.strip() for part in line.split("=", 1))
-            entries.setdefault(key, value)
-            entries.setdefault(f"{section}/{key}", value)
-    return entries
-
-
-def parse_number(text: str | None) -> float | None:
-    """Read a positive number, with a point or a comma; None when it is none."""
-    match = _NUMBER.fullmatch(text.strip()) if text and len(text) <= _LONGEST else None
-    if match is None:
-        return None
-    number = float(match[0].replace(",", "."))
-    return number if 0 < number < float("inf") else None
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """Read ``1280x960``, ``1024 * 768`` or ``1280 960`` (width first) as (rows, columns)."""
-    match = _PAIR.fullmatch(text) if text and len(text) <= _LONGEST else None
-    if match is None:
-        return None
-    width, height = int(match[1]), int(match[2])
-    return (height, width) if width and height else None
-
-
-def parse_nm(text: str | None) -> float | None:
-    """Read a length with its unit, such as ``5,86 nm``, as nanometres; None when it is none."""
-    if not text or len(text) > _LONGEST:
-        return None
-    try:
-        return PixelSize.parse(text.replace(",", "."), "text").nm
-    except MudrockError:
-        return None
-
-
-def square(width: float | None, height: float | None) -> tuple[float, float] | None:
-    """Return width and height of a pixel, square when only its width is told."""
-    if width is None:
-        return None
-    return width, height if height is not None else width
-
-
-def named(**facts: str | None) -> dict[str, str]:
-    """Return the facts that are told."""
-    return {key: value.strip()[:200] for key, value in facts.items() if value and value.strip()}
+    factors = [large / small for small, large in zip(shape, whole, strict=True)]
+    # A side of the smaller image may be rounded up or down.
+    slack = [factor / small for factor, small in zip(factors, shape, strict=True)]
+    return min(factors) > 1 and abs(factors[0] - factors[1]) <= sum(slack)
 
 
 # The builtin `map`, or one that does the parts of a work on a cluster.

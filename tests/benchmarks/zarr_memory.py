@@ -32,7 +32,7 @@ def make_bands(side: int) -> Iterator[npt.NDArray[np.uint8]]:
 def run(step: str, folder: Path, side: int) -> None:
     """Do one step and print what it took."""
     from mudrock_cli.image.mask import create_mask, open_mask
-    from mudrock_cli.image.ome_zarr_writer import write_instances
+    from mudrock_cli.image.ome_zarr import write_instances
     from mudrock_cli.image.types import PixelSize
     from mudrock_cli.measure.components import label_mask
 

@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mudrock_cli.image.samples import Colours, Samples
+from mudrock_cli.image.types import Colours, Samples
 
 
 @pytest.fixture

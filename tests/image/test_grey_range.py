@@ -8,8 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.grey import luminance, order_statistics, read_grey
-from mudrock_cli.image.samples import Colours, Samples
-from mudrock_cli.image.types import Box
+from mudrock_cli.image.types import Box, Colours, Samples
 
 EVERYTHING = (slice(None), slice(None))
 Maker = Callable[..., Samples]

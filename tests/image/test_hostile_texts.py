@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mudrock_cli.config import parse_toml, read_rows, read_text
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.pixel_size import (
+    decode_text,
     parse_fei,
     parse_hitachi,
     parse_imagej,
@@ -26,7 +27,7 @@ from mudrock_cli.image.pixel_size import (
     stored_pixel_size,
     to_ome_xml,
 )
-from mudrock_cli.image.types import Facts, PixelSize, decode_text
+from mudrock_cli.image.types import Facts, PixelSize
 
 Parse = Callable[[bytes], Facts | None]
 IMAGEJ = "ImageJ=1.53t\nunit=micron\nloop=false\n"

@@ -26,6 +26,8 @@ from mudrock_cli.image.micrograph import open_micrograph
 Grey = npt.NDArray[np.uint8]
 AXES = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]
 SCALE = [{"type": "scale", "scale": [0.01, 0.01]}]
+ZSTD = {"name": "zstd", "configuration": {"level": 0, "checksum": False}}
+GZIP = {"name": "gzip", "configuration": {"level": 1}}
 ENTRY = {"axes": AXES, "datasets": [{"path": "0", "coordinateTransformations": SCALE}]}
 
 
@@ -63,20 +65,22 @@ def refuse(path: Path, match: str) -> None:
 @pytest.mark.parametrize(
     ("edit", "match"),
     [
-        ({"data_type": "string"}, "no numbers of an image"),
-        ({"data_type": {"name": "struct"}}, "no numbers of an image"),
-        ({"data_type": "complex64"}, "no numbers of an image"),
-        ({"shape": [60]}, "chunks"),
-        ({"shape": [60, -90]}, "chunks"),
+        ({"data_type": "string"}, "cannot be read"),
+        ({"data_type": {"name": "struct"}}, "cannot be read"),
+        ({"data_type": "complex64"}, "cannot be read"),
+        ({"shape": [60]}, "cannot be read"),
+        ({"shape": [60, -90]}, "cannot be read"),
         ({"shape": [60, 1e3]}, "cannot be read"),
         ({"shape": None}, "cannot be read"),
         ({"shape": [10**6, 10**6]}, "cut into"),
-        ({"codecs": [{"name": "numcodecs.pickle"}]}, "codecs numcodecs.pickle are not supported"),
-        ({"codecs": [{"name": "bytes"}, {"name": "zstd"}, {"name": "gzip"}]}, "not supported"),
+        ({"codecs": [{"name": "numcodecs.pickle"}]}, "cannot be read"),
+        ({"codecs": [{"name": "bytes"}, {"name": "zstd"}, {"name": "gzip"}]}, "cannot be read"),
+        ({"codecs": [{"name": "bytes"}, ZSTD, GZIP]}, "codecs zstd, gzip are not supported"),
+        ({"data_type": "complex64", "fill_value": [0, 0]}, "no numbers of an image"),
         ({"codecs": []}, "cannot be read"),
         ({"codecs": 7}, "cannot be read"),
-        ({"storage_transformers": [{"name": "x"}]}, "not regular"),
-        ({"chunk_grid": {"name": "rectilinear"}}, "not regular"),
+        ({"storage_transformers": [{"name": "x"}]}, "cannot be read"),
+        ({"chunk_grid": {"name": "rectilinear"}}, "cannot be read"),
         ({"chunk_grid": 3}, "cannot be read"),
         ({"node_type": "group"}, "cannot be read"),
     ],
@@ -89,12 +93,15 @@ def test_headers_of_zarr_3(third: Path, edit: dict[str, Any], match: str) -> Non
 @pytest.mark.parametrize(
     ("edit", "match"),
     [
-        ({"dtype": "|O", "filters": [{"id": "pickle"}]}, "filters are not supported"),
-        ({"dtype": "|O"}, "no numbers of an image"),
-        ({"dtype": [["a", "<u1"]]}, "no numbers of an image"),
-        ({"dtype": "<U4"}, "no numbers of an image"),
-        ({"dtype": "<M8"}, "no numbers of an image"),
-        ({"compressor": {"id": "pickle"}}, "compressor pickle is not supported"),
+        ({"dtype": "|O", "filters": [{"id": "pickle"}]}, "cannot be read"),
+        ({"dtype": "|O"}, "cannot be read"),
+        ({"dtype": [["a", "<u1"]]}, "cannot be read"),
+        ({"dtype": "<U4"}, "cannot be read"),
+        ({"dtype": "<M8"}, "cannot be read"),
+        ({"compressor": {"id": "pickle"}}, "cannot be read"),
+        ({"compressor": {"id": "lzma"}}, "codecs lzma are not supported"),
+        ({"filters": [{"id": "delta", "dtype": "|u1"}]}, "codecs Delta.* are not supported"),
+        ({"dtype": "<c8"}, "no numbers of an image|cannot be read"),
         ({"compressor": "zstd"}, "cannot be read"),
         ({"chunks": [0, 32]}, "chunks"),
         ({"chunks": [32]}, "chunks"),
@@ -116,7 +123,7 @@ def test_an_object_array_is_never_unpickled(tmp_path: Path, second: Path) -> Non
     )
     for chunk in (second / "0").glob("[0-9]*"):
         chunk.write_bytes(pickle.dumps(np.array([Trap()], object)))
-    refuse(second, "not supported|no numbers")
+    refuse(second, "cannot be read")
     assert not (tmp_path / "sprung").exists()
 
 

@@ -15,10 +15,10 @@ from ome_zarr_models import open_ome_zarr
 from ome_zarr_models.v05 import Image, ImageLabel
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image import ome_zarr_writer as pyramid
+from mudrock_cli.image import ome_zarr as pyramid
 from mudrock_cli.image.mask import PhaseMask, create_mask, open_mask, write_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
-from mudrock_cli.image.ome_zarr_writer import write_instances
+from mudrock_cli.image.ome_zarr import write_instances
 from mudrock_cli.image.types import COLOURS, PixelSize
 
 Phases = npt.NDArray[np.uint8]

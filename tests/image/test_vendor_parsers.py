@@ -5,24 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mudrock_cli.image.pixel_size import (
+    decode_text,
+    parse_entries,
     parse_hitachi,
     parse_imagej,
     parse_jeol,
+    parse_number,
     parse_ome,
     parse_provenance,
+    parse_size,
     parse_tescan_header,
     read_comment,
     read_vendor_tags,
     to_ome_xml,
 )
-from mudrock_cli.image.types import (
-    Facts,
-    PixelSize,
-    decode_text,
-    parse_entries,
-    parse_number,
-    parse_size,
-)
+from mudrock_cli.image.types import Facts, PixelSize
 
 CODES = (34680, 34682, 34118, 50431, 34683)
 WORDS = st.sampled_from(
