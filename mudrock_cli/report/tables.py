@@ -1,18 +1,20 @@
-"""Everything that ``mudrock stats`` wrote, sorted by what it is about."""
+"""The tables that ``mudrock stats`` wrote, and their figures in words."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.measure.tables import check_pair, read_table, summary_path
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Row = Mapping[str, Any]
+"""A row of the summary; None where a column holds nothing."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class Tables:
     Parameters
     ----------
     path : Path
-        The instance table's file.
-    instances : pyarrow.Table
+        The instance table's file; the paths in the summary count from its folder.
+    instances : pandas.DataFrame
         A row per object.
     images : sequence of Row
         Summary row of each image.
@@ -36,25 +38,12 @@ class Tables:
     """
 
     path: Path
-    instances: pa.Table
+    instances: "pd.DataFrame"
     images: Sequence[Row]
     groups: Sequence[Row]
     comparisons: Sequence[Row]
     pooled: Row
     facts: Mapping[str, Any]
-
-    def locate(self, path: str) -> Path:
-        """Return where a path of the summary leads, from the folder of the tables."""
-        return self.path.parent / path
-
-
-def read_provenance(row: Row) -> dict[str, Any]:
-    """Return how the mask of a summary row was made; nothing where that cannot be read."""
-    try:
-        told = json.loads(row["provenance"] or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}
 
 
 def read_tables(path: Path) -> Tables:
@@ -87,9 +76,15 @@ def read_tables(path: Path) -> Tables:
     images = rows.get("image", [])
     if not images:
         raise MudrockError(f"{beside}: no image in the summary", "run mudrock stats on masks first")
+    try:
+        frame = instances.to_pandas()
+    except ValueError as error:  # a dictionary that holds a word twice, for example
+        raise MudrockError(
+            f"{path}: a damaged table ({error})", "make it anew with mudrock stats"
+        ) from error
     return Tables(
         path=path,
-        instances=instances,
+        instances=frame,
         images=images,
         groups=rows.get("group", []),
         comparisons=rows.get("comparison", []),
@@ -98,7 +93,14 @@ def read_tables(path: Path) -> Tables:
     )
 
 
-# Numbers and findings in words: as many digits as the interval allows, and no more.
+def read_provenance(row: Row) -> dict[str, Any]:
+    """Return how the mask of a summary row was made; nothing where that cannot be read."""
+    try:
+        found = json.loads(row["provenance"] or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
 
 MISSING = "–"
 CHANCE = 0.05
@@ -146,21 +148,22 @@ def format_estimate(
 
 def format_share(row: Row, name: str) -> tuple[str, str]:
     """Return a share of area in percent and its interval, of a summary row."""
-    figure, interval = format_estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], 100)
-    return _attach(figure, "%"), _attach(interval, "%")
+    texts = format_estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], 100)
+    return _with_unit(texts, "%")
 
 
 def format_length(row: Row, name: str) -> tuple[str, str]:
     """Return a length in µm and its interval; `name` without its unit."""
-    figure, interval = format_estimate(
-        row[f"{name}_um"], row[f"{name}_low_um"], row[f"{name}_high_um"]
+    texts = format_estimate(row[f"{name}_um"], row[f"{name}_low_um"], row[f"{name}_high_um"])
+    return _with_unit(texts, "µm")
+
+
+def _with_unit(texts: tuple[str, str], unit: str) -> tuple[str, str]:
+    """Put a unit behind figures, so that no line breaks between them."""
+    figure, interval = (
+        text if text in ("", MISSING) else f"{text}{_SPACE}{unit}" for text in texts
     )
-    return _attach(figure, "µm"), _attach(interval, "µm")
-
-
-def _attach(text: str, unit: str) -> str:
-    """Put a unit behind a figure, so that no line breaks between them."""
-    return text if text in ("", MISSING) else f"{text}{_SPACE}{unit}"
+    return figure, interval
 
 
 def list_words(words: Sequence[str], longest: int = 4) -> str:
@@ -168,15 +171,6 @@ def list_words(words: Sequence[str], longest: int = 4) -> str:
     if len(words) > longest:
         words = [*words[: longest - 1], f"{len(words) - longest + 1} more"]
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def describe_window(row: Row, phase: str) -> str:
-    """Say whether the field is large enough for the share of a phase."""
-    size = row[f"{phase}_window_um"]
-    name = "porosity" if phase == "pore" else f"{phase} fraction"
-    if size is None or not math.isfinite(size):
-        return f"{name}: not reached in this field"
-    return f"{name}: windows of {format_number(size, 2)} µm or more"
 
 
 def gather_warnings(images: Sequence[Row]) -> list[tuple[str, str]]:

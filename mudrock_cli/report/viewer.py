@@ -1,4 +1,9 @@
-"""The masks and micrographs behind a table, found again for the viewers."""
+"""The viewer of each image: its mask and micrograph found again, small enough for a page.
+
+Labels travel as colours (red + 256 green + 65536 blue), without loss, so that the page knows
+which object lies under a finger. Everything is read by bands; a mosaic takes the same road as a
+snapshot.
+"""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -19,83 +24,8 @@ from mudrock_cli.image.types import Level, Phase
 from mudrock_cli.measure.components import label_mask
 from mudrock_cli.report.tables import Row, Tables, read_provenance
 
-
-@dataclass(frozen=True)
-class Source:
-    """What there is to look at of one image.
-
-    Parameters
-    ----------
-    mask : PhaseMask or None
-        None where it was not found or is another one by now.
-    micrograph : Micrograph or None
-        None where it was not found.
-    missing : str
-        Why there is no mask, or no micrograph; empty where both are there.
-    """
-
-    mask: PhaseMask | None
-    micrograph: Micrograph | None
-    missing: str = ""
-
-
-def find_source(tables: Tables, row: Row, micrographs: Path | None) -> Source:
-    """Find the mask and the micrograph of an image.
-
-    Parameters
-    ----------
-    tables : Tables
-        The tables; paths count from their folder.
-    row : Row
-        Summary row of the image.
-    micrographs : Path or None
-        Folder of micrographs, searched with its subfolders; before the place that `row` tells.
-    """
-    place = tables.locate(row["mask"]) if row["mask"] else None
-    shape = (row["height_px"], row["width_px"])
-    if place is None or not is_image(place):
-        return Source(None, None, f"The mask {row['mask'] or ''} was not found.")
-    try:
-        mask = open_mask(place)
-        same = row["mask_sha256"] in (None, hash_file(place))
-    except (MudrockError, OSError) as error:
-        return Source(None, None, f"The mask cannot be read: {error}.")
-    if mask.shape != shape or not same:
-        return Source(None, None, f"The mask {row['mask']} has changed since it was measured.")
-    for path in _candidates(tables, row, micrographs, place):
-        try:
-            micrograph = open_micrograph(path)
-        except MudrockError:
-            continue
-        if micrograph.shape == shape:
-            return Source(mask, micrograph)
-    return Source(mask, None, "The micrograph was not found.")
-
-
-def _candidates(tables: Tables, row: Row, micrographs: Path | None, mask: Path) -> list[Path]:
-    """Return where the micrograph may be, the likeliest first."""
-    told = read_provenance(row).get("input")
-    name = Path(str(told.get("name", "")) if isinstance(told, dict) else "").name
-    places = []
-    if micrographs is not None:
-        stem = Path(row["image"]).name
-        found = sorted(walk_images(micrographs))
-        places += [path for path in found if path.name == name]
-        places += [path for path in found if path.stem == stem and path.name != name]
-    if row["micrograph"]:
-        places.append(tables.locate(row["micrograph"]))
-    if name:
-        places += [folder / name for folder in (mask.parent, mask.parent.parent)]
-    others = [path for path in places if is_image(path) and path.resolve() != mask.resolve()]
-    return [*others, mask] if mask.is_dir() else others  # an OME-Zarr may hold the micrograph too
-
-
-# The pictures of a viewer: micrograph, phases and labels, small enough for a page.
-#
-# Labels travel as colours (red + 256 green + 65536 blue), without loss, so that the page knows
-# which object lies under a finger. Everything is read by bands; a mosaic takes the same road as a
-# snapshot.
-
+_PAGE_BYTES = 2_600_000  # for the pictures of all images
+_LEAST_BYTES, _MOST_BYTES = 40_000, 420_000  # for those of one
 _STEPS = (
     *((1400, 70), (1200, 65), (1100, 55), (1000, 50)),
     *((850, 45), (700, 40), (512, 35), (360, 30)),
@@ -138,6 +68,74 @@ class Pictures:
     def size(self) -> int:
         """Bytes of all pictures."""
         return len(self.grey or b"") + len(self.phases) + len(self.labels)
+
+
+def make_viewers(tables: Tables, micrographs: Path | None) -> "dict[str, Pictures | str]":
+    """Make the pictures of each image, or say why there are none.
+
+    Parameters
+    ----------
+    tables : Tables
+        The tables; paths count from their folder.
+    micrographs : Path or None
+        Folder of micrographs, searched with its subfolders; before the place that the tables tell.
+    """
+    budget = min(max(_PAGE_BYTES // len(tables.images), _LEAST_BYTES), _MOST_BYTES)
+    found: dict[str, Pictures | str] = {}
+    for row in tables.images:
+        mask = find_mask(tables, row)
+        if isinstance(mask, PhaseMask):
+            micrograph = find_micrograph(tables, row, micrographs)
+            found[row["image"]] = make_pictures(mask, micrograph, budget)
+        else:
+            found[row["image"]] = mask
+    return found
+
+
+def find_mask(tables: Tables, row: Row) -> PhaseMask | str:
+    """Find the mask of an image, or say why it cannot be shown."""
+    place = tables.path.parent / (row["mask"] or "")
+    if not row["mask"] or not is_image(place):
+        return f"The mask {row['mask'] or ''} was not found."
+    try:
+        mask = open_mask(place)
+        same = row["mask_sha256"] in (None, hash_file(place))
+    except (MudrockError, OSError) as error:
+        return f"The mask cannot be read: {error}."
+    if mask.shape != (row["height_px"], row["width_px"]) or not same:
+        return f"The mask {row['mask']} has changed since it was measured."
+    return mask
+
+
+def find_micrograph(tables: Tables, row: Row, folder: Path | None) -> Micrograph | None:
+    """Find the micrograph of an image, of the shape of its mask."""
+    for path in _candidates(tables, row, folder):
+        try:
+            micrograph = open_micrograph(path)
+        except MudrockError:
+            continue
+        if micrograph.shape == (row["height_px"], row["width_px"]):
+            return micrograph
+    return None
+
+
+def _candidates(tables: Tables, row: Row, folder: Path | None) -> list[Path]:
+    """Return where the micrograph may be, the likeliest first."""
+    mask = tables.path.parent / row["mask"]
+    source = read_provenance(row).get("input")
+    name = Path(str(source.get("name", "")) if isinstance(source, dict) else "").name
+    places = []
+    if folder is not None:
+        stem = Path(row["image"]).name
+        found = sorted(walk_images(folder))
+        places += [path for path in found if path.name == name]
+        places += [path for path in found if path.stem == stem and path.name != name]
+    if row["micrograph"]:
+        places.append(tables.path.parent / row["micrograph"])
+    if name:
+        places += [folder / name for folder in (mask.parent, mask.parent.parent)]
+    others = [path for path in places if is_image(path) and path.resolve() != mask.resolve()]
+    return [*others, mask] if mask.is_dir() else others  # an OME-Zarr may hold the micrograph too
 
 
 def make_pictures(mask: PhaseMask, micrograph: Micrograph | None, budget: int) -> Pictures:

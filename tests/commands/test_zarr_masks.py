@@ -20,7 +20,7 @@ from mudrock_cli.image.types import PixelSize
 from mudrock_cli.measure.components import label_mask
 from mudrock_cli.measure.tables import summary_path
 from mudrock_cli.report.tables import read_tables
-from mudrock_cli.report.viewer import find_source
+from mudrock_cli.report.viewer import find_mask, find_micrograph
 
 
 def run(*arguments: str | Path) -> Result:
@@ -180,11 +180,11 @@ def test_the_report_finds_them_and_sees_a_change(both: Path) -> None:
     table, place = both / "zarr.parquet", both / "zarr" / "a.zarr"
     assert run("stats", place, "--out", table).exit_code == ExitCode.DONE
     tables = read_tables(table)
-    found = find_source(tables, tables.images[0], None)
-    assert found.mask is not None
-    np.testing.assert_array_equal(found.mask.phases(), open_mask(place).phases())
+    found = find_mask(tables, tables.images[0])
+    assert isinstance(found, PhaseMask)
+    np.testing.assert_array_equal(found.phases(), open_mask(place).phases())
     write_mask(place, PhaseMask.from_array("a", np.zeros((90, 120), np.uint8)))
-    assert "has changed" in find_source(tables, tables.images[0], None).missing
+    assert "has changed" in str(find_mask(tables, tables.images[0]))
 
 
 def test_the_report_shows_the_micrograph_inside(images: Path, tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_the_report_shows_the_micrograph_inside(images: Path, tmp_path: Path) ->
     shutil.rmtree(images)
     assert run("stats", out, "--out", table).exit_code == ExitCode.DONE
     tables = read_tables(table)
-    assert find_source(tables, tables.images[0], None).micrograph is not None
+    assert find_micrograph(tables, tables.images[0], None) is not None
 
 
 def test_export_writes_instances(both: Path) -> None:

@@ -11,8 +11,6 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.measure.spatial import AxialMean
 from mudrock_cli.report.figures import (
     PERCENT,
-    Curve,
-    Estimate,
     draw_cumulative,
     draw_estimates,
     draw_representativeness,
@@ -21,6 +19,7 @@ from mudrock_cli.report.figures import (
     draw_sizes,
     draw_spheres,
     draw_two_point,
+    inline_svg,
     name_files,
     save_figures,
     to_svg,
@@ -31,15 +30,15 @@ SHARE = np.linspace(0, 1, 20)
 
 
 def _all_figures() -> dict[str, Figure]:
-    curve = Curve(SIZES, SHARE, SHARE * 0.9, np.minimum(1, SHARE * 1.1))
-    blank = Curve(SIZES, SHARE, SHARE * np.nan, SHARE * np.nan)
+    curve = SHARE, SHARE * 0.9, np.minimum(1, SHARE * 1.1)
+    blank = SHARE, SHARE * np.nan, SHARE * np.nan
     edges = np.linspace(0, np.pi, 19)
     return {
         "estimates": draw_estimates(
-            "P", "pore", [Estimate("a", 0.1, 0.05, 0.2), Estimate("b", 0.0, np.nan, np.nan)]
+            "P", "pore", [("a", 0.1, 0.05, 0.2), ("b", 0.0, np.nan, np.nan)]
         ),
         "sizes": draw_sizes("pore", SIZES, SHARE[1:], SHARE[:0:-1], 0.03),
-        "cumulative": draw_cumulative("silt", curve, blank, None),
+        "cumulative": draw_cumulative("silt", SIZES, curve, blank, None),
         "rose": draw_rose("silt", edges, np.full(18, 1 / 18), AxialMean(np.nan, 0, 18, np.nan)),
         "window": draw_representativeness({"pore": (SIZES, 0.2 / SIZES)}),
         "ripley": draw_ripley({"pore": (SIZES, SIZES * 1.1, 0.02)}),
@@ -59,7 +58,7 @@ def test_ticks_tell_their_decimals_and_chance_draws_no_mean() -> None:
 
 def test_figures_stand_beside_each_other_on_one_page() -> None:
     pages = [
-        to_svg(figure, f"k{i}", "what <it> shows")
+        inline_svg(to_svg(figure), f"k{i}", "what <it> shows")
         for i, figure in enumerate(_all_figures().values())
     ]
     ids = [found for page in pages for found in re.findall(r' id="([^"]+)"', page)]
@@ -78,13 +77,13 @@ def test_shortening_coordinates_leaves_labels_alone() -> None:
     figure = Figure((3, 2))
     axes = figure.add_subplot()
     axes.set_title("0.0125 of 1.23456")
-    assert "0.0125 of 1.23456" in to_svg(figure, "a", "")
+    assert "0.0125 of 1.23456" in inline_svg(to_svg(figure), "a", "")
 
 
 def test_a_limit_is_drawn_where_it_lies_in_the_axis() -> None:
     text = "not resolved"
-    assert text in to_svg(draw_sizes("pore", SIZES, SHARE[1:], SHARE[1:], 0.03), "a", "")
-    assert text not in to_svg(draw_sizes("pore", SIZES, SHARE[1:], SHARE[1:], 0.001), "a", "")
+    assert text in to_svg(draw_sizes("pore", SIZES, SHARE[1:], SHARE[1:], 0.03))
+    assert text not in to_svg(draw_sizes("pore", SIZES, SHARE[1:], SHARE[1:], 0.001))
 
 
 def test_figures_are_saved_for_a_paper(tmp_path: Path) -> None:
@@ -99,6 +98,7 @@ def test_figures_are_saved_for_a_paper(tmp_path: Path) -> None:
     )
     with Image.open(tmp_path / "figures" / "a_b_pores.png") as picture:
         assert picture.size == (900, 600)
+        assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.01)
     assert (tmp_path / "figures" / "a_b_pores.pdf").read_bytes().startswith(b"%PDF")
     assert not list((tmp_path / "figures").glob(".*"))
 

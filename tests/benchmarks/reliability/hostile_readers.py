@@ -84,17 +84,19 @@ def _read_mask(path: Path) -> dict[str, Any]:
 
 
 def _read_tables(path: Path) -> None:
+    from mudrock_cli.image.mask import PhaseMask
     from mudrock_cli.report.figures import pool_objects, split_objects
     from mudrock_cli.report.page import describe_making, list_facts
     from mudrock_cli.report.tables import read_tables
-    from mudrock_cli.report.viewer import find_source
+    from mudrock_cli.report.viewer import find_mask, find_micrograph
 
     tables = read_tables(path.parent / "report.parquet")
     pool_objects(list(split_objects(tables).values()))
     for row in tables.images:
         describe_making(row)
         list_facts(row)
-        find_source(tables, row, None)
+        if isinstance(find_mask(tables, row), PhaseMask):
+            find_micrograph(tables, row, None)
 
 
 def _read_recipe(path: Path) -> None:
