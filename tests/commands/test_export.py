@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 import tifffile
 from matplotlib.path import Path as Outline
 from typer.testing import CliRunner, Result
@@ -61,7 +62,6 @@ def test_labels(masks: Path) -> None:
 
 def test_geojson(masks: Path) -> None:
     assert export(masks, "geojson").exit_code == 0
-    shapely = pytest.importorskip("shapely", reason="shapely is not installed")
     told = json.loads((masks.parent / "out" / "b" / "x.geojson").read_text("utf-8"))
     labels = truth(masks, "b")
     assert told["type"] == "FeatureCollection"
