@@ -21,7 +21,6 @@ scale = [0.8, 1.25]
 [inference]
 tile = 64
 overlap = 16
-flips = 1
 """
 
 

@@ -23,7 +23,7 @@ from mudrock_cli.commands.log import note, note_error
 from mudrock_cli.errors import MudrockError
 
 if TYPE_CHECKING:
-    from mudrock_cli.deeplab.cross_validation import Campaign
+    from mudrock_cli.cross_validation import Campaign
     from mudrock_cli.deeplab.model import TrainedModel
     from mudrock_cli.deeplab.training import Row, Trained
 

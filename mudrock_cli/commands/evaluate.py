@@ -229,36 +229,23 @@ def _open_masks(folder: Path, pairs: Sequence["Pair"]) -> Method:
 
 
 def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method:
-    from mudrock_cli.commands.prediction import ask_workflow, open_engine
-    from mudrock_cli.deeplab.inference import restore_bands, segment_bands
     from mudrock_cli.deeplab.model import load_model
-    from mudrock_cli.image.mask import PhaseMask, create_mask, open_mask
-    from mudrock_cli.image.resample import deduplicate
+    from mudrock_cli.segmentation import open_engine, segment_mask
 
     model = load_model(argument)
+    if model.warning:
+        typer.echo(f"warning: {model.warning}", err=True)
     runner = open_engine(model, engine)
 
     def predict(pair: "Pair", micrograph: "Micrograph | None") -> "PhaseMask":
-        import numpy as np
-
         if micrograph is None:
             raise MudrockError(
                 f"{pair.label}: no image {pair.name} to segment", "put it beside the labels"
             )
-        deduplicated = deduplicate(micrograph)
-        opinion = ask_workflow(model.recipe, deduplicated.micrograph, model.temperature)
-        found = segment_bands(deduplicated.micrograph, runner, model.recipe, opinion=opinion)
-        bands = restore_bands(found, deduplicated)
-        if masks is None:
-            phases = np.concatenate([band.phases for band in bands])
-            return PhaseMask.from_array(pair.name, phases, micrograph.pixel_size)
-        path = masks / model.name / f"{pair.name}.tif"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"method": "segment", "model": {"name": model.name, "sha256": model.digest}}
-        with create_mask(path, micrograph.shape, micrograph.pixel_size, facts) as writer:
-            for band in bands:
-                writer.write_rows(band.phases)
-        return open_mask(path)
+        path = masks / model.name / f"{pair.name}.tif" if masks else None
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return segment_mask(micrograph, model, lambda: runner, out=path)
 
     recorded = [model.path / name for name in SPLIT_FILES if (model.path / name).is_file()]
     return Method(model.name, predict, read_split(recorded[0]) if recorded else {})

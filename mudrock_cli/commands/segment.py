@@ -28,10 +28,7 @@ if TYPE_CHECKING:
 
     from mudrock_cli.commands.batch import Job
     from mudrock_cli.deeplab.engine import Engine
-    from mudrock_cli.deeplab.inference import SegmentedBand
     from mudrock_cli.deeplab.model import TrainedModel
-    from mudrock_cli.deeplab.training_range import Domain
-    from mudrock_cli.image.resample import Deduplicated
 
 
 SIDES = {
@@ -39,7 +36,6 @@ SIDES = {
     "confidence": ".confidence.tif",
     "instances": ".instances.tif",
 }
-_NO_PIXEL_SIZE = "no pixel size in the file; segmented as it is, and the mask has none"
 
 
 def segment(
@@ -78,24 +74,27 @@ def segment(
     from mudrock_cli.commands.batch import BatchOptions, choose_places, make_masks
     from mudrock_cli.commands.cluster import open_cluster
     from mudrock_cli.commands.console import CLAY_COLUMN, PHASE_COLUMNS, SIZE_COLUMN
-    from mudrock_cli.commands.prediction import choose_engine, name_workflow, share_engine
     from mudrock_cli.deeplab.model import DEFAULT_MODEL, list_models, load_model
-    from mudrock_cli.deeplab.training_range import read_domain
+    from mudrock_cli.deeplab.training_range import read_training_range
     from mudrock_cli.files import find_inputs
+    from mudrock_cli.segmentation import choose_engine, name_prior, share_engine
 
     sides = parse_save(save, SIDES)
     sizes = read_pixel_sizes(pixel_size, override=override_pixel_size)
     places = choose_places(out, find_inputs(inputs))
     model = model or DEFAULT_MODEL
     trained = load_model(model)
-    chosen, domain = choose_engine(trained, engine), read_domain(trained)
+    chosen = choose_engine(trained, engine)
+    if trained.warning:
+        typer.echo(f"warning: {trained.warning}", err=True)
+    read_training_range(trained)  # a damaged card is told before any work
 
     options = BatchOptions(
         places=places,
         fingerprint={
             "method": "segment",
             "model": {"name": trained.name, "sha256": trained.digest},
-            "options": {"engine": chosen, "workflow": name_workflow(trained)},
+            "options": {"engine": chosen, "workflow": name_prior(trained)},
         },
         sides=sides,
         all_sides=SIDES,
@@ -108,9 +107,7 @@ def segment(
     ships = model in list_models()
     reference = model if ships else str(trained.path.absolute())
     start_engine = partial(share_engine, reference, trained.digest, chosen)
-    process = partial(
-        _segment_one, model=trained, domain=domain, start_engine=start_engine, sides=sides
-    )
+    process = partial(_segment_one, model=trained, start_engine=start_engine, sides=sides)
     columns = (SIZE_COLUMN, *PHASE_COLUMNS, CLAY_COLUMN)
     with open_cluster(scheduler) as cluster:
         needed = [] if ships else [trained.path]
@@ -121,100 +118,29 @@ def segment(
 def _segment_one(
     job: "Job",
     model: "TrainedModel",
-    domain: "Domain",
     start_engine: Callable[[], "Engine"],
     sides: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write the mask of one micrograph, and what is wanted beside it."""
-    import numpy as np
+    from mudrock_cli.segmentation import segment_mask
 
-    from mudrock_cli.commands.prediction import compare_with_domain
-    from mudrock_cli.deeplab.inference import resample_factor
-    from mudrock_cli.image.mask import create_mask
-    from mudrock_cli.image.resample import deduplicate
-
-    micrograph, deduplicated = job.micrograph, deduplicate(job.micrograph)
-    factor = resample_factor(deduplicated.micrograph, model.nm_per_pixel)
-    _warn_of_scale(job, model, factor)
-    counts, entropy = np.zeros(256, np.int64), 0.0
-    bands = _segment_bands(job, deduplicated, model, start_engine, confidence="confidence" in sides)
     job.mask.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=job.mask.parent) as spool:
-        with create_mask(
-            job.mask, micrograph.shape, micrograph.pixel_size, job.provenance, micrograph.read
-        ) as writer:
-            for band in bands:
-                writer.write_rows(band.phases)
-                counts += np.bincount(band.phases.ravel(), minlength=256)
-                entropy += band.entropy
-                if "confidence" in sides:
-                    spool.write(band.confidence.tobytes())
-            results = _summarise(counts, entropy) | {"resample_factor": factor}
-            seen, doubt = deduplicated.micrograph, results["mean_entropy"]
-            results |= compare_with_domain(job, seen, model, domain, doubt)
-            writer.provenance["results"] = results
-        _save_sides(job, sides, spool)
-    return results
-
-
-def _segment_bands(
-    job: "Job",
-    deduplicated: "Deduplicated",
-    model: "TrainedModel",
-    start_engine: Callable[[], "Engine"],
-    *,
-    confidence: bool,
-) -> "Iterator[SegmentedBand]":
-    """Segment a micrograph here, or in parts on a cluster; bands are those of its file."""
-    from mudrock_cli.commands.prediction import ask_workflow
-    from mudrock_cli.deeplab.inference import restore_bands, segment_bands, spread_bands
-
-    seen, recipe = deduplicated.micrograph, model.recipe
-    opinion = ask_workflow(recipe, seen, model.temperature, job.mapper)
-    if job.cluster is None:
-        bands = segment_bands(seen, start_engine(), recipe, job.advance, opinion)
-        return restore_bands(bands, deduplicated)
-    bands = spread_bands(
-        seen,
-        start_engine,
-        recipe,
-        mapper=job.mapper,
-        tasks=job.cluster.tasks,
-        confidence=confidence,
-        advance=job.advance,
-        opinion=opinion,
-    )
-    return restore_bands(bands, deduplicated)
-
-
-def _warn_of_scale(job: "Job", model: "TrainedModel", factor: float) -> None:
-    low, high = model.scale_range
-    size = job.micrograph.pixel_size
-    source = job.micrograph.path or job.micrograph.name
-    if size is None:
-        job.warn("no pixel size", f"{source}: {_NO_PIXEL_SIZE}; give --pixel-size")
-    elif not low <= factor <= high:
-        least, most = (model.nm_per_pixel * bound for bound in (low, high))
-        job.warn(
-            "pixel size outside what the model was trained for",
-            f"{source}: {size.nm:g} nm per pixel, so it is resampled {factor:.3g} times; "
-            f"the model {model.name} was trained for {least:g} to {most:g} nm: check the overlay",
+        mask = segment_mask(
+            job.micrograph,
+            model,
+            start_engine,
+            out=job.mask,
+            provenance=job.provenance,
+            confidence=spool if "confidence" in sides else None,
+            advance=job.advance,
+            warn=job.warn,
+            mapper=job.mapper,
+            parts=job.cluster.tasks if job.cluster else 1,
         )
-
-
-def _summarise(counts: "npt.NDArray[np.int64]", entropy: float) -> dict[str, Any]:
-    """Return phase fractions of the specimen, and the network's doubt averaged over it."""
-    from mudrock_cli.image.types import Phase
-
-    specimen = int(counts.sum() - counts[Phase.VOID])
-    total = max(specimen, 1)
-    return {
-        "specimen_px": specimen,
-        "pore_fraction": int(counts[Phase.PORE]) / total,
-        "silt_fraction": int(counts[Phase.SILT]) / total,
-        "clay_fraction": int(counts[Phase.CLAY]) / total,
-        "mean_entropy": entropy / total,
-    }
+        _save_sides(job, sides, spool)
+    results: dict[str, Any] = mask.provenance["results"]
+    return results
 
 
 def _save_sides(job: "Job", sides: Mapping[str, str], spool: IO[bytes]) -> None:

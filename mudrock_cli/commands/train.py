@@ -14,7 +14,7 @@ from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 if TYPE_CHECKING:
     from mudrock_cli.classical.forest import Forest
     from mudrock_cli.commands.console import TrainingConsole
-    from mudrock_cli.deeplab.cross_validation import Campaign, Findings, Narrator, Order, Outcome
+    from mudrock_cli.cross_validation import Campaign, Findings, Narrator, Order, Outcome
     from mudrock_cli.deeplab.model import TrainedModel
     from mudrock_cli.deeplab.split import Split
 
@@ -34,7 +34,7 @@ def run_forest_campaign(campaign: "Campaign", narrator: "Narrator") -> "TrainedM
     MudrockError
         If a phase is missing, or the folder cannot be written.
     """
-    from mudrock_cli.deeplab.cross_validation import pool_findings
+    from mudrock_cli.cross_validation import pool_findings
     from mudrock_cli.deeplab.split import write_split
 
     found = []
@@ -61,8 +61,8 @@ def _grow(campaign: "Campaign", split: "Split") -> "Forest":
 
 
 def _judge(campaign: "Campaign", split: "Split", forest: "Forest") -> "Findings":
-    from mudrock_cli.commands.prediction import ForestEngine
-    from mudrock_cli.deeplab.cross_validation import HELD_OUT, judge_engine
+    from mudrock_cli.cross_validation import HELD_OUT, judge_engine
+    from mudrock_cli.segmentation import ForestEngine
 
     engine = ForestEngine(forest, campaign.recipe.inference.tile)
     keep = campaign.work / HELD_OUT
@@ -72,7 +72,7 @@ def _judge(campaign: "Campaign", split: "Split", forest: "Forest") -> "Findings"
 def _write(
     campaign: "Campaign", forest: "Forest", findings: "Findings", hours: float
 ) -> "TrainedModel":
-    from mudrock_cli.deeplab.cross_validation import describe_figures
+    from mudrock_cli.cross_validation import describe_figures
     from mudrock_cli.deeplab.model import assembling, describe_model, load_model, seal_model
     from mudrock_cli.files import write_text
 
@@ -136,7 +136,7 @@ def train(
     from mudrock_cli.deeplab.weights import start_backend
 
     start_backend()
-    from mudrock_cli.deeplab.cross_validation import (
+    from mudrock_cli.cross_validation import (
         WORK,
         Order,
         recall_order,
@@ -163,7 +163,7 @@ def train(
         record_order(out, order)
         if order.recipe.network.architecture == "forest":
             forest = run_forest_campaign(campaign, narrator)
-            narrator.close(_measure_domain(forest, campaign, narrator), None)
+            narrator.close(_measure_range(forest, campaign, narrator), None)
             return
         outcome = _run(campaign, narrator, resume)
         narrator.close(outcome.model, outcome.trained)
@@ -172,8 +172,7 @@ def train(
 
 def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingConsole") -> "Campaign":
     """Read the data and divide it."""
-    from mudrock_cli.commands.prediction import ask_workflow
-    from mudrock_cli.deeplab.cross_validation import plan_campaign
+    from mudrock_cli.cross_validation import plan_campaign
     from mudrock_cli.deeplab.dataset import load_samples
 
     narrator.on_stage("reading the data")
@@ -182,42 +181,41 @@ def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingConsole") ->
         narrator.warn(remark)
     campaign = plan_campaign(order, loaded.samples, data, out)
     narrator.tell_split(campaign)
-    return replace(
-        campaign,
-        ask=lambda micrograph: ask_workflow(order.recipe, micrograph),
-    )
+    return campaign
 
 
 def _run(campaign: "Campaign", narrator: "TrainingConsole", resume: bool) -> "Outcome":
-    from mudrock_cli.deeplab.cross_validation import run_campaign
+    from mudrock_cli.cross_validation import run_campaign
     from mudrock_cli.report.figures import draw_curves
 
     outcome = run_campaign(campaign, narrator, resume=resume)
     if outcome.trained.ended != "interrupted":
-        model = _measure_domain(outcome.model, campaign, narrator)
+        model = _measure_range(outcome.model, campaign, narrator)
         outcome = replace(outcome, model=model)
     if outcome.trained.progress.history:
         draw_curves(campaign.out / "curves.png", outcome.trained.progress.history)
     return outcome
 
 
-def _measure_domain(
+def _measure_range(
     model: "TrainedModel", campaign: "Campaign", narrator: "TrainingConsole"
 ) -> "TrainedModel":
     """Put on the model's card what its training micrographs span."""
-    from mudrock_cli.commands.prediction import measure_domain
+    from mudrock_cli.segmentation import measure_training_range
 
     narrator.on_stage("measuring what the model knows")
     train = campaign.split.choose(campaign.samples, "train")
-    return measure_domain(model, [sample.micrograph(model.nm_per_pixel) for sample in train])
+    return measure_training_range(
+        model, [sample.micrograph(model.nm_per_pixel) for sample in train]
+    )
 
 
 def _exit_unless_ended_well(outcome: "Outcome") -> None:
     ended = outcome.trained.ended
     if ended == "interrupted":
         raise typer.Exit(ExitCode.INTERRUPTED)
-    if ended not in ("finished", "out of patience"):
+    if ended not in ("finished",):
         raise MudrockError(
             f"{ended}; the model has the weights of the epoch before",
-            "lower the rate (--set optimizer.rate=) or set optimizer.clip_norm",
+            "lower the rate (--set optimizer.rate=) or raise optimizer.warmup_steps",
         )

@@ -183,8 +183,7 @@ def count_steps(samples: Sequence[Sample], recipe: Recipe) -> int:
         return recipe.training.steps_per_epoch
     crops = float(len(samples))
     if not recipe.data.tile[0]:
-        real = sum(sample.grey.size for sample in samples if not sample.synthetic)
-        crops = real / math.prod(recipe.data.crop)
+        crops = sum(sample.grey.size for sample in samples) / math.prod(recipe.data.crop)
     return max(1, math.ceil(crops / recipe.training.batch))
 
 
@@ -218,7 +217,7 @@ class TrainingCrops(keras.utils.PyDataset):  # type: ignore[misc]
         self._recipe = recipe
         self._epoch = epoch
         self._steps = count_steps(samples, recipe)
-        self._weights = None if recipe.data.tile[0] else weigh_samples(samples, recipe)
+        self._weights = None if recipe.data.tile[0] else weigh_samples(samples)
         self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
         self._ahead: dict[int, Future[Batch]] = {}
         self._lock = Lock()
@@ -263,19 +262,15 @@ class TrainingCrops(keras.utils.PyDataset):  # type: ignore[misc]
         return np.stack(grey)[..., None], np.stack(labels)
 
 
-def weigh_samples(samples: Sequence[Sample], recipe: Recipe) -> npt.NDArray[np.float64]:
-    """Return how likely each sample is drawn: phantoms by their share, a parent's by area."""
+def weigh_samples(samples: Sequence[Sample]) -> npt.NDArray[np.float64]:
+    """Return how likely each sample is drawn: a parent by its area to the power 0.75."""
     areas = np.array([sample.grey.size for sample in samples], float)
-    parents = [sample.parent for sample in samples]
-    of_parent = dict.fromkeys(parents, 0.0)
-    for name, area in zip(parents, areas, strict=True):
-        of_parent[name] += area
-    totals = np.array([of_parent[name] for name in parents])
+    of_parent: dict[str, float] = {}
+    for sample, area in zip(samples, areas, strict=True):
+        of_parent[sample.parent] = of_parent.get(sample.parent, 0.0) + area
+    totals = np.array([of_parent[sample.parent] for sample in samples])
     weights: npt.NDArray[np.float64] = areas * totals ** (_AREA_POWER - 1)
-    synthetic = np.array([sample.synthetic for sample in samples])
-    share = recipe.data.phantom_share if synthetic.any() else 0.0
-    for part, total in ((synthetic, share), (~synthetic, 1 - share)):
-        weights[part] *= total / weights[part].sum() if part.any() else 1
+    weights /= weights.sum()
     return weights
 
 

@@ -283,8 +283,6 @@ class Sample:
         SHA-256 of the image's file and of the label's.
     as_given : ndarray of uint8, shape (H, W), or None
         The labels before they were registered; None where nothing was moved.
-    synthetic : bool
-        A phantom: only ever trained on.
     frame : Frame or None
         Where `grey` lies in the image file; None for what was not read whole from a file.
     pixel_size : PixelSize or None
@@ -297,7 +295,6 @@ class Sample:
     labels: Grey
     files: tuple[str, str] = ("", "")
     as_given: Grey | None = None
-    synthetic: bool = False
     frame: Frame | None = None
     pixel_size: PixelSize | None = None
 

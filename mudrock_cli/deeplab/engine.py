@@ -4,29 +4,21 @@ import logging
 import math
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from copy import copy
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.deeplab.model import TrainedModel
-from mudrock_cli.deeplab.weights import (
-    Statistics,
-    find_statistics,
-    name_mean,
-    name_variance,
-    normalising_by,
-    read_statistics,
-)
 from mudrock_cli.errors import MudrockError, describe
 from mudrock_cli.files import parse_xml
 
 if TYPE_CHECKING:
+    import keras
     import openvino
 
 
@@ -120,103 +112,6 @@ def _count(output: Any) -> int:
     return math.prod(int(side) for side in shape.to_shape()) if shape.is_static else 0
 
 
-# Batch statistics in a compiled network: read, found for other images, put in.
-
-_MEAN, _VARIANCE = 3, 4  # inputs of a BatchNormInference, after data, scale and offset
-_STREAMS = 2  # batches at a time, each by one thread: so the sums are the same on every machine
-
-
-def read_graph_statistics(graph: "openvino.Model") -> Statistics:
-    """Return what a compiled network normalises by; nothing if its batch norms are melted in."""
-    statistics = {}
-    for norm in _find_norms(graph):
-        name = norm.get_friendly_name()
-        for index, key in ((_MEAN, name_mean(name)), (_VARIANCE, name_variance(name))):
-            number = norm.input_value(index).get_node()
-            if number.get_type_name() != "Constant":
-                return {}
-            statistics[key] = np.array(number.get_data(), np.float32)
-    return statistics
-
-
-def normalise_graph(graph: "openvino.Model", statistics: Statistics) -> None:
-    """Let a graph normalise by other statistics."""
-    from openvino import opset13 as ops
-
-    for norm in _find_norms(graph):
-        name = norm.get_friendly_name()
-        for index, key in ((_MEAN, name_mean(name)), (_VARIANCE, name_variance(name))):
-            norm.input(index).replace_source_output(ops.constant(statistics[key]).output(0))
-
-
-def find_graph_statistics(graph: "openvino.Model", batches: npt.NDArray[np.float32]) -> Statistics:
-    """Return the statistics of some images, each batch normalised by its own on the way.
-
-    Parameters
-    ----------
-    graph : openvino.Model
-        From `read_graph`; is changed.
-    batches : ndarray of float32, shape (B, N, tile, tile, 1)
-        Of the images.
-
-    Returns
-    -------
-    dict of ndarray of float32
-        Means over the batches; the same bits on every number of threads.
-    """
-    import openvino
-
-    graph.reshape(list(batches.shape[1:]))
-    names = _normalise_by_itself(graph)
-    hints = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "NUM_STREAMS": _STREAMS,
-        "INFERENCE_NUM_THREADS": _STREAMS,
-    }
-    compiled = openvino.Core().compile_model(graph, "CPU", hints)
-    first = len(compiled.outputs) - len(names)
-    found: list[list[npt.NDArray[np.float32]]] = [[] for _ in batches]
-
-    def collect(request: "openvino.InferRequest", index: int) -> None:
-        found[index] = [
-            np.array(request.get_output_tensor(first + number).data) for number in range(len(names))
-        ]
-
-    queue = openvino.AsyncInferQueue(compiled, _STREAMS)
-    queue.set_callback(collect)
-    for index, batch in enumerate(batches):
-        queue.start_async([np.ascontiguousarray(batch)], index)
-    queue.wait_all()
-    means = (np.mean(values, axis=0, dtype=np.float64) for values in zip(*found, strict=True))
-    return {name: np.asarray(mean, np.float32) for name, mean in zip(names, means, strict=True)}
-
-
-def _normalise_by_itself(graph: "openvino.Model") -> list[str]:
-    """Let a graph normalise each batch by its own statistics, and give these as last outputs."""
-    from openvino import opset13 as ops
-
-    names, results = [], []
-    for norm in _find_norms(graph):
-        data, axes = norm.input_value(0), ops.constant(np.array([0, 2, 3]))
-        centre = ops.reduce_mean(data, axes, keep_dims=True)
-        away = ops.subtract(data, centre)
-        mean = ops.reduce_mean(data, axes, keep_dims=False)
-        variance = ops.reduce_mean(ops.multiply(away, away), axes, keep_dims=False)
-        norm.input(_MEAN).replace_source_output(mean.output(0))
-        norm.input(_VARIANCE).replace_source_output(variance.output(0))
-        name = norm.get_friendly_name()
-        names += [name_mean(name), name_variance(name)]
-        results += [ops.result(mean), ops.result(variance)]
-    graph.add_results(results)
-    graph.validate_nodes_and_infer_types()
-    return names
-
-
-def _find_norms(graph: "openvino.Model") -> "list[openvino.Node]":
-    nodes = graph.get_ordered_ops()
-    return [node for node in nodes if node.get_type_name() == "BatchNormInference"]
-
-
 # What runs the network on a batch of tiles: OpenVINO on a CPU, Keras where a GPU is usable.
 
 Grey = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
@@ -227,10 +122,10 @@ _logger = logging.getLogger("mudrock")
 _MOST_STREAMS = 4  # tiles at once: bounds memory on machines with many cores
 
 
-class Engine(Protocol):
-    """Runs a network.
+class Engine(ABC):
+    """Runs a model on batches of tiles; the threads of a process take turns with it.
 
-    Attributes
+    Parameters
     ----------
     name : str
         What runs it, for the provenance of a mask.
@@ -238,14 +133,13 @@ class Engine(Protocol):
         Side of its square input in pixels.
     batch : int
         How many tiles a call should bring to keep it busy.
-    statistics : dict of ndarray
-        What the network normalises by; empty where nothing else can be put in its place.
+    source : str
+        What messages call the model.
     """
 
-    name: str
-    tile: int
-    batch: int
-    statistics: Statistics
+    def __init__(self, name: str, tile: int, batch: int, source: str) -> None:
+        self.name, self.tile, self.batch, self._source = name, tile, batch, source
+        self._turn = Lock()
 
     def predict(self, tiles: Grey) -> Probabilities:
         """Return the phase probabilities of tiles.
@@ -259,13 +153,22 @@ class Engine(Protocol):
         -------
         ndarray of float32, shape (N, tile, tile, 3)
             Probabilities of clay, silt, pore.
+
+        Raises
+        ------
+        MudrockError
+            If weights beyond all measure give what is no probability.
         """
+        with self._turn:
+            found = self._run(tiles)
+        if not np.isfinite(found).all():
+            raise MudrockError(
+                f"{self._source}: gives probabilities that are not finite", "train it again"
+            )
+        return found
 
-    def look(self, batches: npt.NDArray[np.float32]) -> Statistics:
-        """Return the statistics of tiles, shape (B, N, tile, tile, 1); means over the batches."""
-
-    def adapt(self, statistics: Statistics) -> Self:
-        """Return an engine that normalises by other statistics; this one stays as it is."""
+    @abstractmethod
+    def _run(self, tiles: Grey) -> Probabilities: ...
 
 
 def choose_engine(model: TrainedModel, name: EngineName = "auto") -> EngineName:
@@ -290,136 +193,98 @@ def open_engine(model: TrainedModel, name: EngineName = "auto") -> Engine:
     MudrockError
         If the model has no compiled network and OpenVINO is asked for, or a file is damaged.
     """
-    chosen = choose_engine(model, name)
-    return OpenVinoEngine(model) if chosen == "openvino" else KerasEngine(model)
+    if choose_engine(model, name) == "openvino":
+        return OpenVinoEngine(model)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from mudrock_cli.deeplab.network import build_network
+    from mudrock_cli.deeplab.weights import load_weights
+
+    tile = model.recipe.inference.tile
+    network = build_network(model.recipe.network, tile, tile)
+    load_weights(network, model.weights)
+    return KerasEngine(network, model.temperature, str(model.weights))
 
 
-class OpenVinoEngine:
-    """The compiled network on this machine's CPU, in bfloat16 where the CPU has it."""
+class OpenVinoEngine(Engine):
+    """The compiled network of a model on this machine's CPU, in bfloat16 where the CPU has it.
+
+    Raises
+    ------
+    MudrockError
+        If the model has none, or OpenVINO cannot run it.
+    """
 
     def __init__(self, model: TrainedModel) -> None:
+        import openvino
+
         if model.compiled is None:
             raise MudrockError(
                 f"{model.path}: has no network compiled for OpenVINO", "use --engine keras"
             )
-        self.name = "openvino"
-        self.tile = model.recipe.inference.tile
-        self._path = model.compiled
-        self._graph = read_graph(model.compiled, self.tile)
-        self.statistics = read_graph_statistics(self._graph)
-        if model.recipe.inference.adaptation and not self.statistics:
-            raise MudrockError(
-                f"{model.compiled}: was compiled by an older mudrock",
-                "use --engine keras, or train the model again",
-            )
-        self.batch = 4 * _MOST_STREAMS
-        self._queue: openvino.AsyncInferQueue | None = None  # until it has something to predict
-        self._results: Probabilities = np.empty((0, self.tile, self.tile, 3), np.float32)
-
-    def _start(self) -> "openvino.AsyncInferQueue":
-        import openvino
-
+        path, tile = model.compiled, model.recipe.inference.tile
+        super().__init__("openvino", tile, 4 * _MOST_STREAMS, str(path))
+        graph = read_graph(path, tile)
+        core = openvino.Core()
         hints = {"PERFORMANCE_HINT": "THROUGHPUT", "PERFORMANCE_HINT_NUM_REQUESTS": _MOST_STREAMS}
-        with _telling(self._path):
-            compiled = openvino.Core().compile_model(self._graph, "CPU", hints)
-        queue = openvino.AsyncInferQueue(compiled)
+        try:
+            compiled = core.compile_model(graph, "CPU", hints)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise MudrockError(f"{path}: OpenVINO cannot run it: {reason}", _HINT) from error
+        self._queue = openvino.AsyncInferQueue(compiled)
+        self._queue.set_callback(self._collect)
+        self._results: Probabilities = np.empty((0, tile, tile, 3), np.float32)
         facts = {
             "engine": self.name,
-            "device": openvino.Core().get_property("CPU", "FULL_DEVICE_NAME"),
+            "device": core.get_property("CPU", "FULL_DEVICE_NAME"),
             "precision": compiled.get_property("INFERENCE_PRECISION_HINT").to_string(),
             "threads": compiled.get_property("INFERENCE_NUM_THREADS"),
-            "streams": len(queue),
+            "streams": len(self._queue),
         }
         _logger.info("engine", extra={"facts": facts})
-        queue.set_callback(self._collect)
-        return queue
 
     def _collect(self, request: "openvino.InferRequest", index: int) -> None:
         self._results[index] = request.get_output_tensor(0).data[0]
 
-    def predict(self, tiles: Grey) -> Probabilities:
-        """Return the phase probabilities of tiles; see :class:`Engine`."""
-        if self._queue is None:
-            self._queue = self._start()
+    def _run(self, tiles: Grey) -> Probabilities:
         self._results = np.empty((len(tiles), self.tile, self.tile, 3), np.float32)
         for index, tile in enumerate(tiles):
             grey = np.ascontiguousarray(tile[None, :, :, None], np.float32)
             self._queue.start_async([grey], index)
         self._queue.wait_all()
-        return _check_finite(self._results, self._path)
-
-    def look(self, batches: npt.NDArray[np.float32]) -> Statistics:
-        """Return the statistics of tiles; see :class:`Engine`."""
-        with _telling(self._path):
-            return find_graph_statistics(self._graph.clone(), batches)
-
-    def adapt(self, statistics: Statistics) -> Self:
-        """Return an engine that normalises by other statistics; see :class:`Engine`."""
-        adapted = copy(self)
-        adapted._graph = self._graph.clone()
-        with _telling(self._path):
-            normalise_graph(adapted._graph, statistics)
-        adapted.statistics, adapted._queue = statistics, None
-        return adapted
+        return self._results
 
 
-@contextmanager
-def _telling(path: Path) -> Iterator[None]:
-    """Say in a line what OpenVINO does not like about a compiled network."""
-    try:
-        yield
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise MudrockError(f"{path}: OpenVINO cannot run it: {reason}") from error
+class KerasEngine(Engine):
+    """A network in memory, on whatever Keras runs on.
 
+    Parameters
+    ----------
+    network : keras.Model
+        From `build_network`, for square tiles, with weights.
+    temperature : float
+        Divides its logits.
+    source : str
+        What messages call it.
+    """
 
-class KerasEngine:
-    """The network built from its recipe, on whatever Keras runs on."""
-
-    def __init__(self, model: TrainedModel) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        from mudrock_cli.deeplab.model import with_probabilities
-        from mudrock_cli.deeplab.network import build_network
-        from mudrock_cli.deeplab.weights import load_weights
-
-        self.name = "keras"
-        self.tile = model.recipe.inference.tile
-        self.batch = 8 if has_gpu() else 1
-        self._network = build_network(model.recipe.network, self.tile, self.tile)
-        load_weights(self._network, model.weights)
-        self.statistics = read_statistics(self._network)
-        self._own: Statistics | None = None
-        self._path = model.weights
-        self._model = with_probabilities(self._network, model.temperature)
+    def __init__(
+        self, network: "keras.Model", temperature: float = 1.0, source: str = "the network"
+    ) -> None:
         import keras
 
+        from mudrock_cli.deeplab.model import with_probabilities
+
+        super().__init__("keras", int(network.input_shape[1]), 8 if has_gpu() else 1, source)
+        self._model = with_probabilities(network, temperature)
         facts = {"engine": self.name, "backend": keras.backend.backend(), "gpu": has_gpu()}
         _logger.info("engine", extra={"facts": facts | {"batch": self.batch}})
 
-    def predict(self, tiles: Grey) -> Probabilities:
-        """Return the phase probabilities of tiles; see :class:`Engine`."""
+    def _run(self, tiles: Grey) -> Probabilities:
         missing = -len(tiles) % self.batch  # one batch size is one compiled function
         grey = np.pad(tiles[..., None].astype(np.float32), ((0, missing), (0, 0), (0, 0), (0, 0)))
-        with normalising_by(self._network, self._own):
-            found = self._model.predict(grey, batch_size=self.batch, verbose=0)
-        return _check_finite(np.asarray(found, np.float32)[: len(tiles)], self._path)
-
-    def look(self, batches: npt.NDArray[np.float32]) -> Statistics:
-        """Return the statistics of tiles; see :class:`Engine`."""
-        return find_statistics(self._network, batches)
-
-    def adapt(self, statistics: Statistics) -> Self:
-        """Return an engine that normalises by other statistics; see :class:`Engine`."""
-        adapted = copy(self)
-        adapted.statistics = adapted._own = statistics
-        return adapted
-
-
-def _check_finite(probabilities: Probabilities, path: Path) -> Probabilities:
-    """Refuse probabilities that are none, which weights beyond all measure give."""
-    if not np.isfinite(probabilities).all():
-        raise MudrockError(f"{path}: gives probabilities that are not finite", "train it again")
-    return probabilities
+        found = self._model.predict(grey, batch_size=self.batch, verbose=0)
+        return np.asarray(found, np.float32)[: len(tiles)]
 
 
 def has_gpu() -> bool:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import keras
     import openvino
 
-
 _PHASES = ("clay", "silt", "pore")
 _LEAK = (
     "**The figures below are too good.** Files of one micrograph stand on both sides of the split "
@@ -51,8 +50,9 @@ def describe_model(name: str, recipe: Recipe, facts: Mapping[str, Any]) -> str:
         (``name``, ``split``, ``parts``: of each part its ``parents``, ``files``, ``megapixels``),
         ``leaks`` (parents on two sides), ``judged`` (``on`` and ``images``: dicts of ``name``,
         ``part``, ``pixel_accuracy``, ``iou_clay``, ...), ``iou`` (by phase), ``pixel_accuracy``,
-        ``calibration`` (``error_before``, ``error_after``), ``temperature``, ``domain``
-        (see `span_domain`), ``training`` (any figures), ``limits``, ``licence``, ``citation``.
+        ``calibration`` (``error_before``, ``error_after``), ``temperature``, ``domain`` (see
+        `span_training_range`), ``training`` (any figures), ``limits``, ``licence``,
+        ``citation``.
 
     Returns
     -------
@@ -216,12 +216,15 @@ class TrainedModel:
         What the network was built and trained by.
     card : Mapping
         The facts of ``card.json``: figures, temperature, hashes.
+    ignored : tuple of str
+        Keys of the recipe that decided masks in an earlier version, and no longer do.
     """
 
     name: str
     path: Path
     recipe: Recipe
     card: Mapping[str, Any]
+    ignored: tuple[str, ...] = ()
 
     @property
     def nm_per_pixel(self) -> float:
@@ -248,6 +251,16 @@ class TrainedModel:
     def compiled(self) -> Path | None:
         """The network compiled for CPUs, or None where the folder has none."""
         return self.path / COMPILED[0] if COMPILED[0] in self.card["sha256"] else None
+
+    @property
+    def warning(self) -> str:
+        """A line on what the model asks for and no longer gets; empty where there is nothing."""
+        if not self.ignored:
+            return ""
+        return (
+            f"{self.path / 'recipe.toml'}: {', '.join(self.ignored)} of an earlier version are no "
+            "longer supported, so masks differ a little from those of then"
+        )
 
     @property
     def digest(self) -> str:
@@ -300,8 +313,10 @@ def load_model(model: str = DEFAULT_MODEL) -> TrainedModel:
                 "install mudrock again, or train the model again",
             )
     source = path / "recipe.toml"
-    recipe = Recipe.from_toml(read_text(source), str(source))
-    return TrainedModel(path.resolve().name, path, recipe, card)
+    ignored: list[str] = []
+    recipe = Recipe.from_toml(read_text(source), str(source), ignored)
+    decisive = tuple(name for name in ignored if name.startswith("inference."))
+    return TrainedModel(path.resolve().name, path, recipe, card, decisive)
 
 
 def seal_model(path: Path, facts: Mapping[str, Any]) -> TrainedModel:
@@ -399,18 +414,15 @@ def _convert(folder: Path, temperature: float) -> None:
 
     recipe = Recipe.from_toml((folder / "recipe.toml").read_text("utf-8"), "recipe.toml")
     tile = recipe.inference.tile
-    network, marked = (build_network(recipe.network, tile, tile) for _ in range(2))
-    for copy in (network, marked):
-        load_weights(copy, folder / "weights.npz")
-    marks = _mark_norms(marked)
+    network = build_network(recipe.network, tile, tile)
+    load_weights(network, folder / "weights.npz")
     model = with_probabilities(network, temperature)
     with tempfile.TemporaryDirectory(prefix=".compile-", dir=folder) as scratch:
         raw = Path(scratch, "raw.xml")
-        with_probabilities(marked, temperature).export(str(raw), format="openvino", verbose=False)
+        model.export(str(raw), format="openvino", verbose=False)
         graph = openvino.Core().read_model(raw)
         graph.outputs[0].get_tensor().set_names({"probabilities"})
         small = Path(scratch, COMPILED[0])
-        _restore_norms(graph, network, marks)
         _halve_kernels(graph)
         openvino.save_model(graph, small, compress_to_fp16=False)
         _compare(model, small, tile)
@@ -432,63 +444,8 @@ def with_probabilities(network: "keras.Model", temperature: float) -> "keras.Mod
     return keras.Model(grey, keras.layers.Softmax(dtype="float32")(logits))
 
 
-def _mark_norms(network: "keras.Model") -> dict[str, npt.NDArray[np.float32]]:
-    """Turn each batch norm of a network into the addition of a vector of its own; return these.
-
-    A conversion melts batch norms into the convolutions before them, and forgets their names.
-    """
-    import keras
-
-    rng = np.random.default_rng(0)
-    marks = {}
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            mark = rng.standard_normal(layer.beta.shape).astype(np.float32)
-            layer.gamma.assign(np.ones_like(mark))
-            layer.beta.assign(mark)
-            layer.moving_mean.assign(np.zeros_like(mark))
-            layer.moving_variance.assign(np.full_like(mark, 1 - layer.epsilon))
-            marks[layer.name] = mark
-    return marks
-
-
-def _restore_norms(
-    graph: "openvino.Model", network: "keras.Model", marks: Mapping[str, npt.NDArray[np.float32]]
-) -> None:
-    """Put a network's batch norms in the places of its marks, each by its name and whole.
-
-    Whoever runs the graph can let it normalise by other statistics.
-    """
-    from openvino import opset13 as ops
-
-    left = dict(marks)
-    for node in graph.get_ordered_ops():
-        if node.get_type_name() != "Add":
-            continue
-        added = node.input_value(1).get_node()
-        if added.get_type_name() != "Constant" or added.get_data().ndim != 4:
-            continue
-        vector = added.get_data()[0, :, 0, 0]
-        found = [
-            name
-            for name, mark in left.items()
-            if mark.shape == vector.shape and np.allclose(mark, vector, atol=1e-4)
-        ]
-        if found:
-            layer = network.get_layer(found[0])
-            numbers = (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)
-            norm = ops.batch_norm_inference(
-                node.input_value(0), *(np.asarray(number) for number in numbers), layer.epsilon
-            )
-            norm.set_friendly_name(layer.name)
-            node.output(0).replace(norm.output(0))
-            del left[layer.name]
-    if left:
-        raise MudrockError(f"the batch norm {min(left)} was lost on the way")
-
-
 def _halve_kernels(graph: "openvino.Model") -> None:
-    """Store kernels in 16 bit, and nothing else: variances may lie below the smallest float16."""
+    """Store kernels in 16 bit and nothing else, which OpenVINO's own compression does not spare."""
     import openvino
     from openvino import opset13 as ops
 

@@ -130,8 +130,6 @@ def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model
     # H × W × 3: as ImageNet weights expect.
     x = layers.Concatenate(name="grey_as_rgb")([x, *others])
     y = decode_unet(x, recipe) if recipe.architecture == "unet" else _deeplab(x, recipe)
-    if recipe.dropout:
-        y = layers.SpatialDropout2D(recipe.dropout, name="dropout")(y)
     scores = layers.Conv2D(_PHASES, 1, name="phase_scores")(y)
     logits = resize_like(scores, x, name="phase_scores_up")  # H × W × 3
     if recipe.outline_channels:

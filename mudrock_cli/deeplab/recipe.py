@@ -20,12 +20,9 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "network.output_stride": (8, 16, 32),
     "optimizer.name": ("momentum", "adamw"),
     "training.precision": ("float32", "mixed_bfloat16", "mixed_float16"),
-    "training.keep": ("last", "best"),
-    "inference.flips": (1, 2, 4),
 }
 
 _MOST_RATES = 8
-_MOST_ZOOMS = 8
 _MOST_CHANNELS = 4096  # of one layer: more are gigabytes of weights
 
 # Smallest and largest value; lists: of each of their values. Booleans have none.
@@ -36,7 +33,6 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "network.decoder_channels": (1, 1024),
     "network.detail_channels": (0, 1024),
     "network.outline_channels": (0, 256),
-    "network.dropout": (0, 0.9),
     "network.batch_norm_decay": (0, 0.99999),
     "network.unet_channels": (1, 512),
     "network.unet_levels": (1, 6),
@@ -45,8 +41,6 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "data.tile": (0, 100_000),
     "data.images": (0, 10_000_000),
     "data.parts": (0, 1),
-    "data.phantoms": (0, 10_000),
-    "data.phantom_share": (0, 0.95),
     "augment.scale": (0.05, 20),
     "augment.brightness": (0, 255),
     "augment.contrast": (0, 0.95),
@@ -67,19 +61,13 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "optimizer.momentum": (0, 0.9999),
     "optimizer.decoupled_decay": (0, 10),
     "optimizer.warmup_steps": (0, 100_000_000),
-    "optimizer.clip_norm": (0, 1e9),
     "training.batch": (1, 4096),
     "training.epochs": (1, 1_000_000),
     "training.steps_per_epoch": (0, 100_000_000),
     "training.average": (0, 0.99999),
     "training.seed": (0, 2**32 - 1),
-    "training.patience": (0, 1_000_000),
-    "training.batch_norm_steps": (0, 1_000_000),
     "inference.tile": (32, 4096),
     "inference.overlap": (0, 4096),
-    "inference.zooms": (0.1, 10),
-    "inference.close_ups": (0.1, 10),
-    "inference.adaptation": (0, 1),
     "inference.workflow": (0, 20),
 }
 
@@ -139,13 +127,6 @@ def _find_conflicts(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[st
         yield "forest", table["forest"], 'only with network.architecture = "forest"'
     if (data["tile"][0] == 0) != (data["tile"][1] == 0):
         yield "data.tile", data["tile"], "rows and columns, or 0, 0 for whole micrographs"
-    if not 1 <= len(inference["zooms"]) <= _MOST_ZOOMS:
-        yield "inference.zooms", inference["zooms"], f"1 to {_MOST_ZOOMS} magnifications"
-    if len(inference["close_ups"]) > _MOST_ZOOMS:
-        allowed = f"up to {_MOST_ZOOMS} magnifications"
-        yield "inference.close_ups", inference["close_ups"], allowed
-    if data["phantoms"] and data["tile"][0]:
-        yield "data.phantoms", data["phantoms"], "0, or data.tile = [0, 0]"
     if abs(sum(data["parts"]) - 1) > 1e-6 or data["parts"][0] == 0:
         yield "data.parts", data["parts"], "three shares that sum to 1, the first above 0"
     if sum(table["loss"]["class_weights"]) == 0:
@@ -174,7 +155,6 @@ class NetworkRecipe:
     detail_channels: int = 0  # > 0 adds finer skips, down to stride 2; the paper has none
     relief: bool = False  # two of the three copies of the grey show its contrast instead
     outline_channels: int = 0  # > 0 adds a skip at full size, for outlines; the paper has none
-    dropout: float = 0.0
     batch_norm_decay: float = 0.9997
     unet_channels: int = 64  # of the first of unet's levels; each level doubles them
     unet_levels: int = 4  # how often unet halves the image
@@ -191,8 +171,6 @@ class DataRecipe:
     images: int = 2239  # changed copies of random tiles are added up to so many; 0 adds none
     parts: tuple[float, float, float] = (0.70, 0.15, 0.15)  # training, validation, test
     register: bool = False  # move labels back that drift off their micrograph
-    phantoms: int = 0  # so many synthetic fields beside the training micrographs
-    phantom_share: float = 0.25  # of the crops, from them
 
 
 @dataclass(frozen=True)
@@ -235,7 +213,6 @@ class OptimizerRecipe:
     momentum: float = 0.9
     decoupled_decay: float = 0.0  # of adamw
     warmup_steps: int = 0
-    clip_norm: float = 0.0  # 0 = off
 
 
 @dataclass(frozen=True)
@@ -248,9 +225,6 @@ class TrainingRecipe:
     precision: str = "float32"  # float32 | mixed_bfloat16 | mixed_float16
     average: float = 0.0  # decay of the exponential moving average of the weights; 0 = off
     seed: int = 20220101
-    patience: int = 0  # epochs without a better validation IoU before stopping; 0 = never
-    keep: str = "last"  # which epoch's weights are the model: last | best (validation IoU)
-    batch_norm_steps: int = 0  # crops that re-estimate batch-norm statistics at the end; 0 = off
 
 
 @dataclass(frozen=True)
@@ -259,13 +233,9 @@ class InferenceRecipe:
 
     tile: int = 512
     overlap: int = 128
-    flips: int = 1  # views averaged: 1, 2 (mirror) or 4 (both mirrors)
-    zooms: tuple[float, ...] = (1.0,)  # magnifications averaged, each of all those views
-    close_ups: tuple[float, ...] = ()  # those of a field that a tile covers; none: as any other
-    adaptation: float = 0.0  # share of a large field's own batch statistics, 0 to 1
-    workflow: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # logarithms of odds that
-    # a vote of the classical workflow shifts: for clay, against silt; for silt, against clay; for
-    # no pore, to either; for pore. Zeros: the network alone
+    workflow: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # of the classical prior:
+    # logarithms of odds by which its clay counts against silt, its silt against clay, its solid
+    # against pore, its pore against both solids. Zeros: the network alone
 
 
 @dataclass(frozen=True)
@@ -289,14 +259,28 @@ class Recipe:
     forest: dict[str, Any] = field(default_factory=dict)  # of architecture forest: its own values
 
     @classmethod
-    def from_toml(cls, text: str, source: str = "recipe") -> Self:
-        """Read a recipe; whatever the text leaves out keeps its default."""
-        return cls.from_dict(parse_toml(text, source), source)
+    def from_toml(cls, text: str, source: str = "recipe", ignored: list[str] | None = None) -> Self:
+        """Read a recipe; whatever the text leaves out keeps its default. See :meth:`from_dict`."""
+        return cls.from_dict(parse_toml(text, source), source, ignored)
 
     @classmethod
-    def from_dict(cls, table: dict[str, Any], source: str = "recipe") -> Self:
-        """Read a recipe from nested tables."""
+    def from_dict(
+        cls, table: dict[str, Any], source: str = "recipe", ignored: list[str] | None = None
+    ) -> Self:
+        """Read a recipe from nested tables.
+
+        Parameters
+        ----------
+        table : dict
+            Sections of keys and values.
+        source : str
+            Where it is from, for messages.
+        ignored : list of str, optional
+            Takes the names of keys that an earlier version knew and that asked for something. By
+            default such a key is an error; one that asked for nothing is left out either way.
+        """
         sections = get_type_hints(cls)
+        table = _drop_removed(table, source, ignored)
         _refuse_unknown(table, set(sections), source)
         recipe = cls(
             **{
@@ -315,6 +299,36 @@ class Recipe:
         """Write the whole recipe, defaults included."""
         table = self.to_dict()
         return tomli_w.dumps({name: values for name, values in table.items() if values})
+
+
+_REMOVED: dict[str, dict[str, Any]] = {
+    "network": {"dropout": 0.0},
+    "data": {"phantoms": 0, "phantom_share": None},
+    "optimizer": {"clip_norm": 0.0},
+    "training": {"patience": 0, "keep": "last", "batch_norm_steps": 0},
+    "inference": {"flips": 1, "zooms": [1.0], "close_ups": [], "adaptation": 0.0},
+}
+"""Keys of earlier versions, with the value that asked for nothing (None: any)."""
+
+
+def _drop_removed(table: dict[str, Any], source: str, ignored: list[str] | None) -> dict[str, Any]:
+    """Return a recipe without the keys of earlier versions; see `Recipe.from_dict`."""
+    kept = dict(table)
+    for section, removed in _REMOVED.items():
+        values = table.get(section)
+        if not isinstance(values, dict):
+            continue
+        kept[section] = {key: value for key, value in values.items() if key not in removed}
+        for key in sorted(removed.keys() & values.keys()):
+            value = list(values[key]) if isinstance(values[key], tuple) else values[key]
+            if removed[key] is None or value == removed[key]:
+                continue
+            if ignored is None:
+                raise MudrockError(
+                    f"{source} [{section}]: {key} is no longer supported", "leave the key out"
+                )
+            ignored.append(f"{section}.{key}")
+    return kept
 
 
 def _section(kind: type, table: Any, source: str) -> Any:

@@ -26,7 +26,6 @@ from mudrock_cli.deeplab.recipe import LossRecipe, OptimizerRecipe, Recipe
 from mudrock_cli.deeplab.weights import (
     Arrays,
     read_variables,
-    restate_batch_norm,
     spread_over_devices,
     to_array,
     write_arrays,
@@ -178,7 +177,6 @@ def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     average = recipe.training.average
     common = {
         "learning_rate": PolynomialRate(chosen),
-        "global_clipnorm": chosen.clip_norm or None,
         "use_ema": average > 0,
         "ema_momentum": average or 0.99,
     }
@@ -213,10 +211,6 @@ class Progress:
     ----------
     epochs : int
         Finished.
-    best : float or None
-        Highest mean IoU of the validation parents so far.
-    best_epoch : int
-        The epoch that reached it, counted from 1; 0 before there is one.
     history : list of dict
         The figures of each epoch.
     seconds : float
@@ -224,8 +218,6 @@ class Progress:
     """
 
     epochs: int = 0
-    best: float | None = None
-    best_epoch: int = 0
     history: list[Row] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -287,7 +279,7 @@ def load_checkpoint(path: Path, network: keras.Model, key: str) -> Progress:
 
 
 def _state(network: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
-    """Yield names and variables: weights, seeds of dropout, the optimiser's own."""
+    """Yield names and variables: weights, seeds, the optimiser's own."""
     weights = {id(variable) for variable in network.weights}
     for variable in network.weights:
         yield f"weight:{variable.path}", variable
@@ -430,7 +422,7 @@ class TrainingLog:
 
 # The training loop: Keras' `fit` an epoch at a time, each validated, logged and kept.
 
-LAST, BEST = "last.npz", "best.npz"
+LAST = "last.npz"
 
 
 class Watcher(Protocol):
@@ -454,7 +446,7 @@ class Trained:
     progress : Progress
         Epochs done and their figures.
     ended : str
-        ``finished``, ``out of patience``, ``interrupted``, or where the loss became no number.
+        ``finished``, ``interrupted``, or where the loss became no number.
     """
 
     weights: Arrays
@@ -487,7 +479,7 @@ class TrainingLoop:
         self.weights: Arrays = {}  # of the last epoch that ended, averaged
 
     def run(self, resume: bool) -> Trained:
-        """Run the epochs that are left, and choose the weights; see `train_network`."""
+        """Run the epochs that are left; see `train_network`."""
         if resume and (self.folder / LAST).is_file():
             self.progress = load_checkpoint(self.folder / LAST, self.network, self.key)
             self.weights = self._average()
@@ -495,9 +487,6 @@ class TrainingLoop:
         log = TrainingLog(self.folder, self.progress.history)
         try:
             while self.progress.epochs < self.recipe.training.epochs:
-                if self._is_out_of_patience():
-                    ended = "out of patience"
-                    break
                 row = self._run_epoch()
                 log.write(row)
                 self.watcher.on_epoch(row)
@@ -507,9 +496,9 @@ class TrainingLoop:
         except _DivergedError as error:
             ended = str(error)
             if not self.weights:
-                hint = "lower the rate (--set optimizer.rate=) or set optimizer.clip_norm"
+                hint = "lower the rate (--set optimizer.rate=) or raise optimizer.warmup_steps"
                 raise MudrockError(f"{ended}, and no epoch had ended", hint) from None
-        return Trained(self._choose_weights(ended), self.progress, ended)
+        return Trained(self.weights, self.progress, ended)
 
     def _run_epoch(self) -> Row:
         """Fit one epoch, validate its averaged weights, keep everything."""
@@ -541,26 +530,15 @@ class TrainingLoop:
         return plain
 
     def _keep(self, row: Row, averaged: Arrays) -> None:
-        """Write the checkpoints; only then does the epoch count."""
+        """Write the checkpoint; only then does the epoch count."""
         before = self.progress
-        score = row.get("validation_iou_mean")
-        better = score is not None and (before.best is None or score > before.best)
         after = Progress(
             epochs=before.epochs + 1,
-            best=score if better else before.best,
-            best_epoch=before.epochs + 1 if better else before.best_epoch,
             history=[*before.history, row],
             seconds=before.seconds + (row["seconds"] or 0.0),
         )
-        if better:
-            write_arrays(self.folder / BEST, averaged, compressed=False)
         save_checkpoint(self.folder / LAST, self.network, after, self.key)
         self.progress, self.weights = after, averaged
-
-    def _is_out_of_patience(self) -> bool:
-        patience = self.recipe.training.patience
-        waited = self.progress.epochs - self.progress.best_epoch
-        return bool(patience and self.tiles is not None and waited >= patience)
 
     def _average(self) -> Arrays:
         """Return the averaged weights of a network that goes on with its own."""
@@ -570,19 +548,6 @@ class TrainingLoop:
         for variable, value in zip(self.network.trainable_variables, own, strict=True):
             variable.assign(value)
         return averaged
-
-    def _choose_weights(self, ended: str) -> Arrays:
-        chosen = self.weights
-        if self.recipe.training.keep == "best" and self.progress.best_epoch:
-            chosen = read_named_arrays(self.folder / BEST)
-        steps = self.recipe.training.batch_norm_steps
-        if not steps or ended == "interrupted":
-            return chosen
-        for variable in self.network.weights:
-            variable.assign(chosen[variable.path])
-        crops = TrainingCrops(self.train, self.recipe, self.recipe.training.epochs)
-        restate_batch_norm(self.network, (crops[step][0] for step in range(steps)))
-        return read_variables(self.network)
 
 
 class _DivergedError(Exception):
@@ -657,7 +622,7 @@ def train_network(
     key: str = "",
     resume: bool = False,
 ) -> Trained:
-    """Train a network until the epochs are over, patience is, or somebody stops it.
+    """Train a network until the epochs are over, or somebody stops it.
 
     Parameters
     ----------

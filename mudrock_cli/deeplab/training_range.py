@@ -79,17 +79,32 @@ class Appearance:
         growth = self._squares[far] / self._pairs[far] * self._pairs[near] / self._squares[near]
         return math.log(growth) / math.log(far / near)
 
+    def grey_range(self) -> float:
+        """Return the grey levels between the darkest and the brightest hundredth of the pixels."""
+        if not self._greys.any():
+            return math.inf
+        dark, _, bright = self._quantiles()
+        return bright - dark
+
     def _skew(self) -> float | None:
-        total = int(self._greys.sum())
         if np.count_nonzero(self._greys) < 2:
             return None
-        shares = np.concatenate([[0.0], np.cumsum(self._greys) / total])  # at the levels' edges
-        dark, middle, bright = np.interp((_DARK, _MIDDLE, _BRIGHT), shares, np.arange(257))
-        return float((bright + dark - 2 * middle) / (bright - dark))
+        dark, middle, bright = self._quantiles()
+        return (bright + dark - 2 * middle) / (bright - dark)
+
+    def _quantiles(self) -> list[float]:
+        shares = np.cumsum(self._greys) / self._greys.sum()
+        edges = np.concatenate([[0.0], shares])  # at the levels' edges
+        return [float(q) for q in np.interp((_DARK, _MIDDLE, _BRIGHT), edges, np.arange(257))]
 
 
 def describe_appearance(micrograph: Micrograph, nm: float) -> dict[str, float | None]:
-    """Return the figures of a micrograph at a pixel size, from at most sixteen windows of it.
+    """Return the figures of a micrograph at a pixel size; see `measure_appearance`."""
+    return measure_appearance(micrograph, nm).figures()
+
+
+def measure_appearance(micrograph: Micrograph, nm: float) -> Appearance:
+    """Look at a micrograph at a pixel size, in at most sixteen windows.
 
     Parameters
     ----------
@@ -98,17 +113,13 @@ def describe_appearance(micrograph: Micrograph, nm: float) -> dict[str, float | 
     nm : float
         Nanometres per pixel at which it is looked at.
 
-    Returns
-    -------
-    dict
-        See `Appearance.figures`.
     """
     seen = resample_micrograph(micrograph, nm) if micrograph.pixel_size else micrograph
     appearance = Appearance()
     for rows in _spread(seen.specimen.top, seen.specimen.bottom):
         for columns in _spread(seen.specimen.left, seen.specimen.right):
             appearance.add(seen.read(rows, columns))
-    return appearance.figures()
+    return appearance
 
 
 def _spread(start: int, stop: int) -> list[slice]:
@@ -120,7 +131,7 @@ def _spread(start: int, stop: int) -> list[slice]:
     return [slice(first, first + side) for first in firsts]
 
 
-# What a model knows: how the micrographs that it was trained on look, and its doubt on them.
+# The range that training micrographs span in these figures, and the network's entropy on them.
 #
 # A network answers whatever it is shown. Where a micrograph looks unlike all that it learned from,
 # its mask may still be right, but no figure on the model's card speaks for it.
@@ -129,15 +140,17 @@ MARGIN = 0.75
 """By how much of its width the span of the training micrographs is widened at either end.
 
 Of the six micrographs of Kumano each stays inside what the other five span with this margin, its
-doubt told by a network that never saw it; with 0.6 one would not.
+entropy told by a network that never saw it; with 0.6 one would not.
 """
 
 LEAST = 3
 """Fewer micrographs span nothing."""
 
-DOUBT = "doubt"
-BEND = "texture_bend"
-_MOST_BEND = 4.0  # the slopes that it is the difference of lie between -2 and 2
+ENTROPY = "doubt"
+"""Mean entropy, by the name that it has on cards."""
+
+_DIFFERENCE = "texture_bend"
+_MOST_DIFFERENCE = 4.0  # the slopes that it is the difference of lie between -2 and 2
 Figures = Mapping[str, float | None]
 
 
@@ -159,10 +172,10 @@ class Limits:
         return value is not None and self.low <= value <= self.high
 
 
-Domain = Mapping[str, Limits]
+TrainingRange = Mapping[str, Limits]
 
 
-def span_domain(figures: Iterable[Figures]) -> dict[str, Limits]:
+def span_training_range(figures: Iterable[Figures]) -> dict[str, Limits]:
     """Return what training micrographs span.
 
     Parameters
@@ -174,8 +187,9 @@ def span_domain(figures: Iterable[Figures]) -> dict[str, Limits]:
     Returns
     -------
     dict of str to Limits
-        Empty where there are fewer than `LEAST` micrographs. No doubt is too small, and no bend of
-        the texture too large: it tells that a picture is sharp and its grains are even.
+        Empty where there are fewer than `LEAST` micrographs. No entropy is too small, and no
+        difference of the texture's slopes too large: it tells that a picture is sharp and its
+        grains are even.
     """
     rows = list(figures)
     found: dict[str, Limits] = {}
@@ -185,35 +199,35 @@ def span_domain(figures: Iterable[Figures]) -> dict[str, Limits]:
         values = [value for row in rows if (value := row.get(name)) is not None]
         if len(values) == len(rows):
             margin = MARGIN * (max(values) - min(values))
-            low = 0.0 if name == DOUBT else min(values) - margin
-            high = _MOST_BEND if name == BEND else max(values) + margin
+            low = 0.0 if name == ENTROPY else min(values) - margin
+            high = _MOST_DIFFERENCE if name == _DIFFERENCE else max(values) + margin
             found[name] = Limits(low, high)
     return found
 
 
-def find_outside(domain: Domain, figures: Figures) -> list[str]:
-    """Return the names of the figures that lie outside what the model knows."""
-    return [name for name, limits in domain.items() if not limits.hold(figures.get(name))]
+def find_outside(known: TrainingRange, figures: Figures) -> list[str]:
+    """Return the names of the figures that lie outside the training range."""
+    return [name for name, limits in known.items() if not limits.hold(figures.get(name))]
 
 
-def tell_outside(domain: Domain, figures: Figures) -> str:
+def tell_outside(known: TrainingRange, figures: Figures) -> str:
     """Say which figures lie outside, with their values and limits."""
     told = []
-    for name in find_outside(domain, figures):
-        value, limits = figures.get(name), domain[name]
+    for name in find_outside(known, figures):
+        value, limits = figures.get(name), known[name]
         shown = "not measurable" if value is None else f"{value:.2f}"
         span = f"{limits.low:.2f} to {limits.high:.2f}"
         told.append(f"{name.replace('_', ' ')} {shown} ({span})")
     return ", ".join(told)
 
 
-def read_domain(model: "TrainedModel") -> dict[str, Limits]:
-    """Read what a model knows from its card; empty where the card does not tell.
+def read_training_range(model: "TrainedModel") -> dict[str, Limits]:
+    """Read the training range from a model's card; empty where the card does not tell.
 
     Raises
     ------
     MudrockError
-        If the card tells it in another form than `write_domain` gives it.
+        If the card tells it in another form than `write_training_range` gives it.
     """
     try:
         found = {
@@ -229,6 +243,6 @@ def read_domain(model: "TrainedModel") -> dict[str, Limits]:
     return found
 
 
-def write_domain(domain: Domain) -> dict[str, dict[str, float]]:
-    """Return what `read_domain` reads, JSON-able."""
-    return {name: {"low": row.low, "high": row.high} for name, row in domain.items()}
+def write_training_range(known: TrainingRange) -> dict[str, dict[str, float]]:
+    """Return what `read_training_range` reads, JSON-able."""
+    return {name: {"low": row.low, "high": row.high} for name, row in known.items()}

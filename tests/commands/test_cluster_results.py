@@ -11,9 +11,9 @@ from distributed import LocalCluster
 from typer.testing import Result
 
 from mudrock_cli.commands.cluster import open_cluster
-from mudrock_cli.commands.prediction import share_engine
 from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.errors import ExitCode, UsageError
+from mudrock_cli.segmentation import share_engine
 
 
 def lines(result: Result, *without: str) -> dict[str, dict[str, Any]]:

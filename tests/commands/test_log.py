@@ -10,8 +10,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mudrock_cli import __version__, cli
+from mudrock_cli import segmentation as engines
 from mudrock_cli.commands import log as privacy
-from mudrock_cli.commands import prediction as engines
 from mudrock_cli.commands.log import Censor
 from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.errors import ExitCode

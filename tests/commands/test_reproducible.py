@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from mudrock_cli.deeplab.inference import segment_bands
 
 from mudrock_cli.deeplab.engine import OpenVinoEngine
-from mudrock_cli.deeplab.inference import segment_bands
 from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask, write_mask

@@ -60,7 +60,7 @@ def test_overlays_of_finished_masks_are_drawn_without_the_network(
     def refuse(*arguments: object) -> None:
         raise AssertionError("the network is started")
 
-    monkeypatch.setattr("mudrock_cli.commands.prediction.share_engine", refuse)
+    monkeypatch.setattr("mudrock_cli.segmentation.share_engine", refuse)
     words = (image, "--out", out, "--save", "overlay,instances", "--json")
     result = segment(tiny_model, *words)
     assert json.loads(result.stdout)["status"] == "skipped"

@@ -205,7 +205,7 @@ def test_a_forest_is_a_model_like_any_other(data: Path, tmp_path: Path) -> None:
 
 
 def test_the_papers_split_is_made_and_told(data: Path, tmp_path: Path) -> None:
-    from mudrock_cli.deeplab.cross_validation import Order, plan_campaign
+    from mudrock_cli.cross_validation import Order, plan_campaign
     from mudrock_cli.deeplab.dataset import load_samples
 
     settings = ["data.tile=[35, 45]", "data.images=40", "data.crop=[32, 32]"]

@@ -39,7 +39,6 @@ def tiny_recipe() -> Recipe:
                 "encoder": "plain",
                 "unet_channels": 4,
                 "unet_levels": 1,
-                "dropout": 0.1,
                 "batch_norm_decay": 0.9,
             },
             "data": {"crop": (32, 48), "tile": (0, 0), "mirrored": False, "images": 0},

@@ -11,7 +11,7 @@ from mudrock_cli.errors import MudrockError
 
 pytestmark = pytest.mark.network
 
-IMAGENET = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "weights"
+IMAGENET = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "weights"
 SMALL = NetworkRecipe(
     encoder="mobilenetv2", output_stride=16, aspp_channels=8, decoder_channels=8, detail_channels=4
 )

@@ -84,6 +84,21 @@ def test_a_temperature_must_be_a_positive_number(folder: Path, temperature: obje
         load_model(str(folder))
 
 
+def test_a_model_of_an_earlier_version_is_read_and_says_what_it_no_longer_does(
+    folder: Path, tiny_model: TrainedModel
+) -> None:
+    recipe = folder / "recipe.toml"
+    text = recipe.read_text("utf-8").replace(
+        "[inference]", "[inference]\nadaptation = 0.6\nflips = 1"
+    )
+    recipe.write_text(text.replace("[network]", "[network]\ndropout = 0.1"), "utf-8")
+    model = seal_model(folder, {})
+    assert model.recipe == tiny_model.recipe
+    assert "inference.adaptation of an earlier version are no longer supported" in model.warning
+    assert "dropout" not in model.warning  # it decided the training, and no mask
+    assert tiny_model.warning == ""
+
+
 def test_a_damaged_recipe_is_refused(folder: Path) -> None:
     (folder / "recipe.toml").write_text("[network]\nlayers = 3\n", "utf-8")
     with pytest.raises(MudrockError, match=r"recipe\.toml.* has no key layers"):

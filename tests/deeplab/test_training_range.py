@@ -10,21 +10,21 @@ from mudrock_cli.deeplab.training_range import (
     Limits,
     describe_appearance,
     find_outside,
-    read_domain,
-    span_domain,
+    read_training_range,
+    span_training_range,
     tell_outside,
-    write_domain,
+    write_training_range,
 )
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 
-DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
-def test_the_span_is_widened_by_three_quarters_and_no_doubt_is_too_small() -> None:
+def test_the_span_is_widened_by_three_quarters_and_no_entropy_is_too_small() -> None:
     rows = [{"grey_skew": -0.1, "doubt": 0.1}, {"grey_skew": 0.3, "doubt": 0.2}]
     rows += [{"grey_skew": 0.1, "doubt": 0.3}]
-    domain = span_domain(rows)
+    domain = span_training_range(rows)
     assert domain["grey_skew"].low == pytest.approx(-0.4)
     assert domain["grey_skew"].high == pytest.approx(0.6)
     assert domain["doubt"].low == 0
@@ -33,10 +33,10 @@ def test_the_span_is_widened_by_three_quarters_and_no_doubt_is_too_small() -> No
 
 
 def test_two_micrographs_span_nothing_and_a_figure_that_one_lacks_is_left_out() -> None:
-    assert span_domain([]) == {}
-    assert span_domain([{"a": 1.0}, {"a": 2.0}]) == {}
+    assert span_training_range([]) == {}
+    assert span_training_range([{"a": 1.0}, {"a": 2.0}]) == {}
     rows: list[dict[str, float | None]] = [{"a": 1.0, "b": 1.0}, {"a": 2.0, "b": None}]
-    assert set(span_domain([*rows, {"a": 1.5, "b": 3.0}])) == {"a"}
+    assert set(span_training_range([*rows, {"a": 1.5, "b": 3.0}])) == {"a"}
 
 
 def test_what_lies_outside_is_told_with_its_limits() -> None:
@@ -56,10 +56,10 @@ def seal(tiny_model: TrainedModel, folder: Path, domain: object) -> TrainedModel
 
 def test_the_card_keeps_it(tiny_model: TrainedModel, tmp_path: Path) -> None:
     domain = {"fine_texture": Limits(0.5, 1.75), "doubt": Limits(0.0, 0.5)}
-    model = seal(tiny_model, tmp_path / "tiny", write_domain(domain))
-    assert read_domain(model) == domain
+    model = seal(tiny_model, tmp_path / "tiny", write_training_range(domain))
+    assert read_training_range(model) == domain
     assert model.digest == tiny_model.digest  # it predicts the same
-    assert read_domain(tiny_model) == {}
+    assert read_training_range(tiny_model) == {}
     text = describe_model("tiny", model.recipe, model.card)
     assert "| fine texture | 0.50 | 1.75 | growth of grey differences from 10 to 40 nm" in text
     assert "## Domain" not in describe_model("tiny", model.recipe, tiny_model.card)
@@ -74,7 +74,7 @@ def test_a_card_that_tells_it_in_another_form_is_refused(
 ) -> None:
     model = seal(tiny_model, tmp_path / "tiny", domain)
     with pytest.raises(MudrockError, match=r"card\.json: its domain"):
-        read_domain(model)
+        read_training_range(model)
 
 
 def test_limits_that_are_no_numbers_are_refused(tiny_model: TrainedModel, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_limits_that_are_no_numbers_are_refused(tiny_model: TrainedModel, tmp_pa
     card["domain"]["doubt"]["high"] = float("nan")
     (tmp_path / "tiny" / "card.json").write_text(json.dumps(card), "utf-8")
     with pytest.raises(MudrockError, match="not finite"):
-        read_domain(load_model(str(tmp_path / "tiny")))
+        read_training_range(load_model(str(tmp_path / "tiny")))
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="no shared data")
@@ -93,9 +93,9 @@ def test_each_parent_lies_within_what_the_others_span_and_another_rock_does_not(
 
     parents = [look(path) for path in sorted((DATA / "kumano" / "images").glob("*.tif"))]
     for number, figures in enumerate(parents):
-        others = span_domain([*parents[:number], *parents[number + 1 :]])
+        others = span_training_range([*parents[:number], *parents[number + 1 :]])
         assert find_outside(others, figures) == []
-    domain = span_domain(parents)
+    domain = span_training_range(parents)
     crops = [look(path) for path in sorted((DATA / "duvernay" / "images").glob("*.png"))]
     assert all("fine_texture" in find_outside(domain, figures) for figures in crops)
     for name in ("zeiss_5.86nm.tif", "tescan_uint16.tif"):
@@ -108,7 +108,7 @@ def test_blur_noise_and_a_negative_are_noticed() -> None:
     import numpy as np
 
     paths = sorted((DATA / "kumano" / "images").glob("*.tif"))
-    domain = span_domain([describe_appearance(open_micrograph(path), 10) for path in paths])
+    domain = span_training_range([describe_appearance(open_micrograph(path), 10) for path in paths])
     grey = open_micrograph(DATA / "kumano" / "images" / "kumano_11.tif").grey()
     noise = np.random.default_rng(0).normal(0, 25, grey.shape)
 

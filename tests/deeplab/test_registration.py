@@ -9,7 +9,7 @@ from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.micrograph import open_micrograph
 from mudrock_cli.image.types import Phase
 
-KUMANO = Path(__file__).resolve().parents[4] / "shared" / "data" / "kumano"
+KUMANO = Path(__file__).resolve().parents[3] / "shared" / "data" / "kumano"
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterator, Sequence
-from copy import copy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -13,13 +12,11 @@ from typing import Any, Protocol, Self
 import keras
 import numpy as np
 import numpy.typing as npt
-from keras import ops
 
 import mudrock_cli
 from mudrock_cli.deeplab.augmentation import FixedTiles, make_tiles
 from mudrock_cli.deeplab.dataset import Sample, read_image_sets
-from mudrock_cli.deeplab.engine import Engine, Grey, Probabilities
-from mudrock_cli.deeplab.inference import Ask, adapt_engine, segment_bands
+from mudrock_cli.deeplab.engine import Engine, KerasEngine
 from mudrock_cli.deeplab.model import CARD, TrainedModel, write_model
 from mudrock_cli.deeplab.network import build_network, give_start
 from mudrock_cli.deeplab.recipe import Recipe, change_recipe, load_recipe
@@ -45,16 +42,13 @@ from mudrock_cli.deeplab.training import (
 )
 from mudrock_cli.deeplab.weights import (
     Arrays,
-    Statistics,
-    find_statistics,
-    normalising_by,
-    read_statistics,
     write_arrays,
 )
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.files import read_named_arrays, write_text
 from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.types import PixelSize
+from mudrock_cli.segmentation import segment_bands
 
 WORK = "training"  # below the model folder: checkpoints, logs, the options
 HELD_OUT = "held-out"  # below that: masks of micrographs by networks that did not train on them
@@ -80,10 +74,6 @@ class Campaign:
         See `give_start`.
     data : str
         What the data is called on the card.
-    phantoms : tuple of Sample
-        Synthetic fields that every training sees beside its micrographs.
-    ask : callable
-        Gives another method's opinion of a micrograph that is judged, as `segment` would.
     """
 
     recipe: Recipe
@@ -93,8 +83,6 @@ class Campaign:
     out: Path
     init: str
     data: str
-    phantoms: tuple[Sample, ...] = ()
-    ask: Ask = lambda micrograph: None
 
     @property
     def work(self) -> Path:
@@ -105,41 +93,10 @@ class Campaign:
 # How well a model segments micrographs that it was not trained on, as `segment` would.
 
 
-class NetworkEngine:
-    """A network in memory as an `Engine`: softmax of its logits over a temperature."""
-
-    def __init__(self, network: keras.Model, temperature: float = 1.0) -> None:
-        self.name = "keras"
-        self.tile = int(network.input_shape[1])
-        self.batch = 1
-        self.statistics = read_statistics(network)
-        self._own: Statistics | None = None
-        self._network = network
-        self._temperature = temperature
-
-    def predict(self, tiles: Grey) -> Probabilities:
-        """Return the phase probabilities of tiles; see `Engine`."""
-        with normalising_by(self._network, self._own):
-            logits = self._network.predict_on_batch(tiles[..., None].astype(np.float32))
-        shares = ops.softmax(ops.convert_to_tensor(logits / self._temperature), axis=-1)
-        return np.asarray(ops.convert_to_numpy(shares), np.float32)
-
-    def look(self, batches: npt.NDArray[np.float32]) -> Statistics:
-        """Return the statistics of tiles; see `Engine`."""
-        return find_statistics(self._network, batches)
-
-    def adapt(self, statistics: Statistics) -> Self:
-        """Return an engine that normalises by other statistics; see `Engine`."""
-        adapted = copy(self)
-        adapted.statistics = adapted._own = statistics
-        return adapted
-
-
 def count_by_sample(
     engine: Engine,
     samples: Sequence[Sample],
     recipe: Recipe,
-    ask: Ask = lambda micrograph: None,
     keep: Path | None = None,
 ) -> list[npt.NDArray[np.int64]]:
     """Segment samples and count truth (row) against prediction (column) in each.
@@ -151,9 +108,7 @@ def count_by_sample(
     samples : sequence of Sample
         At the recipe's pixel size.
     recipe : Recipe
-        Its ``[inference]`` says how tiles overlap and which views are averaged.
-    ask : callable
-        Gives another method's opinion of a micrograph, as `segment` would.
+        Its ``[inference]`` says how tiles overlap, and what the classical prior weighs.
     keep : Path, optional
         Folder for the masks, on the pixels of the image files, so that `evaluate` can compare them.
 
@@ -166,8 +121,7 @@ def count_by_sample(
     for sample in samples:
         given = sample.labels if sample.as_given is None else sample.as_given
         micrograph = sample.micrograph(recipe.data.nm_per_pixel)
-        opinion = ask(micrograph)
-        bands = segment_bands(micrograph, engine, recipe, opinion=opinion)
+        bands = segment_bands(micrograph, recipe, lambda: engine)
         phases = np.concatenate([band.phases for band in bands])
         counts.append(np.stack([count_pixels(truth, phases) for truth in (sample.labels, given)]))
         if keep and sample.frame:
@@ -220,16 +174,11 @@ def gather_logits(
     samples : sequence of Sample
         Of parents that the network was not trained on.
     recipe : Recipe
-        Its seed chooses the pixels; the network is set to each sample where it says so.
+        Its seed chooses the pixels.
     """
     rng = np.random.default_rng([recipe.training.seed, 2])
     share = _MOST_PIXELS // max(1, len(samples))
-    engine = NetworkEngine(network)
-    parts = []
-    for sample in samples:
-        adapted = adapt_engine(engine, sample.micrograph(recipe.data.nm_per_pixel), recipe)
-        with normalising_by(network, adapted.statistics):
-            parts.append(_gather(network, sample, share, rng))
+    parts = [_gather(network, sample, share, rng) for sample in samples]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
@@ -369,7 +318,6 @@ def judge_engine(
     samples: Sequence[Sample],
     split: Split,
     recipe: Recipe,
-    ask: Ask = lambda micrograph: None,
     keep: Path | None = None,
 ) -> Findings:
     """Segment every sample that was held out.
@@ -384,7 +332,7 @@ def judge_engine(
         Their parts.
     recipe : Recipe
         How to predict.
-    ask, keep
+    keep
         See `count_by_sample`.
     """
     held = [sample for sample in samples if split.part[sample.name] != "train"]
@@ -395,7 +343,7 @@ def judge_engine(
         empty,
         names=tuple(sample.name for sample in held),
         parts=tuple(split.part[sample.name] for sample in held),
-        counts=np.stack(count_by_sample(engine, held, recipe, ask, keep)),
+        counts=np.stack(count_by_sample(engine, held, recipe, keep)),
     )
 
 
@@ -404,7 +352,6 @@ def judge_network(
     samples: Sequence[Sample],
     split: Split,
     recipe: Recipe,
-    ask: Ask = lambda micrograph: None,
     keep: Path | None = None,
 ) -> Findings:
     """Segment every sample that was held out, and gather pixels to calibrate by.
@@ -416,10 +363,10 @@ def judge_network(
     ----------
     network : keras.Model
         Trained on the split's training part; for the recipe's inference tile.
-    samples, split, recipe, ask, keep
+    samples, split, recipe, keep
         See `judge_engine`.
     """
-    found = judge_engine(NetworkEngine(network), samples, split, recipe, ask, keep)
+    found = judge_engine(KerasEngine(network), samples, split, recipe, keep)
     fitting = split.choose(samples, "validation") or split.choose(samples, "test")
     if not fitting:
         return found
@@ -511,7 +458,7 @@ def describe_training(campaign: Campaign, trained: Trained) -> dict[str, Any]:
 # What a user wants trained, kept so that a stopped training can go on with it.
 
 _FILE = "order.json"
-_STRETCHABLE = ("training.epochs", "training.patience")  # what a resumed training may change
+_STRETCHABLE = ("training.epochs",)  # what a resumed training may change
 
 
 @dataclass(frozen=True)
@@ -621,8 +568,8 @@ def recall_order(out: Path, settings: Sequence[str]) -> Order:
     out : Path
         The model folder.
     settings : sequence of str
-        More epochs or another patience, as ``training.epochs=80``; the schedule stays what it
-        was, so that more epochs run at its end rate.
+        More epochs, as ``training.epochs=80``; the schedule stays what it was, so that more epochs
+        run at its end rate.
 
     Raises
     ------
@@ -772,7 +719,6 @@ def _train(
     if split.kind != "paper":  # whose tiles were cut and copied before they were divided
         train = make_tiles(train, campaign.recipe.data, campaign.recipe.data.parts[0], seed)
     recipe = _complete(campaign.recipe, train, folder if resume else None)
-    train = [*train, *campaign.phantoms]
     write_text(folder / "recipe.toml", recipe.to_toml())
     validation = split.choose(campaign.samples, "validation")
 
@@ -792,9 +738,7 @@ def _train(
 
 
 def _judge(campaign: Campaign, split: Split, recipe: Recipe, network: keras.Model) -> Findings:
-    return judge_network(
-        network, campaign.samples, split, recipe, campaign.ask, campaign.work / HELD_OUT
-    )
+    return judge_network(network, campaign.samples, split, recipe, campaign.work / HELD_OUT)
 
 
 def _complete(recipe: Recipe, train: list[Sample], stopped: Path | None) -> Recipe:
@@ -810,8 +754,7 @@ def _complete(recipe: Recipe, train: list[Sample], stopped: Path | None) -> Reci
 def _fingerprint(campaign: Campaign, split: Split, recipe: Recipe) -> str:
     """Return a hash of what a checkpoint was trained by and on; more epochs may follow."""
     table = recipe.to_dict()
-    for name in ("epochs", "patience"):
-        del table["training"][name]
+    del table["training"]["epochs"]
     del table["inference"]  # comes after training
     files = [(sample.name, split.part[sample.name], *sample.files) for sample in campaign.samples]
     text = json.dumps([table, files, campaign.init, keras.backend.backend()])

@@ -54,9 +54,8 @@ def test_any_recipe_comes_back_from_toml(
         ({"network": {"architecture": "unet"}}, "network.encoder cannot be 'resnet101'"),
         ({"network": {"output_stride": 12}}, "network.output_stride cannot be 12"),
         ({"network": {"rates": []}}, "network.rates cannot be"),
-        ({"inference": {"zooms": []}}, "inference.zooms cannot be"),
-        ({"inference": {"zooms": [1.0, 11.0]}}, "inference.zooms cannot be"),
-        ({"inference": {"close_ups": [1.0] * 9}}, "inference.close_ups cannot be"),
+        ({"inference": {"adaptation": 0.6}}, r"\[inference\]: adaptation is no longer supported"),
+        ({"training": {"keep": "best"}}, r"\[training\]: keep is no longer supported"),
         ({"network": {"layers": 3}}, "has no key layers"),
         ({"optimizer": {"rate": -1.0}}, "optimizer.rate cannot be -1.0"),
         ({"optimizer": {"rate": float("nan")}}, "optimizer.rate cannot be nan"),
@@ -80,6 +79,21 @@ def test_any_recipe_comes_back_from_toml(
 def test_what_makes_no_sense_is_refused(table: dict[str, Any], message: str) -> None:
     with pytest.raises(MudrockError, match=message):
         Recipe.from_dict(table)
+
+
+def test_keys_of_earlier_versions_are_read_and_named_where_they_asked_for_something() -> None:
+    table = {
+        "data": {"crop": (64, 64), "phantoms": 0, "phantom_share": 0.25},
+        "training": {"seed": 3, "patience": 0, "keep": "last", "batch_norm_steps": 0},
+        "inference": {"flips": 1, "zooms": [1.0], "close_ups": (), "adaptation": 0.0},
+    }
+    recipe = Recipe.from_dict(table)
+    assert recipe == Recipe.from_dict({"data": {"crop": (64, 64)}, "training": {"seed": 3}})
+    table["inference"] |= {"close_ups": [1.0, 2.0], "adaptation": 0.6}
+    table["network"] = {"dropout": 0.1}
+    ignored: list[str] = []
+    assert Recipe.from_dict(table, "old", ignored) == recipe
+    assert ignored == ["network.dropout", "inference.adaptation", "inference.close_ups"]
 
 
 def test_settings_override_a_recipe() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.network
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -53,7 +53,7 @@ recipe = Recipe.from_dict({
     "loss": {"dice": 0.5, "weight_decay": 1e-3},
     "optimizer": {"rate": 0.01, "decay_steps": 0, "warmup_steps": 2},
     "training": {
-        "batch": 2, "epochs": 2, "steps_per_epoch": 2, "average": 0.5, "batch_norm_steps": 1
+        "batch": 2, "epochs": 2, "steps_per_epoch": 2, "average": 0.5
     },
 })
 levels = rng.integers(0, 255, (64, 96)).astype(np.uint8)

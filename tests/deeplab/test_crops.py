@@ -189,7 +189,7 @@ class TestBatches:
         half = replace(plain_sample((40, 20), "half"), parent="whole")
         rest = replace(plain_sample((40, 60), "rest"), parent="whole")
         other = plain_sample((10, 20), "other")
-        weights = weigh_samples([half, rest, other], tiny_recipe)
+        weights = weigh_samples([half, rest, other])
         assert (weights[0] + weights[1]) / weights[2] == pytest.approx(16**0.75)
         assert weights[1] / weights[0] == pytest.approx(3)
         assert weights.sum() == pytest.approx(1)

@@ -14,7 +14,7 @@ from mudrock_cli.image.types import Phase, PixelSize
 
 RECIPE = DataRecipe(nm_per_pixel=10.0)
 TEN = PixelSize(10.0, "test")
-KUMANO = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "kumano"
+KUMANO = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "kumano"
 
 
 def write_pair(

@@ -8,14 +8,18 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mudrock_cli.cli import app
-from mudrock_cli.commands.prediction import measure_domain
 from mudrock_cli.deeplab.model import TrainedModel, load_model
-from mudrock_cli.deeplab.training_range import describe_appearance, find_outside, read_domain
+from mudrock_cli.deeplab.training_range import (
+    describe_appearance,
+    find_outside,
+    read_training_range,
+)
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.resample import deduplicate
 from mudrock_cli.image.types import PixelSize
+from mudrock_cli.segmentation import measure_training_range
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FIGURES = {"doubt", "fine_texture", "coarse_texture", "texture_bend", "grey_skew"}
@@ -40,7 +44,7 @@ def model(tiny_model: TrainedModel, tmp_path: Path) -> TrainedModel:
     shutil.copytree(tiny_model.path, folder)
     size = PixelSize(10, "test")
     known = [Micrograph.from_array(f"{n}", make_grey(n), size) for n in range(5)]
-    return measure_domain(load_model(str(folder)), known)
+    return measure_training_range(load_model(str(folder)), known)
 
 
 @pytest.fixture
@@ -96,11 +100,14 @@ def test_json_tells_it_and_so_does_a_later_run(
     assert "skipped *" in again.stdout
 
 
-def test_an_image_of_one_grey_is_unlike_any_micrograph(model: TrainedModel, tmp_path: Path) -> None:
-    Image.fromarray(np.full((50, 50), 120, np.uint8)).save(tmp_path / "flat.png")
-    line = json.loads(segment(model, tmp_path / "flat.png", "--out", tmp_path, "--json").stdout)
-    assert set(line["outside_domain"]) == FIGURES - {"doubt"}
-    assert line["appearance"]["fine_texture"] is None
+def test_an_image_of_one_grey_is_refused_and_the_batch_goes_on(
+    model: TrainedModel, images: Path, tmp_path: Path
+) -> None:
+    Image.fromarray(np.full((50, 50), 120, np.uint8)).save(images / "flat.png")
+    result = segment(model, images, "--out", tmp_path / "m")
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert "flat.png: every pixel has the same grey, or nearly" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["like.tif", "unlike.tif"]
 
 
 def test_a_model_that_does_not_tell_what_it_knows_marks_nothing(
@@ -128,8 +135,8 @@ def test_a_damaged_domain_stops_before_any_work(
 def test_of_a_forest_only_the_looks_count(tmp_path: Path) -> None:
     """Its votes are no probabilities, so it has no doubt to compare."""
     from mudrock_cli.classical.forest import ForestRecipe, train_forest
-    from mudrock_cli.deeplab.cross_validation import load_recipe
     from mudrock_cli.deeplab.model import seal_model
+    from mudrock_cli.deeplab.recipe import load_recipe
 
     recipe = load_recipe("forest", ["forest.trees=4", "inference.tile=64", "inference.overlap=16"])
     greys = [make_grey(seed) for seed in range(3)]
@@ -138,19 +145,19 @@ def test_of_a_forest_only_the_looks_count(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     forest.save(tmp_path / "f")
     known = [Micrograph.from_array("a", grey, PixelSize(10, "test")) for grey in greys]
-    model = measure_domain(seal_model(tmp_path / "f", {"temperature": 1.0}), known)
+    model = measure_training_range(seal_model(tmp_path / "f", {"temperature": 1.0}), known)
     assert set(model.card["domain"]) == FIGURES - {"doubt"}
 
 
 def test_two_micrographs_span_nothing(tiny_model: TrainedModel) -> None:
     known = [Micrograph.from_array("a", make_grey(seed)) for seed in range(2)]
-    assert measure_domain(tiny_model, known) is tiny_model
+    assert measure_training_range(tiny_model, known) is tiny_model
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="no shared data")
 def test_the_model_that_ships_knows_its_parents_and_no_other_rock() -> None:
     shipped = load_model()
-    domain = read_domain(shipped)
+    domain = read_training_range(shipped)
     assert set(domain) == FIGURES
 
     def outside(path: Path, size: PixelSize | None = None) -> list[str]:
