@@ -46,6 +46,7 @@ def commands(sources: Path, tiny_model: TrainedModel) -> dict[str, Words]:
     """Return each command line, as a function of the folder that it writes into."""
     images, masks, table = sources / "images", sources / "masks", sources / "r.parquet"
     network = ["--model", str(tiny_model.path), "--save", "overlay,confidence,instances"]
+    network += ["--pixel-size", "10nm"]
     lines: dict[str, Words] = {
         "segment": lambda out: ["segment", str(images), "--out", str(out), *network],
         "groundtruth": lambda out: ["groundtruth", str(images), "--out", str(out)],

@@ -152,7 +152,8 @@ def test_no_folder_of_an_absolute_path_is_told(folders: list[str]) -> None:
 
 def test_segment_logs_its_engine_and_every_image(tmp_path: Path, tiny_model: TrainedModel) -> None:
     engines._start_engine.cache_clear()  # a process logs an engine when it starts it
-    Image.fromarray(np.full((40, 50), 120, np.uint8)).save(tmp_path / "a.png")
+    grey = np.random.default_rng(0).integers(90, 150, (40, 50)).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "a.png")
     words = ("segment", tmp_path / "a.png", "--out", tmp_path / "m", "--model", tiny_model.path)
     assert mudrock("--log", tmp_path / "l", *words).exit_code == ExitCode.DONE
     events = {event["event"]: event for event in read(tmp_path / "l")}

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from mudrock_cli.deeplab.inference import segment_bands
 
 from mudrock_cli.deeplab.engine import OpenVinoEngine
 from mudrock_cli.deeplab.model import TrainedModel
@@ -18,6 +17,7 @@ from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import PixelSize
 from mudrock_cli.report.tables import read_tables
+from mudrock_cli.segmentation import segment_bands
 
 ROOT = Path(__file__).resolve().parents[2]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
@@ -98,7 +98,7 @@ def test_the_size_of_a_batch_changes_nothing(tiny_model: TrainedModel) -> None:
     found = []
     for batch in (1, 3, 64):
         engine.batch = batch
-        bands = list(segment_bands(micrograph, engine, tiny_model.recipe))
+        bands = list(segment_bands(micrograph, tiny_model.recipe, lambda: engine))
         planes = [[getattr(b, name) for b in bands] for name in ("phases", "confidence")]
         found.append([np.concatenate(plane) for plane in planes])
     assert all(np.array_equal(found[0], other) for other in found[1:])

@@ -187,15 +187,43 @@ def test_a_model_without_a_compiled_network_cannot_run_on_openvino(
     assert result.stderr.count("has no network compiled for OpenVINO") == 1
 
 
+@pytest.mark.parametrize(("level", "phase"), [(20, 2), (110, 0), (230, 1)])
+def test_an_image_of_one_phase(
+    tmp_path: Path, tiny_model: TrainedModel, level: int, phase: int
+) -> None:
+    grey = np.random.default_rng(0).integers(level - 9, level + 10, (40, 300)).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "even.png")
+    result = segment(tiny_model, tmp_path / "even.png", "--out", tmp_path / "m")
+    assert result.exit_code == ExitCode.DONE, result.output
+    assert (open_mask(tmp_path / "m" / "even.tif").phases() == phase).all()
+
+
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_constant_images_and_images_of_one_phase(
+def test_an_image_of_one_grey_is_refused(
     tmp_path: Path, tiny_model: TrainedModel, level: int
 ) -> None:
-    grey = np.full((40, 300), level, np.uint8)
-    Image.fromarray(grey).save(tmp_path / "flat.png")
+    Image.fromarray(np.full((40, 300), level, np.uint8)).save(tmp_path / "flat.png")
     result = segment(tiny_model, tmp_path / "flat.png", "--out", tmp_path / "m")
-    assert result.exit_code == ExitCode.DONE, result.output
-    assert np.unique(open_mask(tmp_path / "m" / "flat.tif").phases()).size == 1
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert "flat.png: every pixel has the same grey, or nearly" in result.stderr
+    assert not (tmp_path / "m" / "flat.tif").exists()
+
+
+@pytest.mark.parametrize("length", ["26nm", "34nm", "2um", "2.5nm"])
+def test_pixels_that_the_model_knows_nothing_of_are_refused(
+    image_folder: Path, tmp_path: Path, tiny_model: TrainedModel, length: str
+) -> None:
+    """It was trained for 8 to 12.5 nm: up to three times as far it goes on with a warning."""
+    words = (image_folder / "a.tif", "--out", tmp_path / "m", "--pixel-size", length)
+    result = segment(tiny_model, *words)
+    told = "nm per pixel, and the model tiny was trained for 8 to 12.5 nm: it cannot show"
+    if length in ("26nm", "34nm"):
+        assert result.exit_code == ExitCode.DONE
+        assert "check the overlay" in result.stderr
+        return
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert told in " ".join(result.stderr.split())
+    assert "give --pixel-size if that is wrong" in " ".join(result.stderr.split())
 
 
 def test_no_tensorflow_where_openvino_serves(image_folder: Path, tiny_model: TrainedModel) -> None:
