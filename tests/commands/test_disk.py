@@ -27,11 +27,12 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A micrograph, a mask and its report."""
     folder = tmp_path_factory.mktemp("sources")
     rng = np.random.default_rng(0)
-    grey = np.kron(rng.choice([20, 120, 230], (20, 20)), np.ones((8, 8))).astype(np.uint8)
+    grey = np.kron(rng.choice([20, 120, 230], (20, 20)), np.ones((8, 8)))
+    grey = (grey + rng.integers(-9, 10, grey.shape)).astype(np.uint8)
     (folder / "images").mkdir()
     unit = {"unit": "um"}
     tifffile.imwrite(
-        folder / "images" / "a.tif", grey, imagej=True, resolution=(10, 10), metadata=unit
+        folder / "images" / "a.tif", grey, imagej=True, resolution=(100, 100), metadata=unit
     )
     phases = np.select([grey < 60, grey > 180], [2, 1], 0).astype(np.uint8)
     mask = PhaseMask.from_array("m", phases, PixelSize(100.0, "test"))
@@ -46,7 +47,6 @@ def commands(sources: Path, tiny_model: TrainedModel) -> dict[str, Words]:
     """Return each command line, as a function of the folder that it writes into."""
     images, masks, table = sources / "images", sources / "masks", sources / "r.parquet"
     network = ["--model", str(tiny_model.path), "--save", "overlay,confidence,instances"]
-    network += ["--pixel-size", "10nm"]
     lines: dict[str, Words] = {
         "segment": lambda out: ["segment", str(images), "--out", str(out), *network],
         "groundtruth": lambda out: ["groundtruth", str(images), "--out", str(out)],
