@@ -21,13 +21,14 @@ _FILLED_COLUMNS = 0.1
 _CHUNK = 64
 _READ_PIXELS = 1 << 22
 _SAMPLED_COLUMNS = 2048
-_LOSSY_LEVELS = 4
-_LOSSY_ROWS = 24
+_MARGINS = (0, 4, 10)
+"""Levels of 8 bits by which the ground of a bar may scatter, as in what was a JPEG once."""
+_SCATTERED_ROWS = 24
 """JPEG scatters the ground in three rows of its blocks where letters stand."""
 
 
 def find_specimen(
-    levels: Reader, shape: tuple[int, int], facts: Iterable[Facts], *, lossy: bool = False
+    levels: Reader, shape: tuple[int, int], facts: Iterable[Facts] = (), *, scattered: bool = False
 ) -> Box:
     """Return the box of the specimen, without the data bar.
 
@@ -42,31 +43,34 @@ def find_specimen(
         Rows and columns.
     facts : iterable of Facts
         What the file and its sidecars tell.
-    lossy : bool
-        Values of a flat area scatter by a few levels.
+    scattered : bool
+        Whether levels are those of 8 bits, and the ground of a bar may scatter by a few of them.
     """
-    rows = _Rows(levels, shape, lossy)
-    for told in facts:
-        bar = _claimed_rows(told, shape)
-        if 0 < bar <= _TALLEST * shape[0]:
-            claimed = rows.flatness(shape[0] - bar, shape[0])[0]
-            if np.median(claimed) >= _CLAIMED_ROW:
-                return Box(0, 0, shape[0] - bar, shape[1])
-    bottom = _find_bar(rows, shape[0], upward=True)
-    if bottom:
-        return Box(0, 0, shape[0] - bottom, shape[1])
-    top = _find_bar(rows, shape[0], upward=False)
-    return Box(top, 0, shape[0], shape[1])
+    height, width = shape
+    found = Box.whole(shape)
+    for margin in _MARGINS if scattered else _MARGINS[:1]:
+        rows = _Rows(levels, shape, margin)
+        for told in facts:
+            bar = _claimed_rows(told, shape)
+            if 0 < bar <= _TALLEST * height:
+                claimed = rows.flatness(height - bar, height)[0]
+                if np.median(claimed) >= _CLAIMED_ROW:
+                    return Box(0, 0, height - bar, width)
+        if margin < _MARGINS[-1] or found.height == height:
+            bottom = _find_bar(rows, height, upward=True)
+            top = 0 if bottom else _find_bar(rows, height, upward=False)
+            # Where little scatters, less than the whole bar is of its very grey.
+            if height - bottom - top < found.height:
+                found = Box(top, 0, height - bottom, width)
+    return found
 
 
 class _Rows:
     """Rows of an image, thinned to what tells a bar from specimen."""
 
-    def __init__(self, levels: Reader, shape: tuple[int, int], lossy: bool) -> None:
-        self._levels = levels
-        self._shape = shape
+    def __init__(self, levels: Reader, shape: tuple[int, int], margin: int) -> None:
+        self._levels, self._shape, self.margin = levels, shape, margin
         self._step = max(1, shape[1] // _SAMPLED_COLUMNS)
-        self.lossy = lossy
 
     def read(self, top: int, bottom: int) -> npt.NDArray[np.float64]:
         """Return some columns of rows `top` to `bottom`."""
@@ -81,8 +85,8 @@ class _Rows:
         self, rows: npt.NDArray[np.float64], grey: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.bool_]:
         """Return which pixels are of the grey of their row."""
-        margin = _LOSSY_LEVELS if self.lossy else 0
-        return np.abs(rows - grey[:, None]) <= margin
+        with np.errstate(invalid="ignore"):  # infinite levels, which reading the grey refuses
+            return np.abs(rows - grey[:, None]) <= self.margin
 
     def flatness(
         self, top: int, bottom: int
@@ -109,7 +113,7 @@ def _find_bar(rows: _Rows, height: int, *, upward: bool) -> int:
     """Return the rows that a bar at the bottom (`upward`) or top takes; 0 when there is none."""
     limit = int(_TALLEST * height)
     beyond = max(3, height // 100)  # rows of specimen between the bar and the edge
-    gap = max(beyond, _LOSSY_ROWS if rows.lossy else 0)  # rows of dense lettering in the bar
+    gap = max(beyond, _SCATTERED_ROWS if rows.margin else 0)  # rows of dense lettering in the bar
     shares: npt.NDArray[np.float64] = np.empty(0)
     while len(shares) < limit:
         done, step = len(shares), min(_CHUNK, limit - len(shares))

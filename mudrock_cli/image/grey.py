@@ -1,7 +1,7 @@
-"""Exact order statistics of an image that is never whole in memory."""
+"""Stored samples to grey levels 0..255, the same for every window."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,75 +9,6 @@ import numpy.typing as npt
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.types import Box, Colours, Reader, Samples
-
-
-def order_statistics(
-    bands: Callable[[], Iterator[npt.NDArray[Any]]], shares: tuple[float, float]
-) -> tuple[float, float]:
-    """Return exact order statistics of an image that is seen band by band.
-
-    Values become 32-bit keys of the same order; one pass counts their upper halves, a second
-    the lower halves inside the two bins that hold the ranks (a radix selection). Values of
-    16 bits need one pass only.
-
-    Parameters
-    ----------
-    bands : callable
-        Returns a fresh iterator over the bands of one type; called once or twice.
-    shares : tuple of float
-        Ranks as shares 0..1 of the number of values.
-
-    Returns
-    -------
-    tuple of float
-        The value at each rank.
-    """
-    upper = np.zeros(1 << 16, np.int64)
-    kind = np.dtype(np.uint16)
-    for band in bands():
-        kind = band.dtype
-        halves = band if kind == np.uint16 else _keys(band) >> 16
-        upper += np.bincount(halves.ravel(), minlength=1 << 16)
-    ranks = [int(share * (int(upper.sum()) - 1)) for share in shares]
-    ends = np.cumsum(upper)
-    bins = [int(np.searchsorted(ends, rank, side="right")) for rank in ranks]
-    if kind == np.uint16:  # sixteen bits are done after one pass
-        return float(bins[0]), float(bins[1])
-    lower = {chosen: np.zeros(1 << 16, np.int64) for chosen in bins}
-    for band in bands():
-        keys = _keys(band)
-        for chosen, counts in lower.items():
-            inside = keys[(keys >> 16) == chosen]
-            counts += np.bincount(inside & 0xFFFF, minlength=1 << 16)
-    found = []
-    for rank, chosen in zip(ranks, bins, strict=True):
-        before = int(ends[chosen]) - int(upper[chosen])
-        low = int(np.searchsorted(np.cumsum(lower[chosen]), rank - before, side="right"))
-        found.append(_value((chosen << 16) | low, kind))
-    return found[0], found[1]
-
-
-def _keys(values: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
-    """Return unsigned 32-bit keys in the order of `values`."""
-    if values.dtype.kind == "u" and values.dtype.itemsize <= 4:
-        return values.astype(np.uint32)
-    if values.dtype.kind == "i" and values.dtype.itemsize <= 4:
-        return values.astype(np.int32).view(np.uint32) ^ np.uint32(1 << 31)
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    return np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-
-
-def _value(key: int, kind: np.dtype[Any]) -> float:
-    """Return the value that `_keys` turned into `key`."""
-    if kind.kind == "u" and kind.itemsize <= 4:
-        return float(key)
-    if kind.kind == "i" and kind.itemsize <= 4:
-        return float(key - (1 << 31))
-    bits = key ^ (1 << 31) if key >> 31 else key ^ 0xFFFFFFFF
-    return float(np.array(bits, np.uint32).view(np.float32))
-
-
-# Stored samples to grey levels 0..255, the same for every window.
 
 _BAND_PIXELS = 1 << 22
 _RANGE_PIXELS = 1 << 26
@@ -106,16 +37,34 @@ def read_grey(samples: Samples, specimen: Box | None = None) -> Reader:
         ``read(rows, columns)``, uint8.
     """
     if samples.dtype == np.uint8:
-        table = _level_table(samples)
-
-        def read(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
-            stored = samples.read(rows, columns)
-            if samples.colours is Colours.RGB:
-                return luminance(stored)
-            return stored[..., 0] if table is None else table[stored[..., 0]]
-
-        return read
+        return read_levels(samples)
     return _Stretch(samples, specimen or Box.whole(samples.shape))
+
+
+def read_levels(samples: Samples) -> Reader:
+    """Return a window reader of one number per pixel, in the file's own range.
+
+    Parameters
+    ----------
+    samples : Samples
+        Stored samples.
+
+    Returns
+    -------
+    callable
+        ``read(rows, columns)``: the stored grey, or the luminance of stored colours.
+    """
+    table = _level_table(samples)
+
+    def read(rows: slice, columns: slice) -> npt.NDArray[Any]:
+        stored = samples.read(rows, columns)
+        if samples.colours is Colours.RGB:
+            return luminance(stored)
+        if table is None:
+            return stored[..., 0]
+        return np.asarray(table[np.minimum(stored[..., 0], len(table) - 1)])
+
+    return read
 
 
 def luminance(colours: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -140,14 +89,13 @@ def luminance(colours: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(luma, colours.dtype)
 
 
-def _level_table(samples: Samples) -> npt.NDArray[np.uint8] | None:
-    """Return the grey level of each stored uint8 value, or None when they are the same."""
-    levels = np.arange(256)
+def _level_table(samples: Samples) -> npt.NDArray[Any] | None:
+    """Return the level of each stored value, or None when they are the same."""
     if samples.colours is Colours.PALETTE and samples.palette is not None:
-        table = np.zeros(256, np.uint8)
-        grey = luminance(samples.palette)[:256]
-        table[: len(grey)] = grey
-        return table
+        return luminance(samples.palette).astype(samples.dtype)
+    if samples.dtype != np.uint8:
+        return None
+    levels = np.arange(256)
     if samples.bits < 8:
         levels = np.minimum(levels * 255 // (2**samples.bits - 1), 255)
     if samples.colours is Colours.INVERTED:
@@ -155,41 +103,48 @@ def _level_table(samples: Samples) -> npt.NDArray[np.uint8] | None:
     return None if np.array_equal(levels, np.arange(256)) else levels.astype(np.uint8)
 
 
-def read_levels(samples: Samples) -> Reader:
-    """Return a window reader of one number per pixel, in the file's own range.
+def order_statistics(
+    bands: Iterable[npt.NDArray[Any]], shares: tuple[float, float]
+) -> tuple[float, float]:
+    """Return exact order statistics of an image that comes band by band.
 
     Parameters
     ----------
-    samples : Samples
-        Stored samples.
+    bands : iterable of ndarray
+        All of one type. Those of 16 bits are counted; others are held together in memory, of 64
+        bits as float32.
+    shares : tuple of float
+        Ranks as shares 0..1 of the number of values.
 
     Returns
     -------
-    callable
-        ``read(rows, columns)``: the stored grey, or the luminance of stored colours.
+    tuple of float
+        The value at each rank.
     """
-    if samples.dtype == np.uint8:
-        return read_grey(samples)
-
-    def read(rows: slice, columns: slice) -> npt.NDArray[Any]:
-        stored = samples.read(rows, columns)
-        if samples.colours is Colours.RGB:
-            return luminance(stored)
-        if samples.colours is Colours.PALETTE and samples.palette is not None:
-            grey = luminance(samples.palette).astype(np.uint16)
-            return np.asarray(grey[np.minimum(stored[..., 0], len(grey) - 1)])
-        return stored[..., 0]
-
-    return read
+    counts, kept = np.zeros(1 << 16, np.int64), []
+    for band in bands:
+        if band.dtype == np.uint16:
+            counts += np.bincount(band.ravel(), minlength=1 << 16)
+        else:
+            wide = band.dtype.itemsize > 4
+            kept.append(band.ravel().astype(np.float32 if wide else band.dtype))
+    values = np.concatenate(kept) if kept else None
+    number = int(counts.sum()) if values is None else len(values)
+    ranks = [int(share * (number - 1)) for share in shares]
+    if values is None:
+        first, second = np.searchsorted(np.cumsum(counts), ranks, side="right")
+    else:
+        values.partition(ranks)
+        first, second = values[ranks]
+    return float(first), float(second)
 
 
 class _Stretch:
     """Grey levels of samples deeper than eight bits."""
 
     def __init__(self, samples: Samples, specimen: Box) -> None:
-        self._samples = samples
+        self._samples, self._specimen = samples, specimen
         self._read = read_levels(samples)
-        self._specimen = specimen
         self._range: tuple[float, float] | None = None
         self._table: npt.NDArray[np.uint8] | None = None
         self._lock = threading.Lock()
@@ -232,14 +187,13 @@ class _Stretch:
         """Return the values that become 0 and 255."""
         box = self._specimen
         rows = max(1, _BAND_PIXELS // max(1, box.width))
-
         step = rows * max(1, -(-box.height * box.width // _RANGE_PIXELS))
 
         def bands() -> Iterator[npt.NDArray[Any]]:
             for top in range(box.top, box.bottom, step):
                 yield self._values(slice(top, min(top + rows, box.bottom)), box.columns)
 
-        low, high = order_statistics(bands, (_TAIL, 1 - _TAIL))
+        low, high = order_statistics(bands(), (_TAIL, 1 - _TAIL))
         if high <= low:
-            low, high = order_statistics(bands, (0.0, 1.0))
+            low, high = order_statistics(bands(), (0.0, 1.0))
         return (low, high) if high > low else (low - 1, low + 1)

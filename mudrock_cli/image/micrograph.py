@@ -1,7 +1,7 @@
 """A window reader that travels to another process as the name of its file."""
 
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,11 +14,11 @@ from mudrock_cli.errors import MudrockError, reading
 from mudrock_cli.files import is_mudrock_mask, is_zarr
 from mudrock_cli.image.data_bar import find_specimen
 from mudrock_cli.image.grey import read_grey, read_levels
-from mudrock_cli.image.limits import MAX_PIXELS
+from mudrock_cli.image.limits import MAX_MASK_PIXELS, MAX_PIXELS, MIN_SIDE
 from mudrock_cli.image.pixel_size import calibrate
 from mudrock_cli.image.raster import open_raster
 from mudrock_cli.image.tiff import open_tiff
-from mudrock_cli.image.types import Box, Inside, Level, PixelSize, Reader, Samples
+from mudrock_cli.image.types import Box, Colours, Inside, Level, Phase, PixelSize, Reader, Samples
 
 _OPEN_FILES = 4  # that a process keeps at hand; their readers cache decoded pixels
 
@@ -76,6 +76,9 @@ def _open_again(
 
 # A grey micrograph that is read through windows.
 
+_COLOUR_ROWS = 32
+_COLOURED = 0.1  # of the range of a channel, by which the channels of a coloured pixel differ
+_COLOURED_SHARE = 0.01
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -102,6 +105,11 @@ class Micrograph:
         ``pixel_size_note`` says why a pixel size that is told is not believed.
     reduced : tuple of Level
         The image in fewer pixels, as far as the file holds it, the largest first.
+    excluded : callable, optional
+        ``read(rows, columns)``, bool: pixels that are left out of the mask.
+    warnings : tuple of str
+        What else the file holds and what of it was taken (a page of a stack, the luminance of
+        colours), each one line to print with the name of the file.
     """
 
     name: str
@@ -112,6 +120,8 @@ class Micrograph:
     pixel_size: PixelSize | None = None
     instrument: Mapping[str, str] = field(default_factory=dict)
     reduced: tuple[Level, ...] = field(default=(), repr=False)
+    excluded: Reader | None = field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
 
     def grey(self) -> npt.NDArray[np.uint8]:
         """Return the whole image, uint8, shape (rows, columns)."""
@@ -120,6 +130,72 @@ class Micrograph:
     def read_specimen(self) -> Reader:
         """Return a reader of the specimen alone, whose rows and columns count from its corner."""
         return Inside(self.read, self.specimen)
+
+    def cropped(self, box: Box) -> Self:
+        """Take less of the image as specimen: what is outside of a box is left out.
+
+        This is for ``--crop``: a frame, a holder, the resin beside the rock. Pixels keep their
+        places, so that the mask fits the file; outside it is VOID, and no threshold is found there.
+
+        Parameters
+        ----------
+        box : Box
+            In pixels of the file; see `Box.parse`.
+
+        Raises
+        ------
+        MudrockError
+            If fewer than `MIN_SIDE` rows or columns of specimen are left.
+        """
+        specimen = self.specimen.intersect(box)
+        if min(specimen.shape) < MIN_SIDE:
+            raise MudrockError(
+                f"{self.path or self.name}: {specimen.width} x {specimen.height} pixels of specimen"
+                f" are in the box {box.left},{box.top},{box.width},{box.height}",
+                f"its specimen is {self.specimen.left},{self.specimen.top},"
+                f"{self.specimen.width},{self.specimen.height}",
+            )
+        return replace(self, specimen=specimen)
+
+    def excluding(self, path: Path) -> Self:
+        """Leave out what is painted in an image of the same size: cracks, charging, curtains.
+
+        This is for ``--exclude``. The mask is written through `leave_out`, which makes these pixels
+        VOID; grey levels and thresholds still see them.
+
+        Parameters
+        ----------
+        path : Path
+            Image in which black (0) is kept and everything else is left out: any file that
+            `open_micrograph` reads.
+
+        Raises
+        ------
+        MudrockError
+            If it cannot be read or is of another size.
+        """
+        painted = open_samples(path, MAX_MASK_PIXELS, allow_high_compression=True)
+        if painted.shape != self.shape:
+            raise MudrockError(
+                f"{path}: {painted.shape[1]} x {painted.shape[0]} pixels, but {self.name} has"
+                f" {self.shape[1]} x {self.shape[0]}",
+                "paint over the micrograph itself, and keep its size",
+            )
+        return replace(self, excluded=_Painted(read_levels(painted)))
+
+    def leave_out(self, rows: slice, phases: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return whole rows of a mask with the excluded pixels as VOID.
+
+        Parameters
+        ----------
+        rows : slice
+            Which rows of the image they are.
+        phases : ndarray of uint8, shape (rows, columns)
+            Values of `Phase`.
+        """
+        if self.excluded is None:
+            return phases
+        return np.where(self.excluded(rows, slice(None)), np.uint8(Phase.VOID), phases)
 
     @classmethod
     def from_array(
@@ -184,8 +260,9 @@ def open_micrograph(
         raise MudrockError(f"{path}: a mask written by mudrock, no micrograph", "give its image")
     with reading(path):
         told = calibrate(samples)
+        scattered = samples.dtype == np.uint8
         specimen = find_specimen(
-            read_levels(samples), samples.shape, told.facts, lossy=samples.lossy
+            read_levels(samples), samples.shape, told.facts, scattered=scattered
         )
     note = {"pixel_size_note": told.note} if told.note and pixel_size is None else {}
     return Micrograph(
@@ -200,7 +277,34 @@ def open_micrograph(
             Level(level.shape, read_grey(level, specimen.scale(samples.shape, level.shape)))
             for level in samples.reduced
         ),
+        warnings=(*samples.warnings, *_describe_colours(samples, specimen)),
     )
+
+
+@dataclass(frozen=True)
+class _Painted:
+    """Tells which pixels of an image are not black, in other processes too."""
+
+    read: Reader
+
+    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[np.bool_]:
+        return np.asarray(self.read(rows, columns) != 0)
+
+
+def _describe_colours(samples: Samples, specimen: Box) -> Iterator[str]:
+    """Say where a specimen is shown in colours, by rows spread over it."""
+    palette = samples.palette if samples.colours is Colours.PALETTE else None
+    if palette is None and samples.colours is not Colours.RGB:
+        return
+    for top in range(specimen.top, specimen.bottom, -(-specimen.height // _COLOUR_ROWS)):
+        stored = samples.read(slice(top, top + 1), specimen.columns)
+        if palette is not None:
+            stored = palette[np.minimum(stored[..., 0], len(palette) - 1)]
+        channels = stored[..., :3].astype(np.float64)
+        limit = _COLOURED * (np.iinfo(stored.dtype).max if stored.dtype.kind in "ui" else 1.0)
+        if (np.ptp(channels, axis=-1) > limit).mean() > _COLOURED_SHARE:
+            yield "colours: their luminance was taken; false colours do not keep the grey levels"
+            return
 
 
 def open_samples(path: Path, max_pixels: int, *, allow_high_compression: bool = False) -> Samples:

@@ -225,6 +225,7 @@ def resample_micrograph(micrograph: Micrograph, nm: float) -> Micrograph:
         read=resample(micrograph.read, micrograph.shape, new_shape),
         specimen=micrograph.specimen.scale(micrograph.shape, new_shape),
         pixel_size=PixelSize(nm, f"resampled from {micrograph.pixel_size.nm:g} nm"),
+        excluded=None,
     )
 
 
@@ -345,7 +346,9 @@ def deduplicate(micrograph: Micrograph) -> Deduplicated:
     if size:
         size = PixelSize(size.nm * found.factor, f"{size.nm:g} nm, without copied rows and columns")
     shape = int(rows[-1]) + 1, int(columns[-1]) + 1
-    smaller = replace(micrograph, shape=shape, specimen=left, pixel_size=size, reduced=())
+    smaller = replace(
+        micrograph, shape=shape, specimen=left, pixel_size=size, reduced=(), excluded=None
+    )
     deduplicated = Deduplicated(smaller, rows, columns)
     read = deduplicated.choose(micrograph.read)
     return replace(deduplicated, micrograph=replace(smaller, read=read))

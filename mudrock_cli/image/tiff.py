@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -46,6 +47,7 @@ _LOSSY = _JPEG | {33003, 33005, 34712, 50001, 50002, 52546}
 _STREAMS = _LOSSY | {22610, 33004, 34887, 34933, 34934, 48124, 65000, 65001, 65002}
 """Codes whose strips or tiles are whole images with a header of their own."""
 _STREAM_EXCESS = 4
+_IMAGEJ_STACK = re.compile(r"^ImageJ=[^\n]*\nimages=(\d{1,9})$", re.MULTILINE)
 _LEAST_CACHE, _MOST_CACHE = 1 << 26, 1 << 27  # two rows of tiles serve what goes from top to bottom
 _STRIP_ROWS = 64
 _LEVEL = 6
@@ -81,6 +83,7 @@ def open_tiff(path: Path, max_pixels: int, *, allow_high_compression: bool = Fal
             full,
             tags=_fact_tags(tiff, page),
             resolution=_resolution(page),
+            warnings=_describe_pages(tiff, page),
             reduced=tuple(_open_reduced(path, tiff, page, full)),
         )
 
@@ -92,6 +95,19 @@ def _first_full_page(path: Path, tiff: TiffFile) -> TiffPage:
         raise MudrockError(f"{path}: a TIFF without an image", "export the image again")
     full = [page for page in pages if not page.is_reduced] or pages
     return max(full, key=lambda page: page.imagelength * page.imagewidth)
+
+
+def _describe_pages(tiff: TiffFile, page: TiffPage) -> tuple[str, ...]:
+    """Say which page was taken where a file holds several images; a pyramid is one."""
+    pages = [each for each in _pages(tiff.pages) if not each.is_reduced]
+    count = f"{len(pages)}{' or more' if len(pages) == _MAX_PAGES else ''}"
+    if len(pages) == 1:  # ImageJ stores large stacks behind a single page
+        told = _IMAGEJ_STACK.search(page.description) if page.description else None
+        return (f"a stack of {told[1]} images: the first was taken",) if told else ()
+    number = next((n for n, each in enumerate(pages, 1) if each.index == page.index), 1)
+    if all((each.imagelength, each.imagewidth) == page.shape[:2] for each in pages):
+        return (f"a stack of {count} pages: the first was taken",)
+    return (f"{count} pages: page {number}, the first of the largest, was taken",)
 
 
 def _pages(pages: TiffPages) -> Iterator[TiffPage]:

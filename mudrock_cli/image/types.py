@@ -73,6 +73,7 @@ _NM_PER_UNIT = {
     "cm": 1e7,
     "m": 1e9,
 }
+_BOX = re.compile(r"\s*" + r"\s*,\s*".join([r"(\d{1,9})"] * 4) + r"\s*")
 _LENGTH = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([^\s\d.]+)\s*")
 
 
@@ -199,6 +200,24 @@ class Box:
         top, bottom, _ = rows.indices(shape[0])
         left, right, _ = columns.indices(shape[1])
         return cls(top, left, max(top, bottom), max(left, right))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``x,y,width,height`` in pixels, as ImageJ and Fiji list a rectangle.
+
+        Raises
+        ------
+        MudrockError
+            If the text is no such box, or the box holds no pixel.
+        """
+        match = _BOX.fullmatch(text)
+        left, top, width, height = map(int, match.groups()) if match else (0, 0, 0, 0)
+        if not (width and height):
+            raise MudrockError(
+                f"{text[:60]!r} is no box of pixels",
+                "write x,y,width,height, for example 0,0,800,600",
+            )
+        return cls(top, left, top + height, left + width)
 
     def intersect(self, other: "Box") -> "Box":
         """Return the pixels that both boxes hold (an empty box when there are none)."""
@@ -336,6 +355,8 @@ class Samples:
         How mudrock made it, where the format holds that apart; TIFF has it in a tag.
     reduced : tuple of Samples
         The same image in fewer pixels, as far as the file holds it, the largest first.
+    warnings : tuple of str
+        What else the file holds, and what of it was taken.
     """
 
     path: Path
@@ -352,6 +373,7 @@ class Samples:
     facts: tuple[Facts, ...] = ()
     provenance: Mapping[str, Any] | None = None
     reduced: "tuple[Samples, ...]" = ()
+    warnings: tuple[str, ...] = ()
 
 
 def is_reduced(shape: tuple[int, int], whole: tuple[int, int]) -> bool:

@@ -29,7 +29,7 @@ def test_order_statistics_are_exact(values: np.ndarray, one: float, other: float
 
     ordered = np.sort(values.ravel())
     expected = tuple(float(ordered[int(share * (ordered.size - 1))]) for share in (one, other))
-    assert order_statistics(bands, (one, other)) == expected
+    assert order_statistics(bands(), (one, other)) == expected
 
 
 def test_the_data_bar_is_out_of_the_range(in_memory: Maker) -> None:

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.micrograph import open_micrograph
+from mudrock_cli.image.types import Box
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="../shared/data is not there")
@@ -30,6 +32,16 @@ def test_files_as_microscopes_write_them(name: str) -> None:
     window = (slice(50, 300), slice(700, 900))
     np.testing.assert_array_equal(micrograph.read(*window), grey[window])
     assert grey[: micrograph.specimen.bottom].std() > 20
+
+
+@pytest.mark.parametrize("name", VENDORS)
+@pytest.mark.parametrize("ending", [".png", ".jpg"])
+def test_a_bar_is_found_without_metadata_too(tmp_path: Path, name: str, ending: str) -> None:
+    grey = open_micrograph(DATA / "vendor" / f"{name}.tif").grey()
+    Image.fromarray(grey).save(tmp_path / f"a{ending}")
+    micrograph = open_micrograph(tmp_path / f"a{ending}")
+    assert micrograph.pixel_size is None
+    assert micrograph.specimen == Box(0, 0, VENDORS[name][2], grey.shape[1])
 
 
 @pytest.mark.parametrize("number", [10, 11, 12, 15, 16, 17])
