@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.image.types import Phase
-from mudrock_cli.measure.shapes import Bools, Ints, Runs
+from mudrock_cli.measure.shapes import Bools, Floats, Ints, Runs
 
 Counts = npt.NDArray[np.int64]
 Blocks = npt.NDArray[np.intp]
@@ -86,7 +86,7 @@ def split_runs(runs: Runs, side: int) -> tuple[Ints, Ints, Ints]:
     return run, column, np.minimum(runs.end[run], (column + 1) * side) - begin
 
 
-def is_never_small(area: Ints) -> Bools:
+def is_never_small(area: Ints | Floats) -> Bools:
     """Tell that silt of no area counts as clay; a function with a name, for workers."""
     return np.zeros(len(area), np.bool_)
 
@@ -99,8 +99,8 @@ class CellCounter:
     shape : (int, int)
         Rows and columns of the mask.
     is_small : callable
-        ``is_small(area)`` tells which silt regions, of so many pixels, count as clay: a region
-        that does not is larger than all that do. Importable by name.
+        ``is_small(area)`` tells which silt regions, whole of so many pixels, count as clay: a
+        region that does not is larger than all that do. Importable by name.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class CellCounter:
     """
 
     def __init__(
-        self, shape: tuple[int, int], is_small: Callable[[Ints], Bools] = is_never_small
+        self, shape: tuple[int, int], is_small: Callable[[Ints | Floats], Bools] = is_never_small
     ) -> None:
         self.side, self.is_small = cell_side(shape), is_small
         rows, columns = (-(-length // self.side) for length in shape)

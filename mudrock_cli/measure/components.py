@@ -31,6 +31,7 @@ from mudrock_cli.measure.shapes import (
     Whole,
     measure_hulls,
 )
+from mudrock_cli.measure.window import Window, void_cell
 
 Pairs = tuple[Ints, Ints]
 Label = np.unsignedinteger[Any]
@@ -67,6 +68,9 @@ class Components:
         Zeros for pieces that a seam cuts, and for VOID.
     contacts : ndarray of int32 or int64, shape (3, M)
         Pore, silt and the number of pixel sides that they share, in the order of pores.
+    cuts : ndarray of int32 or int64, shape (3, L)
+        Object, kind of edge and the number of its pixel sides there, in the order of objects: 0
+        left and right of the image, 1 its top and bottom, 2 and 3 the same of VOID.
     """
 
     phase: npt.NDArray[np.uint8]
@@ -76,6 +80,7 @@ class Components:
     at_border: Bools
     hulls: Hulls
     contacts: Whole
+    cuts: Whole
 
     def __len__(self) -> int:
         return len(self.phase)
@@ -83,11 +88,15 @@ class Components:
     def part(self, start: int, stop: int) -> "Components":
         """Return the objects from `start` to `stop`, in 64 bits, with the contacts of their pores.
 
-        In contacts pores are counted from `start`, silt grains as before.
+        In contacts and cuts they are counted from `start`, silt grains as before.
         """
-        here = slice(*np.searchsorted(self.contacts[0], (start, stop)))
-        contacts = self.contacts[:, here].astype(np.int64)
-        contacts[0] -= start
+
+        def pick(pairs: Whole) -> Ints:
+            here = slice(*np.searchsorted(pairs[0], (start, stop)))
+            picked: Ints = pairs[:, here].astype(np.int64)
+            picked[0] -= start
+            return picked
+
         return Components(
             phase=self.phase[start:stop],
             first=self.first[start:stop],
@@ -95,7 +104,8 @@ class Components:
             box=self.box[:, start:stop].astype(np.int64),
             at_border=self.at_border[start:stop],
             hulls=self.hulls.part(start, stop),
-            contacts=contacts,
+            contacts=pick(self.contacts),
+            cuts=pick(self.cuts),
         )
 
 
@@ -117,6 +127,8 @@ class Band:
         Its phases in cells, where these are wanted.
     small_silt : ndarray of int64, shape (3, M)
         Pieces of silt that may count as clay, cells in which they lie, and their pixels there.
+    void : ndarray of int64, shape (3, M)
+        Row and column of `Window` cells with VOID, and its pixels there.
     """
 
     pieces: Components
@@ -126,6 +138,7 @@ class Band:
     specimen: Box | None
     cells: CellBand | None
     small_silt: Ints
+    void: Ints
 
 
 @dataclass(frozen=True)
@@ -140,6 +153,8 @@ class Labelling:
         Pixels without specimen.
     specimen : Box or None
         Smallest box that holds all pixels but VOID; None where all are VOID.
+    void : ndarray of int64, shape (R, C)
+        Pixels without specimen in each cell of a `Window` of the mask.
     shape : (int, int)
         Rows and columns of the mask.
     band_rows : int
@@ -151,12 +166,30 @@ class Labelling:
     objects: Components
     void_area: int
     specimen: Box | None
+    void: Ints
     shape: tuple[int, int]
     band_rows: int
     numbers: list[Whole]
 
     def __len__(self) -> int:
         return len(self.objects)
+
+    @property
+    def window(self) -> Window:
+        """The specimen, in pixels from `origin`: a rectangle where it fills its box."""
+        if self.specimen is None:
+            return Window(1, 1)
+        height, width = self.specimen.shape
+        if height * width == self.shape[0] * self.shape[1] - self.void_area:
+            return Window(height, width)
+        return Window(*self.shape, self.void.astype(np.float64), void_cell(self.shape))
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Row and column of the upper left corner of `window`."""
+        if self.specimen is None or self.window.void is not None:
+            return 0, 0
+        return self.specimen.top, self.specimen.left
 
     @property
     def label_type(self) -> np.dtype[Label]:
@@ -235,13 +268,17 @@ def label_mask(
         advance(min(band_rows * len(bands), height), height)
     boxes = [band.specimen for band in bands if band.specimen is not None]
     counted = [(band.cells, band.small_silt) for band in bands]
+    side = void_cell(mask.shape)
+    void = np.zeros([-(-length // side) for length in mask.shape], np.int64)
+    for row, column, pixels in (band.void for band in bands):
+        np.add.at(void, (row, column), pixels)
     objects, numbers = join_bands(bands)
     if cells:
         # Now that objects are whole it is known which silt is small.
-        small = (objects.phase == Phase.SILT) & cells.is_small(objects.sums["area"])
-        for (band, (piece, cell, pixels)), number in zip(counted, numbers, strict=True):
-            if band:
-                cells.add(band)
+        small = (objects.phase == Phase.SILT) & cells.is_small(whole_areas(objects))
+        for (cell_band, (piece, cell, pixels)), number in zip(counted, numbers, strict=True):
+            if cell_band:
+                cells.add(cell_band)
             kept = small[number[piece]]
             cells.add_small_silt(cell[kept], pixels[kept])
     solid = int(np.count_nonzero(objects.phase != Phase.VOID))
@@ -253,7 +290,8 @@ def label_mask(
             box=objects.box[:, :solid],
             at_border=objects.at_border[:solid],
             hulls=objects.hulls.part(0, solid),
-            contacts=objects.contacts,  # VOID has none
+            contacts=objects.contacts,  # VOID has neither these
+            cuts=objects.cuts,  # nor those
         ),
         void_area=int(objects.sums["area"][solid:].sum()),
         specimen=Box(
@@ -264,6 +302,7 @@ def label_mask(
         )
         if boxes
         else None,
+        void=void,
         shape=mask.shape,
         band_rows=band_rows,
         numbers=numbers,
@@ -345,6 +384,7 @@ def _scan_band(
         cut[head] = True
     chains = _trace_outlines(runs[:own], label[:own], top)
     waits = cut[chains.chain // 2]
+    shared = _share_sides(runs, neighbours, own)
     pieces = Components(
         phase=phase,
         first=_lowest(label, row * shape[1] + runs.start, count),
@@ -352,7 +392,8 @@ def _scan_band(
         box=_shrink(np.stack([_lowest(label, side, count) for side in sides])),
         at_border=_find_border(runs, label, neighbours, top, shape, count),
         hulls=measure_hulls(chains[~waits], count),
-        contacts=_shrink(_count_contacts(runs, label, neighbours, own)),
+        contacts=_shrink(_count_contacts(runs, label, shared)),
+        cuts=_shrink(_count_cuts(runs[:own], label, shared, runs, top, shape)),
     )
     solid = phases[:rows] != Phase.VOID
     down, across = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
@@ -369,6 +410,7 @@ def _scan_band(
         specimen=specimen,
         cells=count_band(runs[:own], rows, top, cells.side) if cells else None,
         small_silt=_count_small(runs[:own], label[:own], pieces, top, cells),
+        void=_count_void(runs[:own], top, void_cell(shape)),
     )
 
 
@@ -461,22 +503,61 @@ def _find_border(
     return at_border
 
 
-def _count_contacts(runs: Runs, label: Ints, neighbours: Pairs, own: int) -> Ints:
-    """Count the pixel sides that each pore shares with each silt grain."""
+def _share_sides(runs: Runs, neighbours: Pairs, own: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return pairs of runs with common pixel sides, how many, and 1 for one above the other."""
     upper, lower = neighbours
     sides = np.minimum(runs.end[upper], runs.end[lower])
     sides -= np.maximum(runs.start[upper], runs.start[lower])
     facing = (sides > 0) & (upper < own)
     left = runs.find_abutting()
     left = left[left < own]
-    one = np.concatenate([upper[facing], left])
-    other = np.concatenate([lower[facing], left + 1])
-    sides = np.concatenate([sides[facing], np.ones(len(left), np.int64)])
+    return (
+        np.concatenate([upper[facing], left]),
+        np.concatenate([lower[facing], left + 1]),
+        np.concatenate([sides[facing], np.ones(len(left), np.int64)]),
+        np.repeat(np.array([1, 0]), np.array([np.count_nonzero(facing), len(left)])),
+    )
+
+
+def _count_contacts(runs: Runs, label: Ints, shared: tuple[Ints, Ints, Ints, Ints]) -> Ints:
+    """Count the pixel sides that each pore shares with each silt grain."""
+    one, other, sides, _ = shared
     found = []
     for pore, silt in ((one, other), (other, one)):
         here = (runs.phase[pore] == Phase.PORE) & (runs.phase[silt] == Phase.SILT)
         found.append(np.stack([label[pore[here]], label[silt[here]], sides[here]]))
     return count_pairs(*np.concatenate(found, axis=1))
+
+
+def _count_cuts(
+    own: Runs,
+    label: Ints,
+    shared: tuple[Ints, Ints, Ints, Ints],
+    runs: Runs,
+    top: int,
+    shape: tuple[int, int],
+) -> Ints:
+    """Count the pixel sides of each piece, VOID left out, at the image's edge and next to VOID."""
+    row, length = top + own.row, own.end - own.start
+    solid = own.phase != Phase.VOID
+    across = (own.start == 0).astype(np.int64) + (own.end == shape[1])
+    down = length * ((row == 0).astype(np.int64) + (row == shape[0] - 1))
+    found = []
+    for kind, sides in ((0, across), (1, down)):
+        here = np.flatnonzero(solid & (sides > 0))
+        found.append(np.stack([label[here], np.full(len(here), kind), sides[here]]))
+    one, other, facing, vertical = shared
+    for piece, void in ((one, other), (other, one)):
+        here = (runs.phase[void] == Phase.VOID) & (runs.phase[piece] != Phase.VOID)
+        found.append(np.stack([label[piece[here]], 2 + vertical[here], facing[here]]))
+    return count_pairs(*np.concatenate(found, axis=1))
+
+
+def _count_void(runs: Runs, top: int, side: int) -> Ints:
+    """Count the VOID pixels of a band in the cells of a `Window`."""
+    void = runs[runs.phase == Phase.VOID]
+    run, column, pixels = split_runs(void, side)
+    return count_pairs((top + void.row[run]) // side, column, pixels)
 
 
 def _count_small(
@@ -527,7 +608,7 @@ def join_bands(bands: list[Band]) -> tuple[Components, list[Whole]]:
     }
     sums = list(bands[0].pieces.sums)
     columns |= {f"sum of {name}": [band.pieces.sums[name] for band in bands] for name in sums}
-    contacts = [band.pieces.contacts for band in bands]
+    pairs = {name: [getattr(band.pieces, name) for band in bands] for name in ("contacts", "cuts")}
     chains = [band.chains for band in bands]
     bands.clear()
 
@@ -553,9 +634,13 @@ def join_bands(bands: list[Band]) -> tuple[Components, list[Whole]]:
         getattr(hulls, name)[number[whole]] = take(name)[whole]
     at_border = np.zeros(count, np.bool_)
     at_border[number[take("at_border")]] = True
-    sides = [
-        np.stack([own[pore], own[silt], shared])
-        for (pore, silt, shared), own in zip(contacts, numbers, strict=True)
+    contacts = [
+        np.stack([own[pore], own[silt], sides])
+        for (pore, silt, sides), own in zip(pairs["contacts"], numbers, strict=True)
+    ]
+    cuts = [
+        np.stack([own[piece], kind, sides])
+        for (piece, kind, sides), own in zip(pairs["cuts"], numbers, strict=True)
     ]
     objects = Components(
         phase=phase[order],
@@ -564,7 +649,8 @@ def join_bands(bands: list[Band]) -> tuple[Components, list[Whole]]:
         box=_shrink(np.stack([_lowest(number, side, count) for side in take("box")])),
         at_border=at_border,
         hulls=hulls,
-        contacts=_shrink(count_pairs(*np.concatenate(sides, axis=1).astype(np.int64))),
+        contacts=_shrink(count_pairs(*np.concatenate(contacts, axis=1).astype(np.int64))),
+        cuts=_shrink(count_pairs(*np.concatenate(cuts, axis=1).astype(np.int64))),
     )
     return objects, numbers
 
@@ -631,6 +717,34 @@ def count_pairs(one: Ints, other: Ints, weight: Ints) -> Ints:
     new = np.flatnonzero((np.diff(one, prepend=-1) != 0) | (np.diff(other, prepend=-1) != 0))
     sums = np.add.reduceat(weight, new) if len(new) else weight
     return np.stack([one[new], other[new], sums])
+
+
+def whole_areas(objects: Components) -> Floats:
+    """Return the areas of the circles of which the frame would leave what is seen, pixels.
+
+    Notes
+    -----
+    A chord cuts from a circle of diameter d a segment with the area ``d² (t - sin t) / 8`` and the
+    chord ``d sin(t / 2)``, where t is the central angle: their ratio tells t. Where two sides of
+    the frame meet, what lies between the corner and the chord is no part of the segment. A sliver
+    tells little of its circle: no object counts for more than four times what is seen of it, and
+    one that is not cut for what it is.
+    """
+    area = objects.sums["area"].astype(np.float64)
+    piece, kind, sides = objects.cuts
+    edges = np.zeros((4, len(area)))
+    np.add.at(edges, (kind, piece), sides)
+    cut = np.flatnonzero(edges.any(axis=0))
+    frame_across, frame_down, void_across, void_down = edges[:, cut]
+    across, down = frame_across + void_across, frame_down + void_down
+    chord = np.hypot(across, down)
+    # Steps of an oblique edge of VOID are no corner.
+    corner = np.where((void_across > 0) & (void_down > 0), 0.0, across * down / 2)
+    half = np.linspace(0, np.pi, 2048)[1:-1]  # of the central angle
+    ratios = (2 * half - np.sin(2 * half)) / (8 * np.sin(half) ** 2)
+    angle = np.interp((area[cut] - corner) / chord**2, ratios, half)
+    area[cut] = np.clip(np.pi / 4 * (chord / np.sin(angle)) ** 2, area[cut], 4 * area[cut])
+    return area
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mudrock_cli.image.types import Phase, PixelSize
-from mudrock_cli.measure.components import Components, Labelling, find_hosts
+from mudrock_cli.measure.components import Components, Labelling, find_hosts, whole_areas
 from mudrock_cli.measure.schema import INSTANCES, pack_numbers, pack_words
 from mudrock_cli.measure.shapes import Bools, Floats, Ints
-from mudrock_cli.measure.sizes import SIZE_CLASSES, classify_size, frame_weights, to_phi
+from mudrock_cli.measure.sizes import (
+    PORE_CLASSES,
+    SIZE_CLASSES,
+    classify_pores,
+    classify_size,
+    frame_weights,
+    to_phi,
+)
 from mudrock_cli.measure.spatial import nearest_distances
+from mudrock_cli.measure.window import Window
 
 PHASES = ("clay", "silt", "pore")
 """Words of the columns ``phase`` and ``counted_as``, by `Phase`."""
@@ -23,8 +31,8 @@ Columns = Mapping[str, npt.NDArray[Any]]
 
 _KEPT = {"area_px": np.int64} | dict.fromkeys(
     (
-        "area_um2", "ecd_um", "centroid_row_px", "centroid_column_px", "aspect_ratio",
-        "orientation_deg", "frame_weight",
+        "area_um2", "ecd_um", "whole_ecd_um", "centroid_row_px", "centroid_column_px",
+        "aspect_ratio", "orientation_deg", "frame_weight",
     ),
     np.float64,
 )  # fmt: skip
@@ -103,8 +111,8 @@ def measure_perimeters(objects: Components) -> Floats:
     return perimeters
 
 
-def counts_as_clay(um: float, min_silt_um: float, area_px: Ints) -> Bools:
-    """Tell which silt regions are too small to be silt, by their areas in pixels of `um`."""
+def counts_as_clay(um: float, min_silt_um: float, area_px: Ints | Floats) -> Bools:
+    """Tell which silt regions are too small to be silt, by their whole areas in pixels of `um`."""
     return _equivalent_diameters(um, area_px) <= min_silt_um
 
 
@@ -125,18 +133,18 @@ def survey_objects(labelling: Labelling, pixel_size: PixelSize, min_silt_um: flo
     mapping of str to ndarray, shape (N,)
         Some columns of the instance table.
     """
-    count = len(labelling)
+    count, window = len(labelling), labelling.window
     columns: dict[str, npt.NDArray[Any]] = {
         name: np.empty(count, dtype) for name, dtype in _KEPT.items()
     }
     for start in range(0, count, _ROWS):
         objects = labelling.objects.part(start, start + _ROWS)
         values = _measure_sizes(objects, pixel_size.um)
-        values |= _measure_places(objects, pixel_size.um, _frame_shape(labelling))
+        values |= _measure_places(objects, pixel_size.um, window)
         for name, column in columns.items():
             column[start : start + _ROWS] = values[name]
     counted_as = labelling.objects.phase.copy()
-    counted_as[(counted_as == Phase.SILT) & (columns["ecd_um"] <= min_silt_um)] = Phase.CLAY
+    counted_as[(counted_as == Phase.SILT) & (columns["whole_ecd_um"] <= min_silt_um)] = Phase.CLAY
     return columns | {"counted_as": counted_as}
 
 
@@ -169,7 +177,7 @@ class Instances:
     ) -> None:
         self._name, self._objects = name, labelling.objects
         self._um, self._scales = pixel_size.um, dict(scales or {})
-        self._frame = _frame_shape(labelling)
+        self._window = labelling.window
         self._counted_as = columns["counted_as"]
         self._nearest = np.full(len(labelling), np.nan)
         for phase in (Phase.SILT, Phase.PORE):
@@ -206,8 +214,12 @@ class Instances:
             "size_class_wentworth": pack_words(classify_size(values["ecd_um"]), classes),
             "nearest_neighbour_um": self._nearest[offset:stop],
         }
-        values |= _measure_places(objects, self._um, self._frame)
+        values |= _measure_places(objects, self._um, self._window)
         values |= _measure_outlines(objects, self._um)
+        for scheme, limits in PORE_CLASSES.items():
+            index = classify_pores(values["feret_min_um"], scheme)
+            words = tuple(name for name, _ in limits)
+            values[f"pore_class_{scheme}"] = pack_words(index, words, objects.phase == Phase.PORE)
         values |= _describe_hosts(objects, self._counted_as == Phase.SILT)
         sums, unknown = objects.sums, np.full(len(objects), np.nan)
         for layer in ("grey", "confidence"):
@@ -249,12 +261,7 @@ def place_centroids(columns: Columns, chosen: Bools, um: float) -> Floats:
     return np.stack([(rows + 0.5) * um, (across + 0.5) * um], axis=1)
 
 
-def _frame_shape(labelling: Labelling) -> tuple[int, int]:
-    """Return rows and columns of the specimen, which frames the objects."""
-    return labelling.specimen.shape if labelling.specimen else (1, 1)
-
-
-def _equivalent_diameters(um: float, area_px: Ints) -> Floats:
+def _equivalent_diameters(um: float, area_px: Ints | Floats) -> Floats:
     """Return equivalent-circle diameters in µm of areas in pixels."""
     ecd: Floats = np.sqrt(4 * (area_px * um**2) / np.pi)
     return ecd
@@ -263,12 +270,16 @@ def _equivalent_diameters(um: float, area_px: Ints) -> Floats:
 def _measure_sizes(objects: Components, um: float) -> dict[str, Any]:
     """Return areas and diameters; `um` is the side of a pixel."""
     area_px = objects.sums["area"]
-    ecd = _equivalent_diameters(um, area_px)
-    return {"area_px": area_px, "area_um2": area_px * um**2, "ecd_um": ecd}
+    return {
+        "area_px": area_px,
+        "area_um2": area_px * um**2,
+        "ecd_um": _equivalent_diameters(um, area_px),
+        "whole_ecd_um": _equivalent_diameters(um, whole_areas(objects)),
+    }
 
 
-def _measure_places(objects: Components, um: float, frame: tuple[int, int]) -> dict[str, Any]:
-    """Return positions, ellipses, and how objects lie to the frame, rows by columns of pixels."""
+def _measure_places(objects: Components, um: float, window: Window) -> dict[str, Any]:
+    """Return positions, ellipses, and how objects lie to the specimen's edge."""
     ellipse = fit_ellipses(objects)
     top, left, bottom, right = objects.box * np.array([[1], [1], [-1], [-1]])
     return {
@@ -285,7 +296,7 @@ def _measure_places(objects: Components, um: float, frame: tuple[int, int]) -> d
         "aspect_ratio": ellipse.aspect_ratio,
         "orientation_deg": ellipse.orientation,
         "touches_border": objects.at_border,
-        "frame_weight": frame_weights(bottom - top, right - left, objects.at_border, frame),
+        "frame_weight": frame_weights(bottom - top, right - left, objects.at_border, window),
     }
 
 

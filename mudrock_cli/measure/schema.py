@@ -21,7 +21,7 @@ from mudrock_cli.errors import MudrockError
 
 Bools = npt.NDArray[np.bool_]
 
-VERSION = 1
+VERSION = 2
 """Version of the schema; it rises when a column changes its name, type or meaning."""
 
 TYPES = {
@@ -230,6 +230,7 @@ def _pack_offsets(parts: Sequence[Any]) -> pa.Buffer:
 _BIHANI = "Bihani et al. 2022, doi 10.1016/j.cageo.2021.104952"
 _ISO_9276 = "ISO 9276-6:2008"
 _LEGLAND = "Legland, Kiêu and Devaux 2007, doi 10.5566/ias.v26.p83-92"
+_IUPAC = "Thommes et al. 2015, doi 10.1515/pac-2014-1117"
 _LOUCKS = "Loucks et al. 2012, doi 10.1306/08171111061"
 _MILES = "Miles 1974; Lantuéjoul 1980; ISO 13322-1:2014"
 _SKIMAGE = "van der Walt et al. 2014, doi 10.7717/peerj.453 (skimage.measure.regionprops)"
@@ -243,10 +244,14 @@ INSTANCES: tuple[Column, ...] = (
            "Rosenfeld and Pfaltz 1966, doi 10.1145/321356.321357"),
     Column("phase", "category", "", "phase in the mask: silt or pore"),
     Column("counted_as", "category", "", "phase it counts as: silt regions too small to be silt "
-           "count as clay", "silt where ecd_um > min_silt_um, else clay", _BIHANI),
+           "count as clay", "silt where whole_ecd_um > min_silt_um, else clay", _BIHANI),
     Column("area_px", "int", "px", "pixels of the object"),
     Column("area_um2", "float", "µm²", "area of the object", "area_px pixel_um²"),
     Column("ecd_um", "float", "µm", "equivalent-circle diameter", "sqrt(4 A / pi)", _ISO_9276),
+    Column("whole_ecd_um", "float", "µm", "ECD of what the object is part of: the same where it "
+           "lies whole in the frame, else of the circle of which the frame would leave its area "
+           "and its cut, at most twice ecd_um", "A = d² (t - sin t) / 8, chord = "
+           "d sin(t / 2)", since=2),
     Column("ecd_phi", "float", "phi", "the same diameter on the phi scale", "-log2(ecd_um / 1000)",
            "Krumbein 1934"),
     Column("size_class", "category", "", "size class of the ECD with clay below 2 µm",
@@ -254,6 +259,11 @@ INSTANCES: tuple[Column, ...] = (
            "doi 10.1086/622910 (the others)"),
     Column("size_class_wentworth", "category", "", "size class of the ECD with clay below 3.9 µm",
            "limits 3.90625, 7.8125, 15.625, 31.25, 62.5 µm", _WENTWORTH),
+    Column("pore_class_iupac", "category", "", "of a pore: micropore below 2 nm wide, mesopore to "
+           "50 nm, macropore above", "limits 0.002, 0.05 µm of feret_min_um", _IUPAC, since=2),
+    Column("pore_class_loucks", "category", "", "of a pore: picopore below 1 nm wide, nanopore to "
+           "1 µm, micropore to 62.5 µm, mesopore to 4 mm, macropore above",
+           "limits 0.001, 1, 62.5, 4000 µm of feret_min_um", _LOUCKS, since=2),
     Column("centroid_row_px", "float", "px", "mean row; 0 is the centre of the first"),
     Column("centroid_column_px", "float", "px", "mean column; 0 is the centre of the first"),
     Column("centroid_y_um", "float", "µm", "centroid below the top of the image"),
@@ -299,8 +309,9 @@ INSTANCES: tuple[Column, ...] = (
     Column("mean_confidence", "float", "1", "mean confidence of the segmentation, 0 to 1"),
     Column("touches_border", "bool", "", "touches the image's edge or pixels without specimen"),
     Column("frame_weight", "float", "1", "weight that corrects for objects cut by the frame; 0 for "
-           "those that touch it", "W H / ((W - Fx) (H - Fy)) with the sides Fx, Fy of the bounding "
-           "box", _MILES),
+           "those that touch it", "in a rectangle W H / ((W - Fx) (H - Fy)) with the sides Fx, Fy "
+           "of the bounding box, else specimen area over that further than (Fx + Fy) / 4 from its "
+           "edge", _MILES),
 )
 """Columns of the instance table: a row per silt grain or pore."""
 # fmt: on
@@ -347,7 +358,7 @@ def _describe_sizes(phase: str) -> list[Column]:
             columns += _with_interval(
                 f"{phase}_ecd_d{percent}_{basis}_um",
                 "µm",
-                f"ECD below which {share} lies",
+                f"ECD (whole_ecd_um) below which {share} lies",
                 "weighted percentile, Hyndman and Fan type 5 (Hazen)",
                 "Hyndman and Fan 1996, doi 10.1080/00031305.1996.10473566",
             )
@@ -378,7 +389,8 @@ def _describe_objects(phase: str) -> list[Column]:
                "objects", "effective number < 30, or one object has over 10 % of the weight"),
         Column(f"{phase}_orientation_deg", "float", "°", f"mean long axis of elongated {things}, "
                "as orientation_deg",
-               "axial mean of objects with aspect ratio >= 1.2 and 9 pixels or more", _MARDIA),
+               "axial mean by frame_weight of objects that lie whole in the frame, with aspect "
+               "ratio >= 1.2 and 9 pixels or more", _MARDIA),
         Column(f"{phase}_orientation_strength", "float", "1",
                "0 no common direction, 1 all parallel", "mean resultant of doubled angles",
                _MARDIA),
@@ -386,17 +398,20 @@ def _describe_objects(phase: str) -> list[Column]:
                "Rayleigh test", _MARDIA),
         Column(f"{phase}_clark_evans", "float", "1", "mean distance of nearest centroids over that "
                "of a random pattern: below 1 clustered, above regular", "", _CLARK),
-        Column(f"{phase}_clark_evans_p", "float", "1", "two-sided p value of a random pattern", "",
+        Column(f"{phase}_clark_evans_p", "float", "1", "two-sided p value of a random pattern; "
+               "null for fewer than 5", "normal approximation, the edge of the specimen considered",
                _CLARK),
         Column(f"{phase}_ripley_radius_um", "floats", "µm", "distances of the next column"),
         Column(f"{phase}_ripley_l_um", "floats", "µm", "Ripley's L of centroids; the distance "
                "itself for a random pattern", "sqrt(K / pi)", _RIPLEY),
         Column(f"{phase}_ripley_critical_um", "float", "µm", "a random pattern stays within this "
-               "of the distance", "1.42 sqrt(A) / n", "Ripley 1979"),
+               "of the distance at all distances in 95 % of cases", "95 % quantile of the "
+               "largest deviation of a Gaussian process with the covariance of L, at least "
+               "1.42 sqrt(A) / n", "Hoeffding 1948 (covariance of K), Ripley 1979"),
         Column(f"{phase}_two_point", "floats", "1", "chance that two points at "
                f"two_point_distance_um both lie in {phase}", "", _TORQUATO),
         Column(f"{phase}_boundary_per_um", "float", "1/µm", f"boundary of {phase} per area",
-               "-pi S2'(0)", _TORQUATO),
+               "pi / 2 times crossings per length, mean of four directions", _LEGLAND),
         Column(f"{phase}_variation", "floats", "1", f"spread of the {phase} fraction between "
                "windows of window_side_um over its mean", "", _KANIT),
         Column(f"{phase}_window_um", "float", "µm", "least window side with that spread under "
@@ -456,12 +471,14 @@ SUMMARY: tuple[Column, ...] = (
     Column("pore_area_near_limit", "float", "1", "share of pore area in pores within twice "
            "resolvable_ecd_um"),
     Column("window_side_um", "floats", "µm", "sides of the windows of the columns *_variation"),
-    Column("two_point_distance_um", "floats", "µm", "distances of the columns *_two_point"),
+    Column("two_point_distance_um", "floats", "µm", "mean distances of the pairs of pixels of the "
+           "columns *_two_point"),
     Column("silt_contiguity", "float", "1", "share of silt boundary that is contact with another "
-           "grain: 0 matrix-supported, near 1 grain-supported", "2 N_gg / (2 N_gg + N_gm)",
-           _GURLAND),
+           "grain: 0 matrix-supported, near 1 grain-supported", "2 N_gg / (2 N_gg + N_gm), "
+           "holes inside grains filled", _GURLAND),
     Column("silt_contacts_per_grain", "float", "1", "mean number of grains that a grain touches, "
-           "touching grains being divided at their necks"),
+           "touching grains being divided at their necks", "watershed of the distance to the "
+           "outline, necks under 0.7 of the smaller grain", "Beucher and Lantuéjoul 1979"),
     Column("silt_sphere_um", "floats", "µm", "diameters of the next three columns"),
     *(
         Column(f"silt_spheres{limit}_per_um3", "floats", "1/µm³", f"{words}silt spheres per volume "

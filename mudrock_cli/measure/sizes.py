@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.measure.shapes import Floats
+from mudrock_cli.measure.window import Window
 
 LEAST_EFFECTIVE = 30.0
 """Fewer effective objects than this: percentiles are unstable."""
@@ -36,6 +37,18 @@ SIZE_CLASSES: tuple[tuple[str, float], ...] = (
 
 CLAY_LIMITS: dict[str, float] = {"iso": 2.0, "wentworth": 3.90625}
 """Where clay ends, µm: ISO 14688-1 (and Bihani et al. 2022) or Wentworth (1922)."""
+
+PORE_CLASSES: dict[str, tuple[tuple[str, float], ...]] = {
+    "iupac": (("micropore", 0.0), ("mesopore", 2e-3), ("macropore", 50e-3)),
+    "loucks": (
+        ("picopore", 0.0),
+        ("nanopore", 1e-3),
+        ("micropore", 1.0),
+        ("mesopore", 62.5),
+        ("macropore", 4e3),
+    ),
+}
+"""Name and least width in µm of classes of pores: Thommes et al. (2015); Loucks et al. (2012)."""
 
 
 @dataclass(frozen=True)
@@ -70,56 +83,26 @@ class FrameCorrection:
     unstable: bool
 
 
-def inclusion_probability(
-    heights: npt.ArrayLike, widths: npt.ArrayLike, frame: tuple[float, float]
-) -> Floats:
-    """Return the chance that an object placed at random lies whole in the frame.
-
-    Parameters
-    ----------
-    heights, widths : array_like, shape (N,)
-        Vertical and horizontal Feret diameter (sides of the bounding box), in the unit of `frame`.
-    frame : tuple of float
-        Height and width of the specimen in the image.
-
-    Returns
-    -------
-    ndarray of float64, shape (N,)
-        ``(W - Fx) (H - Fy) / (W H)``, 0 for objects as large as the frame.
-
-    Notes
-    -----
-    Miles (1974), Lantuéjoul (1980); ISO 13322-1:2014, 5.3.3.
-    """
-    height, width = frame
-    down = np.clip(1.0 - np.asarray(heights, np.float64) / height, 0.0, 1.0)
-    across = np.clip(1.0 - np.asarray(widths, np.float64) / width, 0.0, 1.0)
-    return down * across
-
-
 def frame_weights(
-    heights: npt.ArrayLike,
-    widths: npt.ArrayLike,
-    touches: npt.ArrayLike,
-    frame: tuple[float, float],
+    heights: npt.ArrayLike, widths: npt.ArrayLike, touches: npt.ArrayLike, window: Window
 ) -> Floats:
     """Return the Miles-Lantuéjoul weight of each object.
 
     Parameters
     ----------
     heights, widths : array_like, shape (N,)
-        Vertical and horizontal Feret diameter, in the unit of `frame`.
+        Vertical and horizontal Feret diameter, in the unit of `window`.
     touches : array_like of bool, shape (N,)
         True for objects that touch the frame.
-    frame : tuple of float
-        Height and width of the specimen in the image.
+    window : Window
+        The specimen.
 
     Returns
     -------
     ndarray of float64, shape (N,)
-        The inverse of `inclusion_probability` (1 or more); 0 for objects that touch the frame.
+        The inverse of `Window.inclusion` (1 or more); 0 for objects that touch the frame.
     """
-    chance = inclusion_probability(heights, widths, frame)
+    chance = window.inclusion(heights, widths)
     whole = ~np.asarray(touches, bool) & (chance > 0)
     return np.divide(1.0, chance, out=np.zeros_like(chance), where=whole)
 
@@ -287,6 +270,28 @@ def classify_size(
     return np.searchsorted(limits, np.asarray(diameter_um, np.float64), side="right").astype(
         np.uint8
     )
+
+
+def classify_pores(width_um: npt.ArrayLike, scheme: str) -> npt.NDArray[np.uint8]:
+    """Return the index in ``PORE_CLASSES`` of each pore width.
+
+    Parameters
+    ----------
+    width_um : array_like, shape (N,)
+        Widths in µm, the least Feret diameters: IUPAC's width is the distance of opposite walls.
+    scheme : {"iupac", "loucks"}
+        By IUPAC (2 and 50 nm) or by Loucks et al. (2012).
+
+    Returns
+    -------
+    ndarray of uint8, shape (N,)
+        A width on a limit belongs to the wider class, but 50 nm to IUPAC's mesopores.
+    """
+    limits = [limit for _, limit in PORE_CLASSES[scheme][1:]]
+    index = np.searchsorted(limits, np.asarray(width_um, np.float64), side="right")
+    if scheme == "iupac":
+        index -= np.asarray(width_um) == limits[-1]
+    return index.astype(np.uint8)
 
 
 def resolvable_diameter(pixel_um: float, least_pixels: int = LEAST_PIXELS) -> float:

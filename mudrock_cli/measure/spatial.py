@@ -1,8 +1,8 @@
-"""How grains or pores lie to one another: nearest neighbours, Clark and Evans, Ripley's L.
+"""How phases lie in a field: spacing of centroids, two-point correlation, contacts, directions.
 
 Points are the centroids of instances, shape (N, 2), rows before columns, measured from the upper
-left corner of the specimen in the unit of ``frame`` (height, width). Grains have a size and
-cannot overlap, so even a random packing looks regular at distances below a grain diameter.
+left corner of the `Window` and in its unit. Grains have a size and cannot overlap, so even a
+random packing looks regular at distances below a grain diameter.
 """
 
 import math
@@ -12,14 +12,33 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from mudrock_cli.measure.shapes import Bools, Floats, Ints
 from mudrock_cli.measure.sizes import LEAST_PIXELS, effective_number
+from mudrock_cli.measure.window import Window
 
-Floats = npt.NDArray[np.float64]
+LEAST_POINTS = 5
+"""Fewer points than this give no p value of Clark and Evans' test."""
+
+ELONGATED = 1.2
+"""Least aspect ratio of an object that has a direction."""
+
+NECK = 0.7
+"""Two parts are two grains where the neck is narrower than this share of the smaller part."""
+
+_CONVEX = 0.75
+"""A hole inside a grain fills at least this share of its convex hull."""
+
+_SPECK = 12
+"""Holes of fewer pixels have no shape."""
+
+_THIN = 2.0
+"""Parts of silt thinner than twice so many pixels are no grains of their own."""
 
 _EXACT = 1500
 _GRID = 2048
 _CHUNK = 2_000_000
 _QUERIES = 1 << 16
+_DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -34,7 +53,7 @@ class ClarkEvans:
     z : float
         Standard score of the mean distance under complete randomness.
     p : float
-        Two-sided p value of `z`.
+        Two-sided p value of `z`; NaN for fewer than ``LEAST_POINTS`` points.
     """
 
     index: float
@@ -64,17 +83,11 @@ class RipleyL:
 
 
 def nearest_distances(points: npt.ArrayLike) -> Floats:
-    """Return the distance from each point to the nearest other point.
-
-    Parameters
-    ----------
-    points : array_like, shape (N, 2)
-        Positions.
+    """Return the distance from each point, shape (N, 2), to the nearest other; NaN for one alone.
 
     Returns
     -------
     ndarray of float64, shape (N,)
-        NaN for a single point.
     """
     from scipy.spatial import cKDTree
 
@@ -88,92 +101,114 @@ def nearest_distances(points: npt.ArrayLike) -> Floats:
     return distances
 
 
-def clark_evans(points: npt.ArrayLike, frame: tuple[float, float]) -> ClarkEvans:
+def clark_evans(points: npt.ArrayLike, window: Window) -> ClarkEvans:
     """Return Clark and Evans' index with Donnelly's correction for the edge.
 
     Parameters
     ----------
     points : array_like, shape (N, 2)
-        Positions inside the frame.
-    frame : tuple of float
-        Height and width, in the same unit.
+        Positions in the window.
+    window : Window
+        Where points could lie.
 
     Notes
     -----
     Clark and Evans (1954), Ecology 35: 445-453; expectation and standard error of the mean
-    distance in a rectangle after Donnelly (1978), as in
-    ``spatstat::clarkevans(correction="Donnelly")``.
+    distance after Donnelly (1978), as in ``spatstat::clarkevans(correction="Donnelly")``. In a
+    window that is no rectangle its edge is measured at the distance of neighbours.
     """
     distances = nearest_distances(points)
     number = len(distances)
     if number < 2:
         return ClarkEvans(math.nan, math.nan, math.nan)
-    area, perimeter = frame[0] * frame[1], 2 * (frame[0] + frame[1])
-    edge = 0.0514 + 0.0412 / math.sqrt(number)
-    expected = 0.5 * math.sqrt(area / number) + edge * perimeter / number
+    area = window.area
+    apart = 0.5 * math.sqrt(area / number)
+    perimeter = window.perimeter(apart)
+    expected = apart + (0.0514 + 0.0412 / math.sqrt(number)) * perimeter / number
     error = math.sqrt(0.0703 * area / number**2 + 0.037 * perimeter * math.sqrt(area / number**5))
     mean = float(distances.mean())
     z = (mean - expected) / error
-    return ClarkEvans(mean / expected, z, math.erfc(abs(z) / math.sqrt(2)))
+    p = math.erfc(abs(z) / math.sqrt(2)) if number >= LEAST_POINTS else math.nan
+    return ClarkEvans(mean / expected, z, p)
 
 
-def ripley_l(
-    points: npt.ArrayLike, frame: tuple[float, float], radii: npt.ArrayLike | None = None
-) -> RipleyL:
-    """Return Ripley's L with the translation correction for a rectangle.
+def ripley_l(points: npt.ArrayLike, window: Window, radii: npt.ArrayLike | None = None) -> RipleyL:
+    """Return Ripley's L with the translation correction.
 
     Parameters
     ----------
     points : array_like, shape (N, 2)
-        Positions inside the frame.
-    frame : tuple of float
-        Height and width, in the same unit.
+        Positions in the window.
+    window : Window
+        Where points could lie.
     radii : array_like, shape (K,), optional
-        Distances, rising; 64 steps to a quarter of the shorter side where None.
+        Distances, rising; 64 steps to a quarter of the window's shorter side where None, which is
+        as far as the critical value holds.
 
     Notes
     -----
-    ``K(r) = A² / (n (n - 1)) sum 1(d_ij <= r) / ((H - |dy|) (W - |dx|))`` (Ohser 1983), as in
-    ``spatstat::Kest(correction="translate")``. Above 1500 points these are first brought to a
-    grid of 2048 cells along the longer side and all pairs are counted by one Fourier transform,
-    exact for the moved points. ``critical`` is ``1.42 sqrt(A) / n`` (Ripley 1979).
+    ``K(r) = A² / (n (n - 1)) sum 1(d_ij <= r) / c(x_i - x_j)`` with the set covariance c of the
+    window (Ohser 1983), as in ``spatstat::Kest(correction="translate")``. Above 1500 points these
+    are first brought to a grid of 2048 cells along the longer side and all pairs are counted by
+    one Fourier transform, exact for the moved points.
+
+    The critical value is that of the largest deviation at any distance: K is a U-statistic, whose
+    covariance for random points follows from its kernel (Hoeffding 1948), and the 95 % quantile
+    of the maximum of a Gaussian process with that covariance is drawn; never below Ripley's (1979)
+    ``1.42 sqrt(A) / n``, to which few pairs at short distances lead.
     """
     points = np.asarray(points, np.float64).reshape(-1, 2)
     if radii is None:
-        radii = np.linspace(0, min(frame) / 4, 65)[1:]
+        radii = np.linspace(0, window.shorter_side / 4, 65)[1:]
     radii = np.asarray(radii, np.float64)
-    number, area = len(points), frame[0] * frame[1]
+    number, area = len(points), window.area
     if number < 2:
         empty = np.full(len(radii), np.nan)
         return RipleyL(radii, empty, empty.copy(), math.nan)
     count = _count_exact if number <= _EXACT else _count_gridded
-    k = area**2 / (number * (number - 1)) * np.cumsum(count(points, frame, radii))
-    return RipleyL(radii, k, np.sqrt(k / math.pi), 1.42 * math.sqrt(area) / number)
+    k = area**2 / (number * (number - 1)) * np.cumsum(count(points, window, radii))
+    return RipleyL(radii, k, np.sqrt(k / math.pi), _critical(number, window))
 
 
-def _count_exact(points: Floats, frame: tuple[float, float], radii: Floats) -> Floats:
+def _critical(number: int, window: Window) -> float:
+    """Return what the largest deviation of L stays under in 95 % of random patterns."""
+    varied = window.k_variation
+    radii, disc = varied.radii, np.pi * varied.radii**2
+    both = np.outer(disc, disc)
+    nearer = np.minimum.outer(np.arange(len(radii)), np.arange(len(radii)))
+    pairs = varied.pairs[nearer] - both
+    covariance = 2 / (number * (number - 1)) * (2 * (number - 2) * varied.edge * both + pairs)
+    values, vectors = np.linalg.eigh(covariance / (4 * np.pi**2 * np.outer(radii, radii)))
+    draws = np.random.default_rng(0).standard_normal((_DRAWS, len(radii)))
+    paths = (draws * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    largest = float(np.quantile(np.abs(paths).max(axis=1), 0.95))
+    return max(largest, 1.42 * math.sqrt(window.area) / number)
+
+
+def _count_exact(points: Floats, window: Window, radii: Floats) -> Floats:
     """Sum the translation weights of ordered pairs by the first radius that covers them."""
     sums = np.zeros(len(radii) + 1)
+    points = points[np.argsort(points[:, 0], kind="stable")]  # shifts are downwards then
     step = max(1, _CHUNK // len(points))
     for start in range(0, len(points), step):
         # Every pair once: a block of points against all that come later.
-        dy = np.abs(points[start : start + step, None, 0] - points[None, start:, 0])
-        dx = np.abs(points[start : start + step, None, 1] - points[None, start:, 1])
+        dy = points[None, start:, 0] - points[start : start + step, None, 0]
+        dx = points[None, start:, 1] - points[start : start + step, None, 1]
         distance = np.hypot(dy, dx)
         later = np.triu(distance <= radii[-1], 1)
-        weight = 2 / ((frame[0] - dy[later]) * (frame[1] - dx[later]))
+        weight = 2 / window.covariance(dy[later], dx[later])
         place = np.searchsorted(radii, distance[later])
         sums += np.bincount(place, weight, minlength=len(sums))
     return sums[:-1]
 
 
-def _count_gridded(points: Floats, frame: tuple[float, float], radii: Floats) -> Floats:
+def _count_gridded(points: Floats, window: Window, radii: Floats) -> Floats:
     """Do the same for many points, moved to the nodes of a fine grid."""
     from scipy.fft import irfft2, next_fast_len, rfft2
 
-    cell = max(frame) / _GRID
-    rows, columns = (math.ceil(side / cell) for side in frame)
-    place = np.minimum((points / cell).astype(np.int64), (rows - 1, columns - 1))
+    cell = max(window.height, window.width) / _GRID
+    rows, columns = (math.ceil(side / cell) for side in (window.height, window.width))
+    place = np.clip((points / cell).astype(np.int64), 0, (rows - 1, columns - 1))
     counts = np.bincount(place @ (columns, 1), minlength=rows * columns).astype(np.float32)
     reach = min(math.ceil(radii[-1] / cell), rows - 1, columns - 1)
     padded = next_fast_len(rows + reach), next_fast_len(columns + reach)
@@ -185,19 +220,11 @@ def _count_gridded(points: Floats, frame: tuple[float, float], radii: Floats) ->
     pairs[0, reach] -= len(points)  # a point is no pair with itself
     pairs[0] /= 2  # the shift (0, x) stands here with its mirror image, the others alone
     dy = cell * np.arange(reach + 1)[:, None]
-    dx = cell * np.abs(np.arange(-reach, reach + 1))[None, :]
-    weight = 2 * pairs / ((frame[0] - dy) * (frame[1] - dx))
+    dx = cell * np.arange(-reach, reach + 1)[None, :]
+    weight = 2 * pairs / window.covariance(dy, dx)
     first = np.searchsorted(radii, np.hypot(dy, dx).ravel())
     sums = np.bincount(first, weight.ravel(), minlength=len(radii) + 1)[: len(radii)]
     return sums.astype(np.float64)
-
-
-# The two-point correlation of a phase: how far a phase remembers itself.
-#
-# ``S2(r)`` is the chance that two points at distance r both lie in the phase. It starts at the
-# phase's share of area, its slope at the start is the specific boundary, and it levels off at the
-# share squared. A large mask is measured in tiles: add up the ``PairSums`` of the tiles, then
-# divide.
 
 
 @dataclass(frozen=True)
@@ -207,27 +234,69 @@ class PairSums:
     Parameters
     ----------
     both : ndarray of float64, shape (K,)
-        Pairs at 0, 1, ... K - 1 pixels with both ends in the phase.
+        Pairs at about 0, 1, ... K - 1 pixels with both ends in the phase.
     all_pairs : ndarray of float64, shape (K,)
         Pairs with both ends on specimen.
+    lengths : ndarray of float64, shape (K,)
+        Sum of the distances of these, pixels.
+    crossings, steps : ndarray of float64, shape (4,)
+        Steps between neighbouring pixels along rows, columns and both diagonals that go into the
+        phase or out of it, and all steps on specimen.
     """
 
     both: Floats
     all_pairs: Floats
+    lengths: Floats
+    crossings: Floats
+    steps: Floats
 
     def __add__(self, other: Self) -> "PairSums":
-        return PairSums(self.both + other.both, self.all_pairs + other.all_pairs)
+        return PairSums(
+            self.both + other.both,
+            self.all_pairs + other.all_pairs,
+            self.lengths + other.lengths,
+            self.crossings + other.crossings,
+            self.steps + other.steps,
+        )
 
     def correlate(self) -> Floats:
-        """Return S2 at 0, 1, ... K - 1 pixels; NaN where no pair was seen."""
-        result = np.full(len(self.both), np.nan)
-        np.divide(self.both, self.all_pairs, out=result, where=self.all_pairs > 0)
-        return result
+        """Return the two-point correlation S2 at `lags`; NaN where no pair was seen.
+
+        Notes
+        -----
+        The chance that two points at a distance both lie in the phase. It starts at the phase's
+        share of area and levels off at the share squared. Torquato (2002), Random Heterogeneous
+        Materials, 2.2.
+        """
+        return _divide(self.both, self.all_pairs)
+
+    def lags(self) -> Floats:
+        """Return the mean distance of the pairs, pixels, shape (K,); NaN where none was seen."""
+        return _divide(self.lengths, self.all_pairs)
+
+    def boundary(self) -> float:
+        """Return the boundary length per area, 1/pixel; NaN where there are no steps.
+
+        Notes
+        -----
+        ``pi / 2`` times the crossings per length, averaged over four directions (Cauchy and
+        Crofton; Legland, Kiêu and Devaux 2007), as the perimeters of objects.
+        """
+        length = self.steps * np.array([1, 1, math.sqrt(2), math.sqrt(2)])
+        seen = length > 0
+        return (
+            float(np.pi / 2 * (self.crossings[seen] / length[seen]).mean())
+            if seen.any()
+            else (math.nan)
+        )
 
 
-def sum_pairs(
-    phase: npt.NDArray[np.bool_], specimen: npt.NDArray[np.bool_], reach: int
-) -> PairSums:
+def _divide(above: Floats, below: Floats) -> Floats:
+    ratio: Floats = np.full(len(above), np.nan)
+    return np.divide(above, below, out=ratio, where=below > 0)
+
+
+def sum_pairs(phase: Bools, specimen: Bools, reach: int) -> PairSums:
     """Count pairs of pixels by distance, in all directions.
 
     Parameters
@@ -243,39 +312,53 @@ def sum_pairs(
     -----
     Autocorrelation of the phase over that of the specimen, by Fourier transform with padding, so
     that nothing wraps around and VOID counts for nothing; averaged over rings one pixel wide.
-    Berryman and Blair (1986), J. Appl. Phys. 60: 1930-1938; Torquato (2002), Random Heterogeneous
-    Materials, 2.2.
+    Berryman and Blair (1986), J. Appl. Phys. 60: 1930-1938.
     """
     reach = min(reach, min(phase.shape) - 1)
     phase = phase & specimen
-    if specimen.all():
-        height, width = specimen.shape
-        down, across = np.arange(reach + 1), np.abs(np.arange(-reach, reach + 1))
-        pairs = (height - down)[:, None] * (width - across)[None, :].astype(np.float64)
-    else:
-        pairs = _autocorrelate(specimen, reach)
-    return PairSums(_sum_rings(_autocorrelate(phase, reach)), _sum_rings(pairs))
+    height, width = specimen.shape
+    down, across = np.arange(reach + 1)[:, None], np.arange(-reach, reach + 1)[None, :]
+    whole = bool(specimen.all())
+    pairs = (
+        (height - down) * (width - np.abs(across)).astype(np.float64)
+        if whole
+        else _autocorrelate(specimen, reach)
+    )
+    distance = np.hypot(down, across)
+    ring = np.rint(distance).astype(np.intp).ravel()
+
+    def sum_rings(values: Floats) -> Floats:
+        # A shift along the row stands here with its mirror image, the others alone.
+        halved = values * np.where(down == 0, 0.5, 1.0)
+        return np.bincount(ring, halved.ravel())[: reach + 1].astype(np.float64)
+
+    crossings, steps = [], []
+    for near, far in _NEIGHBOURS:
+        crossed = phase[near] ^ phase[far]
+        if not whole:
+            inside = specimen[near] & specimen[far]
+            crossed &= inside
+        crossings.append(np.count_nonzero(crossed))
+        steps.append(crossed.size if whole else np.count_nonzero(inside))
+    return PairSums(
+        sum_rings(_autocorrelate(phase, reach)),
+        sum_rings(pairs),
+        sum_rings(pairs * distance),
+        np.array(crossings, np.float64),
+        np.array(steps, np.float64),
+    )
 
 
-def specific_boundary(correlation: npt.ArrayLike, pixel_um: float) -> float:
-    """Return the boundary length per area, 1/µm, from the slope of S2 at the start.
-
-    Parameters
-    ----------
-    correlation : array_like, shape (K,)
-        S2 at 0, 1, ... pixels, K at least 2.
-    pixel_um : float
-        Side of a pixel, µm.
-
-    Notes
-    -----
-    ``-pi S2'(0)`` in the plane (Debye, Anderson and Brumberger 1957; Torquato 2002, 2.2.5).
-    """
-    start = np.asarray(correlation, np.float64)
-    return float(np.pi * (start[0] - start[1]) / pixel_um)
+_NEIGHBOURS = (
+    (np.s_[:, :-1], np.s_[:, 1:]),
+    (np.s_[:-1], np.s_[1:]),
+    (np.s_[:-1, :-1], np.s_[1:, 1:]),
+    (np.s_[:-1, 1:], np.s_[1:, :-1]),
+)
+"""Pixels and their neighbours along rows, columns and both diagonals."""
 
 
-def _autocorrelate(indicator: npt.NDArray[np.bool_], reach: int) -> Floats:
+def _autocorrelate(indicator: Bools, reach: int) -> Floats:
     """Return pixel pairs for shifts down by 0 to reach and across by -reach to reach."""
     from scipy.fft import irfft2, next_fast_len, rfft2
 
@@ -289,33 +372,9 @@ def _autocorrelate(indicator: npt.NDArray[np.bool_], reach: int) -> Floats:
     return found
 
 
-def _sum_rings(pairs: Floats) -> Floats:
-    """Add up shifts by their length, rounded to whole pixels."""
-    reach = len(pairs) - 1
-    down, across = np.arange(reach + 1)[:, None], np.arange(-reach, reach + 1)[None, :]
-    # A shift along the row stands here with its mirror image, the others alone.
-    pairs = pairs * np.where(down == 0, 0.5, 1.0)
-    ring = np.rint(np.hypot(down, across)).astype(np.intp).ravel()
-    return np.bincount(ring, pairs.ravel())[: reach + 1].astype(np.float64)
-
-
-# Contacts between silt grains: whether they carry each other or float in the matrix.
-#
-# Grains that touch are one region of the mask, so they are first divided at their necks. Contiguity
-# is then the share of grain boundary that is shared with another grain (Gurland 1958): 0 where all
-# grains float in clay, near 1 in a grain-supported rock. A large mask is measured in tiles: add up
-# the ``ContactSums``.
-
-Ints = npt.NDArray[np.intp]
-_Heights = npt.NDArray[np.float32]
-
-NECK = 0.7
-"""Two parts are two grains where the neck is narrower than this share of the smaller part."""
-
-
 @dataclass(frozen=True)
 class ContactSums:
-    """Contacts between grains, to be added over tiles and images.
+    """Contacts between silt grains, to be added over tiles and images.
 
     Parameters
     ----------
@@ -348,7 +407,7 @@ class ContactSums:
         Notes
         -----
         ``2 N_gg / (2 N_gg + N_gm)`` of crossings along lines; Gurland (1958), Trans. AIME 212:
-        452-455.
+        452-455. 0 where all grains float in clay, near 1 in a grain-supported rock.
         """
         total = 2 * self.shared + self.free
         return 2 * self.shared / total if total else math.nan
@@ -359,9 +418,7 @@ class ContactSums:
         return 2 * self.contacts / self.grains if self.grains else math.nan
 
 
-def sum_contacts(
-    silt: npt.NDArray[np.bool_], specimen: npt.NDArray[np.bool_] | None = None
-) -> ContactSums:
+def sum_contacts(silt: Bools, specimen: Bools | None = None) -> ContactSums:
     """Divide touching grains and count their contacts.
 
     Parameters
@@ -370,31 +427,28 @@ def sum_contacts(
         Pixels of silt.
     specimen : ndarray of bool, shape (H, W), optional
         Pixels that are not VOID; a step from silt to VOID is no boundary.
-
-    Notes
-    -----
-    Every silt pixel climbs the distance to the boundary to a summit (a watershed); summits are
-    joined from the highest saddle down while the saddle is at least ``NECK`` of the lower summit.
     """
     grain = divide_grains(silt)
-    other = ~silt if specimen is None else ~silt & specimen
+    other = grain == 0
+    if specimen is not None:
+        other &= specimen
     pairs, free = [], 0
-    for near, far in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
-        free += int(np.count_nonzero(silt[near] & other[far]))
-        free += int(np.count_nonzero(silt[far] & other[near]))
+    for near, far in _NEIGHBOURS[:2]:
+        free += int(np.count_nonzero((grain[near] > 0) & other[far]))
+        free += int(np.count_nonzero((grain[far] > 0) & other[near]))
         first, second = grain[near], grain[far]
-        meet = (first != second) & (first >= 0) & (second >= 0)
+        meet = (first != second) & silt[near] & silt[far]
         pairs.append(np.sort(np.stack([first[meet], second[meet]]), axis=0))
     touching = np.concatenate(pairs, axis=1)
     return ContactSums(
-        grains=int(grain.max(initial=-1)) + 1,
+        grains=int(grain.max(initial=0)),
         contacts=np.unique(touching, axis=1).shape[1],
         shared=touching.shape[1],
         free=free,
     )
 
 
-def divide_grains(silt: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+def divide_grains(silt: Bools) -> npt.NDArray[np.int32]:
     """Give each grain of a mask a number, touching ones divided at their necks.
 
     Parameters
@@ -405,91 +459,89 @@ def divide_grains(silt: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     Returns
     -------
     ndarray of int32, shape (H, W)
-        Grains from 0; -1 elsewhere.
+        Grains from 1, the holes inside single grains filled; 0 elsewhere.
+
+    Notes
+    -----
+    A watershed of the smoothed distance to the outline (Beucher and Lantuéjoul 1979), from the
+    maxima that stand out against the way to any higher one by ``1 / NECK``, as a ratio: the
+    extended maxima of its logarithm (Soille 2004, 6.3.5). What is thinner than some pixels has no
+    maximum of its own.
+    """
+    import cv2
+    from skimage.morphology import local_maxima, reconstruction
+    from skimage.segmentation import watershed
+
+    framed, holes = _fill_holes(np.pad(silt, 1).astype(np.uint8))
+    distance = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = cv2.GaussianBlur(distance, (0, 0), 1.0)
+    height = np.where(framed > 0, np.log(np.maximum(distance, _THIN)), -1.0).astype(np.float32)
+    count, region, boxes, _ = cv2.connectedComponentsWithStats(framed, connectivity=8)
+    summits = ((cv2.dilate(height, np.ones((3, 3), np.uint8)) == height) & (framed > 0)).astype(
+        np.uint8
+    )
+    plateaus, plateau = cv2.connectedComponents(summits, connectivity=8)
+    owner = np.zeros(plateaus, np.int64)
+    owner[plateau] = region  # any pixel of a plateau tells its region
+    several = np.flatnonzero(np.bincount(owner[1:], minlength=count) > 1)
+    grain: npt.NDArray[np.int32] = region.astype(np.int32)
+    for index in several:
+        left, top, width, high = boxes[index, :4]
+        crop = np.s_[top - 1 : top + high + 1, left - 1 : left + width + 1]
+        own = region[crop] == index
+        surface = np.where(own, height[crop], np.float32(-1))
+        domes = reconstruction(surface + math.log(NECK), surface)
+        tops = cv2.connectedComponents(local_maxima(domes).astype(np.uint8), connectivity=8)
+        if tops[0] > 2:
+            parts = watershed(-distance[crop], tops[1], mask=own, connectivity=2)
+            new = parts > 1
+            grain[crop][new] = count + parts[new] - 2
+            count += tops[0] - 2
+    # A hole that several grains surround lies between them, not inside.
+    inside = np.flatnonzero(holes)
+    hole, owner = holes.ravel()[inside], grain.ravel()[inside].astype(np.int64)
+    lowest, highest = (
+        np.full(hole.max(initial=0) + 1, count),
+        np.zeros(hole.max(initial=0) + 1, np.int64),
+    )
+    np.minimum.at(lowest, hole, owner)
+    np.maximum.at(highest, hole, owner)
+    grain.ravel()[inside[(lowest != highest)[hole]]] = 0
+    return grain[1:-1, 1:-1]
+
+
+def _fill_holes(silt: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], Ints]:
+    """Fill holes that may lie inside a single grain, and return them, numbered from 1.
+
+    What touching grains leave between them has corners that point into their necks; a hole in a
+    grain is nearly convex, and no wider than the grain is beside it. The outermost pixels are no
+    silt.
     """
     import cv2
 
-    if not silt.any():
-        return np.full(silt.shape, -1, np.int32)
-    # A dark rim: grains at the edge of the array climb like the others, and no neighbour is out
-    # of bounds.
-    framed = np.pad(silt, 1).astype(np.uint8)
-    height = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_5)
-    pixels = np.flatnonzero(framed)
-    width = framed.shape[1]
-    summits, basin = np.unique(_climb(height.ravel(), pixels, width), return_inverse=True)
-    number = np.full(framed.size, -1, np.int32)
-    number[pixels] = basin
-    saddles = _find_saddles(number, height.ravel(), pixels, width)
-    _, grain = np.unique(_join(height.ravel()[summits], *saddles), return_inverse=True)
-    number[pixels] = grain[basin]
-    return number.reshape(framed.shape)[1:-1, 1:-1]
-
-
-def _climb(height: _Heights, pixels: Ints, width: int) -> Ints:
-    """Return the summit that each pixel reaches by the steepest way up."""
-    best, target = height[pixels], pixels.copy()
-    for step in (-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1):
-        neighbour = height[pixels + step]
-        # On a level, to the smaller index: a plateau has one summit and no circle.
-        higher = (neighbour > best) | ((neighbour == best) & (pixels + step < target))
-        best, target = np.where(higher, neighbour, best), np.where(higher, pixels + step, target)
-    goal = np.zeros(len(height), np.intp)
-    goal[pixels] = target
-    while not np.array_equal(goal[target], target):
-        target = goal[target]
-        goal[pixels] = target
-    return target
-
-
-def _join(peaks: _Heights, first: Ints, second: Ints, saddles: _Heights) -> Ints:
-    """Return the summit that each summit is joined to, from the highest saddle down."""
-    parent = list(range(len(peaks)))
-
-    def root(node: int) -> int:
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    for one, two, saddle in zip(first, second, saddles, strict=True):
-        low, high = root(int(one)), root(int(two))
-        if peaks[low] > peaks[high]:
-            low, high = high, low
-        if low != high and saddle >= NECK * peaks[low]:
-            parent[low] = high
-    return np.array([root(node) for node in range(len(parent))])
-
-
-def _find_saddles(
-    number: npt.NDArray[np.int32], height: _Heights, pixels: Ints, width: int
-) -> tuple[Ints, Ints, _Heights]:
-    """Return neighbouring basins and the highest pass between them, the highest pass first."""
-    keys, passes, basins = [], [], int(number.max()) + 1
-    own = number[pixels]
-    for step in (1, width - 1, width, width + 1):
-        other = number[pixels + step]
-        meet = np.flatnonzero((other >= 0) & (other != own))
-        low, high = np.minimum(own[meet], other[meet]), np.maximum(own[meet], other[meet])
-        keys.append(low.astype(np.intp) * basins + high)
-        passes.append(np.minimum(height[pixels[meet]], height[pixels[meet] + step]))
-    key, saddle = np.concatenate(keys), np.concatenate(passes)
-    order = np.lexsort((-saddle, key))
-    pair, start = np.unique(key[order], return_index=True)
-    saddle = saddle[order][start]
-    falling = np.argsort(-saddle, kind="stable")
-    return pair[falling] // basins, pair[falling] % basins, saddle[falling]
-
-
-# The direction of long axes: axial mean, Rayleigh test, rose.
-#
-# A long axis has no head or tail, so angles are doubled before they are averaged (Mardia and Jupp
-# 2000). Angles are in radians, as ``skimage.measure.regionprops`` gives them or any other way: what
-# comes back is on the same scale, within half a turn. Round objects have no direction, and those of
-# a few pixels lie along rows, columns and diagonals only: give those that `have_direction`.
-
-ELONGATED = 1.2
-"""Least aspect ratio of an object that has a direction."""
+    holes, hole = cv2.connectedComponents(1 - silt, connectivity=4)
+    kept = np.zeros(holes, np.bool_)
+    inside = ((silt == 0) & (hole != hole[0, 0])).astype(np.uint8)
+    if inside.any():
+        pixels = np.flatnonzero(inside)
+        number = hole.ravel()[pixels].astype(np.intp)
+        kept[number] = np.bincount(number, minlength=holes)[number] < _SPECK
+        for outline in cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]:
+            if len(outline) > 2:
+                across, down = outline[0, 0]
+                convex = cv2.contourArea(cv2.convexHull(outline))
+                kept[hole[down, across]] |= cv2.contourArea(outline) >= _CONVEX * convex
+        regions, region = cv2.connectedComponents(silt | inside, connectivity=8)
+        wide, thick = np.zeros(holes, np.float32), np.zeros(regions, np.float32)
+        for part, widest, owner in ((inside, wide, hole), (silt, thick, region)):
+            there = np.flatnonzero(part)
+            distance = cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            np.maximum.at(widest, owner.ravel()[there].astype(np.intp), distance.ravel()[there])
+        host = np.zeros(holes, np.intp)
+        host[number] = region.ravel()[pixels]
+        kept &= wide <= thick[host]
+    number = np.where(kept, np.cumsum(kept), 0)[hole]
+    return silt | (number > 0), number
 
 
 @dataclass(frozen=True)
@@ -514,9 +566,7 @@ class AxialMean:
     p: float
 
 
-def have_direction(
-    axis: npt.ArrayLike, aspect: npt.ArrayLike, pixels: npt.ArrayLike
-) -> npt.NDArray[np.bool_]:
+def have_direction(axis: npt.ArrayLike, aspect: npt.ArrayLike, pixels: npt.ArrayLike) -> Bools:
     """Tell which objects have a direction: the long ones that are resolved.
 
     Parameters
@@ -545,12 +595,13 @@ def axial_mean(angles: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> A
     angles : array_like, shape (N,)
         Axes in radians; an angle and its opposite are the same.
     weights : array_like, shape (N,), optional
-        Ones where None; areas for a mean by area.
+        Ones where None; frame weights to leave out what the frame cuts, which lies along it.
 
     Notes
     -----
-    Mardia and Jupp (2000), Directional Statistics, 9.4 (doubling). With weights the test takes
-    Kish's effective number for the number of axes.
+    A long axis has no head or tail, so angles are doubled before they are averaged: Mardia and
+    Jupp (2000), Directional Statistics, 9.4. With weights the test takes Kish's effective number
+    for the number of axes.
     """
     doubled = 2 * np.asarray(angles, np.float64)
     weight = np.ones_like(doubled) if weights is None else np.asarray(weights, np.float64)
@@ -560,7 +611,8 @@ def axial_mean(angles: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> A
     resultant = complex(np.sum(weight * np.exp(1j * doubled)) / total)
     strength, number = min(abs(resultant), 1.0), effective_number(weight)
     angle = math.atan2(resultant.imag, resultant.real) / 2
-    return AxialMean(_wrap(angle), strength, number, rayleigh_p(strength, number))
+    wrapped = (angle + math.pi / 2) % math.pi - math.pi / 2
+    return AxialMean(wrapped, strength, number, rayleigh_p(strength, number))
 
 
 def rayleigh_p(strength: float, number: float) -> float:
@@ -597,7 +649,7 @@ def rose(
     angles : array_like, shape (N,)
         Axes in radians.
     weights : array_like, shape (N,), optional
-        Ones where None; areas for a rose by area.
+        Ones where None; frame weights or areas.
     sectors : int
         How many sectors half a turn has.
 
@@ -614,8 +666,3 @@ def rose(
     sums = np.bincount(sector, weight, minlength=sectors)
     edges = np.linspace(-np.pi / 2, np.pi / 2, sectors + 1)
     return edges, sums / (sums.sum() or 1.0)
-
-
-def _wrap(angle: float) -> float:
-    """Bring an axis to -pi/2 <= angle < pi/2."""
-    return (angle + math.pi / 2) % math.pi - math.pi / 2

@@ -20,7 +20,7 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Box, Map, Phase, PixelSize, Reader
 from mudrock_cli.measure.cells import Blocks, CellCounter, find_blocks, lay_blocks, sum_blocks
-from mudrock_cli.measure.components import label_mask
+from mudrock_cli.measure.components import Labelling, label_mask
 from mudrock_cli.measure.instances import (
     Columns,
     Instances,
@@ -43,7 +43,6 @@ from mudrock_cli.measure.spatial import (
     clark_evans,
     have_direction,
     ripley_l,
-    specific_boundary,
     sum_contacts,
     sum_pairs,
 )
@@ -55,6 +54,7 @@ from mudrock_cli.measure.uncertainty import (
     bootstrap_percentiles,
     vary_window,
 )
+from mudrock_cli.measure.window import Window
 
 Row = dict[str, Any]
 """Values of columns of the summary, by name; NaN where a figure is not defined."""
@@ -87,7 +87,7 @@ class Grains:
     Parameters
     ----------
     ecd, area : ndarray of float64, shape (N,)
-        Equivalent-circle diameter, µm, and area, µm².
+        Equivalent-circle diameter of the whole, µm, and area, µm².
     weight : ndarray of float64, shape (N,)
         Frame weight.
     block : ndarray of intp, shape (N,)
@@ -148,7 +148,7 @@ def gather_field(columns: Columns, cells: CellCounter, pixel_size: PixelSize) ->
     block = number[find_blocks(*centroids, blocks, cells.side)]
     grains = {
         phase: Grains(
-            ecd=columns["ecd_um"][kept],
+            ecd=columns["whole_ecd_um"][kept],
             area=columns["area_um2"][kept],
             weight=columns["frame_weight"][kept],
             block=block[kept],
@@ -385,7 +385,11 @@ def measure_texture(windows: Sequence[npt.NDArray[np.uint8]]) -> Texture:
 
 
 def describe_field(
-    columns: Columns, cells: CellCounter, texture: Texture, pixel_size: PixelSize, specimen: Box
+    columns: Columns,
+    cells: CellCounter,
+    texture: Texture,
+    pixel_size: PixelSize,
+    labelling: Labelling,
 ) -> Row:
     """Return the columns of the summary that single images have.
 
@@ -399,7 +403,7 @@ def describe_field(
         How its phases are spread.
     pixel_size : PixelSize
         Side of its pixels.
-    specimen : Box
+    labelling : Labelling
         Where the specimen is.
     """
     um = pixel_size.um
@@ -410,23 +414,22 @@ def describe_field(
         "silt_contiguity": texture.contacts.contiguity,
         "silt_contacts_per_grain": texture.contacts.contacts_per_grain,
     }
-    frame = specimen.height * um, specimen.width * um
-    corner = np.array([specimen.top, specimen.left]) * um
+    window = labelling.window.scale(um)
+    corner = np.array(labelling.origin) * um
     for phase, word, _, _ in _OBJECTS:
         kept = columns["counted_as"] == phase
         points = place_centroids(columns, kept, um) - corner
         varied = vary_window(cells.counts, phase, cells.side * um)
-        correlation = texture.pairs[phase].correlate()
-        row |= _describe_axes(columns, kept, word) | _describe_spacing(points, frame, word)
+        pairs = texture.pairs[phase]
+        row |= _describe_axes(columns, kept, word) | _describe_spacing(points, window, word)
         row |= {
             f"{word}_variation": varied.variation,
             f"{word}_window_um": varied.size,
             "window_side_um": varied.sides,
-            f"{word}_two_point": correlation,
-            "two_point_distance_um": np.arange(len(correlation)) * um,
+            f"{word}_two_point": pairs.correlate(),
+            "two_point_distance_um": pairs.lags() * um,
+            f"{word}_boundary_per_um": pairs.boundary() / um,
         }
-        if len(correlation) > 1:
-            row[f"{word}_boundary_per_um"] = specific_boundary(correlation, um)
     pores = columns["counted_as"] == Phase.PORE
     near = share_near_limit(columns["ecd_um"][pores], columns["area_um2"][pores], um)
     return row | {"pore_area_near_limit": near}
@@ -434,9 +437,11 @@ def describe_field(
 
 def _describe_axes(columns: Columns, kept: Bools, word: str) -> Row:
     """Return the direction that long axes have in common."""
-    names = ("orientation_deg", "aspect_ratio", "area_px")
-    angle, aspect, pixels = (columns[name] for name in names)
-    found = axial_mean(np.radians(angle[kept & have_direction(angle, aspect, pixels)]))
+    names = ("orientation_deg", "aspect_ratio", "area_px", "frame_weight")
+    angle, aspect, pixels, weight = (columns[name][kept] for name in names)
+    # What the frame cuts lies along it: whole objects only, weighed by their chance to be whole.
+    directed = have_direction(angle, aspect, pixels)
+    found = axial_mean(np.radians(angle[directed]), weight[directed])
     degrees = math.degrees(found.angle) % 180
     return {
         f"{word}_orientation_deg": 0.0 if degrees == 180 else degrees,
@@ -445,12 +450,12 @@ def _describe_axes(columns: Columns, kept: Bools, word: str) -> Row:
     }
 
 
-def _describe_spacing(points: Floats, frame: tuple[float, float], word: str) -> Row:
+def _describe_spacing(points: Floats, window: Window, word: str) -> Row:
     """Return how centroids lie to each other."""
-    nearest = clark_evans(points, frame)
+    nearest = clark_evans(points, window)
     row: Row = {f"{word}_clark_evans": nearest.index, f"{word}_clark_evans_p": nearest.p}
     if len(points) > 1:
-        ripley = ripley_l(points, frame)
+        ripley = ripley_l(points, window)
         row |= {
             f"{word}_ripley_radius_um": ripley.radii,
             f"{word}_ripley_l_um": ripley.l,
@@ -528,7 +533,7 @@ def measure_image(
         instances = Instances(name, labelling, columns, pixel_size, {"confidence": 255.0})
         field = gather_field(columns, cells, pixel_size)
         row = summarise([field], min_silt_um)
-        row |= describe_field(columns, cells, texture.result(), pixel_size, labelling.specimen)
+        row |= describe_field(columns, cells, texture.result(), pixel_size, labelling)
     box, um = labelling.specimen, pixel_size.um
     warnings = warn_of_figures(row, [field]) | warn_of_field(row, (box.height * um, box.width * um))
     row |= {

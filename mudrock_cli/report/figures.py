@@ -534,9 +534,14 @@ class Objects:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def ecd(self) -> "pd.Series[float]":
+        """Diameters as the summary takes them, µm; older tables lack those of cut objects."""
+        return self.rows["whole_ecd_um"].astype(float).fillna(self.rows["ecd_um"])
+
     def accumulate(self) -> tuple[Floats, Curve, Curve]:
         """Return sizes (µm), and the cumulative distributions by number and by area there."""
-        ecd = self.rows["ecd_um"].to_numpy()
+        ecd = self.ecd.to_numpy()
         sizes = np.geomspace(ecd.min(), max(ecd.max(), ecd.min() * 1.1), _SIZES)
         sizes[-1] *= 1 + 1e-12
         number, area = (
@@ -546,12 +551,13 @@ class Objects:
         return sizes, number, area
 
     def orient(self) -> tuple[Floats, Floats, AxialMean]:
-        """Return the rose of objects with a direction, and their mean axis (0 to pi)."""
-        names = ("orientation_deg", "aspect_ratio", "area_px")
-        degrees, aspect, pixels = (self.rows[name].to_numpy() for name in names)
-        axes = np.radians(degrees[have_direction(degrees, aspect, pixels)])
-        edges, shares = rose(axes - np.pi / 2)
-        mean = axial_mean(axes)
+        """Return the rose of whole objects with a direction, and their mean axis (0 to pi)."""
+        names = ("orientation_deg", "aspect_ratio", "area_px", "frame_weight")
+        degrees, aspect, pixels, weights = (self.rows[name].to_numpy() for name in names)
+        directed = have_direction(degrees, aspect, pixels)
+        axes = np.radians(degrees[directed])
+        edges, shares = rose(axes - np.pi / 2, weights[directed])
+        mean = axial_mean(axes, weights[directed])
         return edges + np.pi / 2, shares, replace(mean, angle=mean.angle % math.pi)
 
 
@@ -659,7 +665,7 @@ def draw_objects(
     for phase, objects in (("pore", pores), ("silt", silt)):
         if len(objects) < _LEAST:
             continue
-        sizes = bin_sizes(objects.rows["ecd_um"], objects.rows["area_um2"])
+        sizes = bin_sizes(objects.ecd, objects.rows["area_um2"])
         # Only pores are held against the resolution: silt starts well above it.
         own = limit_um if phase == "pore" else None
         figures[f"{phase}_sizes"] = draw_sizes(phase, sizes.edges, sizes.number, sizes.area, own)

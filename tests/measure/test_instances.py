@@ -220,8 +220,52 @@ def test_border_is_the_frame_or_void() -> None:
     found = dict(zip(table["bbox_top_px"], table["touches_border"], strict=True))
     assert found == {0: True, 4: True, 18: True, 10: False, 14: True}
     weight = dict(zip(table["bbox_top_px"], table["frame_weight"], strict=True))
-    assert weight[10] == pytest.approx(20 * 30 / ((20 - 2) * (30 - 3)))
     assert {weight[top] for top in (0, 4, 18, 14)} == {0}
+    assert weight[10] > 1
+    phases[14, 19] = phases[15, 20] = 0  # a rectangle of specimen
+    assert measure(phases)["frame_weight"].max() == pytest.approx(20 * 30 / ((20 - 2) * (30 - 3)))
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_cut_grains_count_by_the_circle_that_they_are_part_of(turn: int) -> None:
+    """Discs of radius 20 px, cut by the frame, by its corner, and by an oblique edge of VOID."""
+    row, column = np.mgrid[:120, :160]
+    phases = np.zeros((120, 160), np.uint8)
+    for y, x in ((-8, 60), (60, 166), (8, 8), (114, 100), (60, 60)):
+        phases[np.hypot(row - y, column - x) <= 20] = Phase.SILT
+    phases[np.hypot(row - 110, column - 30) <= 20] = Phase.SILT
+    phases[row - column > 85] = Phase.VOID
+    table = measure(np.rot90(phases, turn).copy(), 100, 3.5)
+    assert len(table["label"]) == 6
+    assert table["whole_ecd_um"] == pytest.approx(np.full(6, 4.0), rel=0.08)
+    assert (table["ecd_um"] < 3.5).sum() >= 3
+    assert set(table["counted_as"]) == {"silt"}
+    whole = ~table["touches_border"].astype(bool)
+    assert list(table["whole_ecd_um"][whole]) == list(table["ecd_um"][whole])
+
+
+def test_a_sliver_counts_for_at_most_four_times_what_is_seen() -> None:
+    phases = np.zeros((40, 90), np.uint8)
+    phases[0, 10:80] = Phase.SILT
+    table = measure(phases)
+    assert table["whole_ecd_um"] == pytest.approx(2 * table["ecd_um"])
+
+
+def test_classes_of_pores_by_their_width() -> None:
+    phases = np.zeros((40, 60), np.uint8)
+    phases[5:9, 5:35] = Phase.PORE  # four pixels wide
+    phases[20:30, 20:30] = Phase.SILT
+    for nm, iupac, loucks in (
+        (0.2, "micropore", "picopore"),
+        (0.45, "micropore", "nanopore"),
+        (10, "mesopore", "nanopore"),
+        (20, "macropore", "nanopore"),
+        (300, "macropore", "micropore"),
+        (20_000, "macropore", "mesopore"),
+    ):
+        table = measure(phases, nm)
+        assert list(table["pore_class_iupac"]) == [iupac, None]
+        assert list(table["pore_class_loucks"]) == [loucks, None]
 
 
 def test_mean_grey_and_confidence() -> None:

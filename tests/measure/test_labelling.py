@@ -12,7 +12,7 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.cells import CellCounter, count_cells
-from mudrock_cli.measure.components import Labelling, label_mask
+from mudrock_cli.measure.components import Labelling, label_mask, whole_areas
 from mudrock_cli.measure.instances import measure_instances
 
 Phases = npt.NDArray[np.uint8]
@@ -139,7 +139,7 @@ def test_cells_are_counted_in_the_same_pass(rows: int) -> None:
     labelling = label_mask(mask, band_rows=rows, cells=cells)
     assert cells.side == 3
     np.testing.assert_array_equal(cells.counts, count_cells(phases, 3))
-    chosen = (labelling.objects.phase == Phase.SILT) & is_small(labelling.objects.sums["area"])
+    chosen = (labelling.objects.phase == Phase.SILT) & is_small(whole_areas(labelling.objects))
     assert 0 < chosen.sum() < np.count_nonzero(labelling.objects.phase == Phase.SILT)
     labels = np.concatenate(list(labelling.paint(mask))).astype(np.int64)
     wanted = (np.isin(labels, 1 + np.flatnonzero(chosen))).astype(np.uint8)
