@@ -406,11 +406,11 @@ def _say_tables(rows: Sequence[Mapping[str, Any]], first: str) -> None:
 
     console = Console(highlight=False)
     for table in (
-        score_tables.draw_summary_table(rows),
-        score_tables.draw_image_table(rows),
-        score_tables.draw_confusion_table(rows, first),
-        score_tables.draw_object_table(rows),
-        score_tables.draw_quantity_table(rows),
+        score_tables.tabulate_summary(rows),
+        score_tables.tabulate_images(rows),
+        score_tables.tabulate_confusion(rows, first),
+        score_tables.tabulate_objects(rows),
+        score_tables.tabulate_quantities(rows),
     ):
         console.print(table)
         console.print()

@@ -13,15 +13,33 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from pyarrow import csv
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.types import COLOURS, Phase
+from mudrock_cli.files import atomic_write
+from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.image.ome_zarr import write_instances
+from mudrock_cli.image.tiff import write_plane
+from mudrock_cli.image.types import COLOURS, Phase, PixelSize
+from mudrock_cli.measure.components import label_mask
+from mudrock_cli.measure.instances import measure_instances
 
 if TYPE_CHECKING:
     from shapely import MultiPolygon, Polygon
 
 Labels = npt.NDArray[np.uint32]
 
+ENDINGS = {
+    "geojson": ".geojson",
+    "imagej-roi": ".roi.zip",
+    "csv": ".objects.csv",
+    "labels": ".labels.tif",
+    "ome-zarr": ".instances.zarr",
+}
+"""What the name of a file of one image ends in, by format."""
+
+MIN_SILT_UM = 2.0
+WRITE_HINT = "choose another --out, or make room"
 IMAGEJ_SIDE = 32767
 """ImageJ keeps corners as 16-bit numbers with sign."""
 
@@ -53,6 +71,66 @@ class Labelled:
     def phase(self, label: int) -> Phase:
         """Return the phase of a label."""
         return Phase(int(self.phases[label - 1]))
+
+
+def label_objects(mask: PhaseMask, pixel_size: PixelSize | None, name: str, file: str) -> Labelled:
+    """Find the objects of a mask, numbered as ``mudrock stats`` numbers them."""
+    labelling = label_mask(mask)
+    return Labelled(
+        name=name,
+        file=file,
+        labels=np.concatenate(list(labelling.paint(mask))),
+        phases=labelling.objects.phase.astype(np.uint8),
+        um=pixel_size.um if pixel_size else None,
+    )
+
+
+def write_objects(
+    path: Path, to: str, mask: PhaseMask, pixel_size: PixelSize | None, name: str
+) -> None:
+    """Write the objects of one mask, beside their place, and move them there.
+
+    Parameters
+    ----------
+    path : Path
+        Target.
+    to : str
+        A key of `ENDINGS`.
+    mask : PhaseMask
+        The mask.
+    pixel_size : PixelSize or None
+        Side of its pixels.
+    name : str
+        Name of its image.
+
+    Raises
+    ------
+    MudrockError
+        If the file cannot be written, or a format needs what there is not: a table the pixel
+        size, ImageJ's regions a smaller image.
+    """
+    if to == "ome-zarr":
+        labelling = label_mask(mask)
+        kind, bands = labelling.label_type, labelling.paint(mask)
+        write_instances(path, mask.shape, kind, bands, pixel_size, mask.provenance)
+        return
+    if to == "csv" and pixel_size is None:
+        hint = "give it: --pixel-size 10nm"
+        raise MudrockError(f"{mask.path}: the pixel size is not known", hint)
+    with atomic_write(path, WRITE_HINT) as part:
+        if to == "labels":
+            labelling = label_mask(mask)
+            kind, bands = labelling.label_type, labelling.paint(mask)
+            write_plane(part, mask.shape, kind, bands, pixel_size)
+        elif to == "csv" and pixel_size is not None:
+            table = measure_instances(name, label_mask(mask), pixel_size, MIN_SILT_UM)
+            csv.write_csv(table, part)
+        else:
+            image = label_objects(mask, pixel_size, name, mask.path.name if mask.path else name)
+            if to == "imagej-roi":
+                write_rois(part, image)
+            else:
+                part.write_text(to_geojson(image), encoding="utf-8")
 
 
 def trace_outlines(labels: Labels) -> "Iterator[tuple[int, Polygon | MultiPolygon]]":

@@ -1,7 +1,10 @@
-"""Scale bars: a round length, drawn where it can be read."""
+"""Pictures to check masks by: phases over the micrograph, steps of the workflow, differences.
+
+Everything is read band by band and never held whole.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +23,9 @@ from mudrock_cli.image.types import COLOURS, Inside, Phase, PixelSize, Reader
 if TYPE_CHECKING:
     from mudrock_cli.classical.workflow import Intermediates
 
+
+Grey = npt.NDArray[np.uint8]
+Rgb = npt.NDArray[np.uint8]
 
 _SHARE = 0.22  # of the image's width that a bar may take
 _SMALLEST = 64  # pixels: a smaller picture has no room for a bar
@@ -80,8 +86,6 @@ def _load_font(size: int) -> ImageFont.FreeTypeFont:
 
 
 # The picture that people check: a micrograph with its phases in colour and a scale bar.
-
-Rgb = npt.NDArray[np.uint8]
 
 MAX_SIDE = 4000
 """Longest side of an overlay in pixels; larger images are reduced by a whole number."""
@@ -186,73 +190,14 @@ def save_overlay(path: Path, rgb: Rgb) -> None:
         Image.fromarray(picture).save(part, format="PNG", compress_level=4)
 
 
-# A contact sheet: small pictures with titles, so that a reader sees which step went wrong.
+# The contact sheet of `groundtruth`: a reader sees which step went wrong.
 
-_GAP, _COLUMNS = 12, 3
-
-
-class Thumbnails:
-    """Reduced pictures of one image, filled band by band.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the image.
-    longest : int
-        Pixels of a picture's longer side at most.
-    """
-
-    def __init__(self, shape: tuple[int, int], longest: int = 900) -> None:
-        self.factor = max(1, math.ceil(max(shape) / longest))
-        self._shape = shape
-        self._pictures: dict[str, npt.NDArray[np.uint8]] = {}
-
-    def add(self, title: str, top: int, band: npt.NDArray[np.uint8]) -> None:
-        """Put a band of full size, uint8, shape (rows, columns), at row `top` of a picture."""
-        height, width = (math.ceil(side / self.factor) for side in self._shape)
-        picture = self._pictures.setdefault(title, np.zeros((height, width), np.uint8))
-        first, last = top // self.factor, math.ceil((top + len(band)) / self.factor)
-        size = (width, max(last - first, 1))
-        picture[first:last] = cv2.resize(band, size, interpolation=cv2.INTER_AREA)
-
-    def pictures(self) -> Mapping[str, npt.NDArray[np.uint8]]:
-        """Return the pictures in the order in which they began."""
-        return self._pictures
-
-
-def draw_contact_sheet(panels: Sequence[tuple[str, npt.NDArray[np.uint8]]]) -> Rgb:
-    """Lay out pictures of one size in rows of three, a title above each.
-
-    Parameters
-    ----------
-    panels : sequence of (str, ndarray of uint8)
-        Titles, and pictures of shape (rows, columns) or (rows, columns, 3).
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, 3)
-    """
-    height, width = panels[0][1].shape[:2]
-    size = max(11, round(width / 36))
-    font, title = ImageFont.load_default(size), round(1.7 * size)
-    rows = math.ceil(len(panels) / _COLUMNS)
-    columns = min(_COLUMNS, len(panels))
-    extent = (columns * (width + _GAP) + _GAP, rows * (height + title + _GAP) + _GAP)
-    sheet = Image.new("RGB", extent, "white")
-    draw = ImageDraw.Draw(sheet)
-    for number, (text, picture) in enumerate(panels):
-        left = _GAP + number % _COLUMNS * (width + _GAP)
-        top = _GAP + number // _COLUMNS * (height + title + _GAP)
-        draw.text((left, top), text, font=font, fill="black")
-        sheet.paste(Image.fromarray(picture).convert("RGB"), (left, top + title))
-    return np.asarray(sheet)
-
-
-# The contact sheet of `groundtruth`: what each step of the workflow makes of an image.
+_GAP, _COLUMNS = 12, 3  # pixels between pictures; pictures in a row
+_THUMBNAIL = 900  # pixels of a picture's longer side at most
 
 
 class StepSheet:
-    """Collects the steps of one image, band by band.
+    """Collects what each step of the workflow makes of an image, reduced, band by band.
 
     Parameters
     ----------
@@ -260,8 +205,11 @@ class StepSheet:
         What the workflow is shown; only its specimen is drawn.
     """
 
-    def __init__(self, micrograph: "Micrograph") -> None:
-        self._thumbnails = Thumbnails(micrograph.specimen.shape)
+    def __init__(self, micrograph: Micrograph) -> None:
+        shape = micrograph.specimen.shape
+        self._factor = max(1, math.ceil(max(shape) / _THUMBNAIL))
+        self._shape = math.ceil(shape[0] / self._factor), math.ceil(shape[1] / self._factor)
+        self._pictures: dict[str, Grey] = {}
 
     def watch(self, rows: slice, images: "Intermediates") -> None:
         """Take in a band of the specimen's rows."""
@@ -274,27 +222,42 @@ class StepSheet:
             "6 smooth solid": 255 * images.solid,
             "7 smooth solid, eroded and dilated": 255 * images.opened,
         }
-        for title, picture in steps.items():
-            self._thumbnails.add(title, rows.start, picture)
+        for title, band in steps.items():
+            picture = self._pictures.setdefault(title, np.zeros(self._shape, np.uint8))
+            first = rows.start // self._factor
+            last = math.ceil((rows.start + len(band)) / self._factor)
+            size = (self._shape[1], max(last - first, 1))
+            picture[first:last] = cv2.resize(band, size, interpolation=cv2.INTER_AREA)
 
-    def save(self, path: Path, micrograph: "Micrograph", mask: "PhaseMask") -> None:
+    def save(self, path: Path, micrograph: Micrograph, mask: PhaseMask) -> None:
         """Write the sheet; the phases of the finished mask, on the file's micrograph, come last."""
-        box, size = micrograph.specimen, micrograph.pixel_size
-        pictures = self._thumbnails.pictures()
+        box = micrograph.specimen
         grey, phases = (Inside(source.read, box) for source in (micrograph, mask))
-        overlay = draw_overlay_by_bands(box.shape, grey, phases, size)
-        shape = next(iter(pictures.values())).shape
-        small = cv2.resize(overlay, shape[::-1], interpolation=cv2.INTER_AREA)
-        panels: list[tuple[str, npt.NDArray[np.uint8]]] = [*pictures.items()]
-        panels.append(("8 phases: grains chosen by size", np.asarray(small, np.uint8)))
-        save_overlay(path, draw_contact_sheet(panels))
+        overlay = draw_overlay_by_bands(box.shape, grey, phases, micrograph.pixel_size)
+        panels = self._pictures | {"8 phases: grains chosen by size": _fit(overlay, self._shape)}
+        save_overlay(path, _lay_out(panels, self._shape))
+
+
+def _lay_out(panels: Mapping[str, Grey | Rgb], shape: tuple[int, int]) -> Rgb:
+    """Lay out pictures of one shape in rows, a title above each."""
+    height, width = shape
+    size = max(11, round(width / 36))
+    font, title = ImageFont.load_default(size), round(1.7 * size)
+    rows, columns = math.ceil(len(panels) / _COLUMNS), min(_COLUMNS, len(panels))
+    extent = (columns * (width + _GAP) + _GAP, rows * (height + title + _GAP) + _GAP)
+    sheet = Image.new("RGB", extent, "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, (text, picture) in enumerate(panels.items()):
+        left = _GAP + number % _COLUMNS * (width + _GAP)
+        top = _GAP + number // _COLUMNS * (height + title + _GAP)
+        draw.text((left, top), text, font=font, fill="black")
+        sheet.paste(Image.fromarray(picture).convert("RGB"), (left, top + title))
+    return np.asarray(sheet)
 
 
 # Truth, prediction and their difference side by side, as in the paper's Figure 7.
 
-_GAP_TRIPTYCH = 12  # pixels between the panels
 _FLAT = 150  # grey of the panels where there is no micrograph
-_RIGHT = 0  # a code of agreement; VOID in the truth counts as that
 ERRORS: tuple[tuple[str, tuple[int, int, int]], ...] = (
     ("silt invented", (220, 40, 40)),
     ("silt missed", (255, 190, 60)),
@@ -331,24 +294,26 @@ def draw_triptych(
     ndarray of uint8, shape (h, w, 3)
         At most `MAX_SIDE` wide.
     """
-    width = truth.shape[1]
+    height, width = truth.shape
     read_grey = _read_flat if micrograph is None else micrograph.read
-    panel = math.ceil(width / math.ceil(3 * width / (MAX_SIDE - 2 * _GAP_TRIPTYCH)))
-    panels = [
-        _fit(draw_overlay_by_bands(truth.shape, read_grey, mask.read, pixel_size), panel)
+    across = math.ceil(width / math.ceil(3 * width / (MAX_SIDE - 2 * _GAP)))
+    size = max(1, round(height * across / width)), across
+    first, second = (
+        draw_overlay_by_bands(truth.shape, read_grey, mask.read, pixel_size)
         for mask in (truth, prediction)
-    ]
-    panels.append(_fit(_draw_difference(truth, prediction, micrograph), panel))
-    gap = np.full((panels[0].shape[0], _GAP_TRIPTYCH, 3), 255, np.uint8)
-    row = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
-    return np.concatenate([_draw_header(row.shape[1], panel, title), row])
+    )
+    third = _draw_difference(truth, prediction, read_grey)
+    gap = np.full((size[0], _GAP, 3), 255, np.uint8)
+    panels = [_fit(first, size), gap, _fit(second, size), gap, _fit(third, size)]
+    row = np.concatenate(panels, axis=1)
+    return np.concatenate([_draw_header(row.shape[1], across, title), row])
 
 
 def classify_errors(
     truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
     """Return for every pixel 0 where it is right or not judged, else 1 + its place in `ERRORS`."""
-    codes = np.full(truth.shape, _RIGHT, np.uint8)
+    codes = np.zeros(truth.shape, np.uint8)  # right; VOID in the truth counts as that
     wrong = (truth != prediction) & (truth != Phase.VOID)
     codes[wrong & (truth == Phase.SILT)] = 2
     codes[wrong & (truth == Phase.PORE)] = 4
@@ -358,10 +323,9 @@ def classify_errors(
     return codes
 
 
-def _draw_difference(truth: PhaseMask, prediction: PhaseMask, micrograph: Micrograph | None) -> Rgb:
+def _draw_difference(truth: PhaseMask, prediction: PhaseMask, read_grey: Reader) -> Rgb:
     """Draw wrong pixels in the colours of `ERRORS` over the dimmed micrograph."""
     height, width = truth.shape
-    read_grey = _read_flat if micrograph is None else micrograph.read
     factor = math.ceil(max(truth.shape) / MAX_SIDE)
     colours = np.array([(0, 0, 0), *(colour for _, colour in ERRORS)], np.uint8)
     bands = []
@@ -369,23 +333,20 @@ def _draw_difference(truth: PhaseMask, prediction: PhaseMask, micrograph: Microg
     for top in range(0, height, step):
         rows, columns = slice(top, min(top + step, height)), slice(0, width)
         codes = classify_errors(truth.read(rows, columns), prediction.read(rows, columns))
-        grey = read_grey(rows, columns)
-        band = np.repeat((grey // 2 + 90)[..., None], 3, axis=2)
+        band = np.repeat((read_grey(rows, columns) // 2 + 90)[..., None], 3, axis=2)
         band[codes > 0] = colours[codes[codes > 0]]
-        size = math.ceil(width / factor), math.ceil(band.shape[0] / factor)
-        bands.append(cv2.resize(band, size, interpolation=cv2.INTER_AREA) if factor > 1 else band)
+        bands.append(_reduce(band, factor))
     return np.concatenate(bands)
 
 
-def _read_flat(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
+def _read_flat(rows: slice, columns: slice) -> Grey:
     return np.full((rows.stop - rows.start, columns.stop - columns.start), _FLAT, np.uint8)
 
 
-def _fit(rgb: Rgb, width: int) -> Rgb:
-    if rgb.shape[1] == width:
+def _fit(rgb: Rgb, shape: tuple[int, int]) -> Rgb:
+    if rgb.shape[:2] == shape:
         return rgb
-    size = width, max(1, round(rgb.shape[0] * width / rgb.shape[1]))
-    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(rgb, shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _draw_header(width: int, panel: int, title: str) -> Rgb:
@@ -394,7 +355,7 @@ def _draw_header(width: int, panel: int, title: str) -> Rgb:
     font = ImageFont.load_default(size)
     picture = Image.new("RGB", (width, 3 * size + 6), "white")
     draw = ImageDraw.Draw(picture)
-    starts = [number * (panel + _GAP_TRIPTYCH) for number in range(3)]
+    starts = [number * (panel + _GAP) for number in range(3)]
     for start, text in zip(starts, ("truth", title, "difference"), strict=True):
         draw.text((start + 2, 2), text, font=font, fill="black")
     left = float(starts[2] + 2)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.measure.scores import ImageScores, Values, score_mask, tabulate_scores
-from mudrock_cli.report import evaluation as score_tables
+from mudrock_cli.report import evaluation
 from mudrock_cli.report.evaluation import draw_evaluation
 
 
@@ -57,11 +57,11 @@ def test_a_phase_that_no_image_has_leaves_an_empty_histogram() -> None:
 def test_tables_fit_a_terminal(methods: tuple[str, ...]) -> None:
     rows = make_rows((*methods, "a_folder_of_masks_with_a_long_name"))
     for table in (
-        score_tables.draw_summary_table(rows),
-        score_tables.draw_image_table(rows),
-        score_tables.draw_confusion_table(rows, methods[0]),
-        score_tables.draw_object_table(rows),
-        score_tables.draw_quantity_table(rows),
+        evaluation.tabulate_summary(rows),
+        evaluation.tabulate_images(rows),
+        evaluation.tabulate_confusion(rows, methods[0]),
+        evaluation.tabulate_objects(rows),
+        evaluation.tabulate_quantities(rows),
     ):
         text = render(table)
         assert max(map(len, text.splitlines())) <= 80
@@ -70,7 +70,7 @@ def test_tables_fit_a_terminal(methods: tuple[str, ...]) -> None:
 
 def test_summary_holds_the_numbers() -> None:
     rows = make_rows()
-    text = render(score_tables.draw_summary_table(rows))
+    text = render(evaluation.tabulate_summary(rows))
     pooled = next(r for r in rows if r["level"] == "pooled" and r["method"] == "authors")
     line = next(ln for ln in text.splitlines() if ln.startswith("authors") and "pixels" in ln)
     keys = ("pixel_accuracy", "iou_silt", "iou_clay", "iou_pore", "iou_mean")
@@ -78,8 +78,8 @@ def test_summary_holds_the_numbers() -> None:
 
 
 def test_many_images_are_cut_and_absences_told() -> None:
-    rows = make_rows(("model",), score_tables.MOST_IMAGES + 4)
-    assert "and 4 more" in render(score_tables.draw_image_table(rows))
-    assert score_tables.describe_absences(rows) == [
+    rows = make_rows(("model",), evaluation.MOST_IMAGES + 4)
+    assert "and 4 more" in render(evaluation.tabulate_images(rows))
+    assert evaluation.describe_absences(rows) == [
         "model: 1 image has no pore in truth and prediction and no part in the mean over images"
     ]

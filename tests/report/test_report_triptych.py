@@ -30,7 +30,7 @@ def test_wrong_pixels_and_only_they_are_coloured() -> None:
     micrograph = Micrograph.from_array("m", np.full(truth.shape, 120, np.uint8))
     masks = [PhaseMask.from_array("m", mask) for mask in (truth, prediction)]
     rgb = draw_triptych(*masks, micrograph, None, "a method")
-    assert rgb.shape[1] == 3 * 60 + 2 * triptych._GAP_TRIPTYCH
+    assert rgb.shape[1] == 3 * 60 + 2 * triptych._GAP
     third = rgb[-40:, -60:]
     red = (third == ERRORS[0][1]).all(axis=2)
     assert np.array_equal(red, prediction == 1)
