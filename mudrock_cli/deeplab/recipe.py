@@ -130,6 +130,8 @@ def _find_conflicts(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[st
         yield "forest", table["forest"], 'only with network.architecture = "forest"'
     if (data["tile"][0] == 0) != (data["tile"][1] == 0):
         yield "data.tile", data["tile"], "rows and columns, or 0, 0 for whole micrographs"
+    if data["normalise"] and data["tile"][0]:
+        yield "data.normalise", True, "only of whole micrographs: data.tile = [0, 0]"
     if abs(sum(data["parts"]) - 1) > 1e-6 or data["parts"][0] == 0:
         yield "data.parts", data["parts"], "three shares that sum to 1, the first above 0"
     if sum(table["loss"]["class_weights"]) == 0:
@@ -149,9 +151,7 @@ class NetworkRecipe:
     """The shape of the network."""
 
     architecture: str = "deeplab"  # deeplab | unet | forest
-    encoder: str = (
-        "resnet101"  # resnet101 | resnet50 | resnet50v1 | mobilenetv2; plain, of unet and forest
-    )
+    encoder: str = "resnet101"  # see `encode`; plain, of unet and forest
     output_stride: int = 8
     rates: tuple[int, ...] = (6, 12, 18)  # of the ASPP at output stride 16; doubled at 8
     decoder: str = "dense"  # dense | separable: depthwise-separable, outlines drawn at half size
