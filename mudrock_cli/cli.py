@@ -17,6 +17,7 @@ from mudrock_cli import __version__
 from mudrock_cli.commands.evaluate import evaluate
 from mudrock_cli.commands.export import export
 from mudrock_cli.commands.groundtruth import groundtruth
+from mudrock_cli.commands.inspect import inspect
 from mudrock_cli.commands.log import keeping_log
 from mudrock_cli.commands.models import models
 from mudrock_cli.commands.report import report
@@ -111,7 +112,7 @@ def _unwrap(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-for _command in (segment, stats, models, groundtruth, train, evaluate, report, export):
+for _command in (inspect, segment, stats, models, groundtruth, train, evaluate, report, export):
     app.command(_command.__name__, help=_unwrap(_command.__doc__ or ""))(_command)
 
 

@@ -175,7 +175,7 @@ def format_duration(seconds: float) -> str:
     """Return a duration in the two units that matter."""
     minutes = round(seconds / 60)
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds >= 1 else "<1 s"
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
@@ -211,8 +211,8 @@ SIZE_COLUMN = Column(
 PHASE_COLUMNS = tuple(percent_column(f"{name} %", f"{name}_fraction") for name in ("pore", "silt"))
 CLAY_COLUMN = percent_column("clay %", "clay_fraction")
 CLAY_NOTE = (
-    "clay: all that is neither pore nor silt, organic matter and pyrite too; silt: of any size, "
-    "where mudrock stats counts grains up to 2 µm as clay"
+    "clay: all that is neither pore nor silt, organic matter and pyrite too; of the silt, mudrock "
+    "stats counts grains up to 2 µm as clay"
 )
 
 
@@ -284,7 +284,7 @@ def describe_masks(outcomes: Sequence[Outcome], out: Path, seconds: float) -> li
 
 
 def tabulate_masks(outcomes: Sequence[Outcome], columns: Sequence[Column]) -> Table:
-    """Lay out the closing table of masks: names are cut, figures never are."""
+    """Lay out the closing table of masks."""
     left_out = len(outcomes) - MOST_ROWS
     shown = outcomes[: MOST_ROWS if left_out > 1 else None]
     headings = [*(column.heading for column in columns), "s", "status"]
@@ -294,17 +294,31 @@ def tabulate_masks(outcomes: Sequence[Outcome], columns: Sequence[Column]) -> Ta
         cells = ["" if failed else column.text(outcome.facts) for column in columns]
         mark = f" {_OUTSIDE}" if outcome.outside else ""
         rows.append([*cells, f"{outcome.seconds:.1f}", f"{outcome.status}{mark}"])
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    width = rich.console.Console().width
-    room = max(width - sum(widths) - 2 * len(widths), _LEAST_NAME)
-    table = make_table("image", headings)
+    table = lay_table("image", headings, [outcome.input.name for outcome in shown], rows)
     table.columns[-1].justify = "left"
-    for column, least in zip(table.columns[1:], widths, strict=True):
-        column.min_width = least
-    for outcome, cells in zip(shown, rows, strict=True):
-        table.add_row(Text(shorten(outcome.input.name, min(room, _MOST_NAME))), *cells)
     if left_out > 1:
         table.add_row(f"and {left_out} more")
+    return table
+
+
+def lay_table(
+    first: str,
+    headings: Sequence[str],
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    gap: int = 2,
+) -> Table:
+    """Return a table as wide as the terminal: names are cut, figures never are."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    width = rich.console.Console().width
+    room = max(width - sum(widths) - gap * len(widths), _LEAST_NAME)
+    table = make_table(first, headings)
+    table.padding = (0, gap // 2, 0, gap - gap // 2)
+    for column, least in zip(table.columns[1:], widths, strict=True):
+        column.min_width = least
+    for name, cells in zip(names, rows, strict=True):
+        table.add_row(Text(shorten(name, min(room, _MOST_NAME))), *cells)
     return table
 
 

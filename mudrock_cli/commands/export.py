@@ -33,8 +33,8 @@ def export(
     Outlines follow pixel sides and hold exactly the pixels of each object; labels are those of
     mudrock stats. COCO is one file for all masks, the others are a file for each.
     """
-    from mudrock_cli.commands.batch import prepare_folders
-    from mudrock_cli.files import MASK_SUFFIXES, atomic_write, find_inputs
+    from mudrock_cli.commands.batch import find_masks, prepare_folders
+    from mudrock_cli.files import atomic_write
     from mudrock_cli.image.mask import open_mask
     from mudrock_cli.report.export import (
         ENDINGS,
@@ -45,7 +45,9 @@ def export(
     )
 
     pixel_sizes = read_pixel_sizes(pixel_size)
-    inputs = find_inputs(masks, suffixes=MASK_SUFFIXES, keep_masks=True)
+    inputs, replaced = find_masks(masks)
+    for line in replaced:
+        typer.echo(f"warning: {line}", err=True)
     prepare_folders(out, inputs)
     failures: list[MudrockError] = []
 

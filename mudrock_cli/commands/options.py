@@ -101,15 +101,13 @@ class PixelSizes:
         ratio = max(given.nm / told.nm, told.nm / given.nm)
         if self.override or ratio < 1.01:
             return given if self.override else told
-        kind = "own pixel size kept"
-        line = (
-            f"{item.path}: its own pixel size of {told.nm:.4g} nm ({told.source}) is kept, "
-            f"not {given.nm:.4g} nm"
+        far = ratio > _FAR
+        warn(
+            "own pixel size kept, far from the one given" if far else "own pixel size kept",
+            f"{item.path}: its own pixel size of {told.nm:.4g} nm ({told.source}) is kept, not "
+            f"{given.nm:.4g} nm{f', {ratio:.3g} times apart' if far else ''}; where the file is "
+            "wrong, give --override-pixel-size",
         )
-        if ratio > _FAR:
-            kind = "own pixel size kept, far from the one given"
-            line += f", {ratio:.3g} times apart: which is right?"
-        warn(kind, f"{line}; --override-pixel-size takes the one given")
         return told
 
 

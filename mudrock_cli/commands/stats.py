@@ -75,9 +75,9 @@ def stats(
     formula in its metadata. Images of different pixel sizes are each measured in their own. Pixels
     painted 255 are left out.
     """
+    from mudrock_cli.commands.batch import find_masks
     from mudrock_cli.commands.cluster import check_paths, open_cluster
     from mudrock_cli.commands.console import Console, tabulate_summary
-    from mudrock_cli.files import MASK_SUFFIXES, find_inputs
     from mudrock_cli.measure.groups import pool_fields
 
     start = time.monotonic()
@@ -88,7 +88,7 @@ def stats(
     if out.suffix.lower() != ".parquet" or out.is_dir():
         raise UsageError(f"--out {out}: no name of a Parquet file", "for example report.parquet")
     check_folder(micrographs, "--micrographs")
-    inputs = find_inputs(masks, suffixes=MASK_SUFFIXES, keep_masks=True)
+    inputs, replaced = find_masks(masks)
     names = dict(zip((item.path for item in inputs), name_inputs(inputs), strict=True))
     groups = _assign_groups(group, list(names.values()))
     options = {"min_silt_um": min_silt_um, "pixel_size": pixel_size, "group": group}
@@ -98,6 +98,8 @@ def stats(
         _open_report(out, options) as writer,
         Console("masks", len(inputs), json_lines=as_json) as console,
     ):
+        for line in replaced:
+            console.warn("a corrected mask beside it is taken", line)
         if cluster:
             check_paths(cluster, names, [micrographs] if micrographs else [])
         rows: list[Mapping[str, Any]] = []

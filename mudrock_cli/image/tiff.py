@@ -103,7 +103,8 @@ def _describe_pages(tiff: TiffFile, page: TiffPage) -> tuple[str, ...]:
     count = f"{len(pages)}{' or more' if len(pages) == _MAX_PAGES else ''}"
     if len(pages) == 1:  # ImageJ stores large stacks behind a single page
         told = _IMAGEJ_STACK.search(page.description) if page.description else None
-        return (f"a stack of {told[1]} images: the first was taken",) if told else ()
+        images = int(told[1]) if told else 1
+        return (f"a stack of {images} images: the first was taken",) if images > 1 else ()
     number = next((n for n, each in enumerate(pages, 1) if each.index == page.index), 1)
     if all((each.imagelength, each.imagewidth) == page.shape[:2] for each in pages):
         return (f"a stack of {count} pages: the first was taken",)
