@@ -344,18 +344,18 @@ def tabulate_summary(rows: Sequence[SummaryRow]) -> Table:
     images = [row for row in rows if row["scope"] == "image"]
     left_out = len(images) - MOST_ROWS
     for row in images[: MOST_ROWS if left_out > 1 else None]:
-        table.add_row(Text(shorten(row["image"], 22)), *_summary_cells(row))
+        table.add_row(Text(shorten(row["image"], 18)), *_summary_cells(row))
     if left_out > 1:
         table.add_row(f"and {left_out} more")
     for row in rows:
         if row["scope"] in ("group", "pooled") and len(images) > 1:
             name = row.get("group") or f"all {row['images']} images"
-            table.add_row(Text(shorten(name, 22), style="bold"), *_summary_cells(row))
+            table.add_row(Text(shorten(name, 18), style="bold"), *_summary_cells(row))
     return table
 
 
 def _summary_cells(row: SummaryRow) -> list[str]:
-    """Return the cells of a row: shares with half their intervals, counts, diameters by area."""
+    """Return the cells of a row: shares with their intervals, counts, diameters by area."""
     return [
         _share(row, "porosity"),
         _share(row, "silt_fraction"),
@@ -367,9 +367,10 @@ def _summary_cells(row: SummaryRow) -> list[str]:
 
 
 def _share(row: SummaryRow, name: str) -> str:
-    half = 50 * (row[f"{name}_high"] - row[f"{name}_low"])
-    margin = "" if math.isnan(half) else f" ±{half:.1f}"
-    return f"{100 * row[name]:.1f}{margin}"
+    """Return a share and its interval, within the field where there is only one; in percent."""
+    stem = f"{name}_within_field" if row["images"] == 1 else name
+    low, high = 100 * row[f"{stem}_low"], 100 * row[f"{stem}_high"]
+    return f"{100 * row[name]:.1f}" + ("" if math.isnan(low + high) else f" {low:.1f}–{high:.1f}")
 
 
 def _number(value: float) -> str:

@@ -91,7 +91,7 @@ def _list_provenance(tables: "Tables", command: list[str]) -> "list[Fact]":
         Fact("page", f"mudrock {__version__}", shlex.join(command)),
         Fact(
             "intervals",
-            "95 %, bootstrap over blocks and images, 999 draws, fixed seed",
+            "95 %; of several micrographs for the rock, of one within its field",
             "never over objects, which resemble their neighbours",
         ),
     ]

@@ -365,7 +365,8 @@ def _describe(
     noun = "mask" if len(fields) == 1 else "masks"
     pooled = rows[-1]
     return [
-        "± half of the 95 % interval; D50 by area",
+        "low–high: 95 % interval; of one image within its field, of several for the rock",
+        "D50 by area",
         f"silt: grains above {pooled['min_silt_um']:g} µm; of any size, as mudrock segment counts, "
         f"{100 * pooled['mask_silt_fraction']:.1f} %",
         "clay: all that is neither pore nor silt, organic matter and pyrite too",

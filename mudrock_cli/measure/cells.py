@@ -129,6 +129,13 @@ class CellCounter:
         """Take in pixels of silt that counts as clay, of cells by their number in raster order."""
         np.add.at(self.small_silt.ravel(), cell, pixels)
 
+    def count_by_rule(self) -> Counts:
+        """Return the counts with small silt counted as the clay that it counts as."""
+        counts = self.counts.copy()
+        counts[..., Phase.SILT] -= self.small_silt
+        counts[..., Phase.CLAY] += self.small_silt
+        return counts
+
 
 def lay_blocks(cells: tuple[int, int], across: int = BLOCKS_ACROSS) -> Blocks:
     """Divide a grid of cells into blocks, nearly square and nearly equal.

@@ -18,15 +18,16 @@ from mudrock_cli.config import read_text
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.types import Phase
 from mudrock_cli.measure.summary import (
+    FRACTIONS,
     Field,
     Row,
-    block_areas,
     name_interval,
     pool_grains,
+    sum_areas,
     summarise,
-    warn_of_figures,
+    warn_of_fields,
 )
-from mudrock_cli.measure.uncertainty import bootstrap_difference
+from mudrock_cli.measure.uncertainty import rock_difference
 
 Key = tuple[str, ...]
 
@@ -156,7 +157,7 @@ def pool_fields(
 
     def pool(some: Sequence[Field]) -> Row:
         row = summarise(some, min_silt_um)
-        return row | {"warnings": list(warn_of_figures(row, some).values())}
+        return row | {"warnings": list(warn_of_fields(row, some).values())}
 
     for group in sorted(members):
         yield pool(members[group]) | {"scope": "group", "group": group}
@@ -167,7 +168,7 @@ def pool_fields(
 
 
 def compare_groups(first: Sequence[Field], second: Sequence[Field]) -> Row:
-    """Compare sizes and porosity of two groups of images.
+    """Compare sizes and fractions of two groups of images.
 
     Returns
     -------
@@ -177,12 +178,12 @@ def compare_groups(first: Sequence[Field], second: Sequence[Field]) -> Row:
     """
     from scipy.stats import ks_2samp, wasserstein_distance
 
-    difference = bootstrap_difference(
-        block_areas(first, Phase.PORE), block_areas(second, Phase.PORE)
-    )
-    row: Row = {"images": len(first) + len(second)} | name_interval(
-        "porosity_difference", difference
-    )
+    row: Row = {"images": len(first) + len(second)}
+    row |= compare_fractions(first, second)
+    if min(len(first), len(second)) == 1:
+        row["warnings"] = [
+            "a group of one field cannot be compared: how fields of it differ is not known"
+        ]
     for phase in (Phase.PORE, Phase.SILT):
         sizes = [pool_grains(some, phase).ecd for some in (first, second)]
         if all(map(len, sizes)):
@@ -192,4 +193,13 @@ def compare_groups(first: Sequence[Field], second: Sequence[Field]) -> Row:
                 f"{word}_ks_p": float(test.pvalue),
                 f"{word}_wasserstein_um": float(wasserstein_distance(*sizes)),
             }
+    return row
+
+
+def compare_fractions(first: Sequence[Field], second: Sequence[Field]) -> Row:
+    """Return the differences of the fractions of two groups, second less first, with intervals."""
+    row: Row = {}
+    for phase, name in FRACTIONS.items():
+        difference = rock_difference(sum_areas(first, phase), sum_areas(second, phase))
+        row |= name_interval(f"{name}_difference", difference)
     return row

@@ -316,7 +316,9 @@ INSTANCES: tuple[Column, ...] = (
 """Columns of the instance table: a row per silt grain or pore."""
 # fmt: on
 
-_BOOTSTRAP = "Davison and Hinkley 1997, 3.8 (bootstrap over blocks and images)"
+_ROCK = "Cochran 1977, Sampling Techniques, 6.3"
+_ROCK_FORMULA = "logit(x) ± t(fields - 1) s, ratio of sums over fields"
+_WOODRUFF = "Woodruff 1952, doi 10.1080/01621459.1952.10483443"
 _FOLK = "Folk and Ward 1957, doi 10.1306/74D70646-2B21-11D7-8648000102C1865D"
 _KANIT = "Kanit et al. 2003, doi 10.1016/S0020-7683(03)00143-4"
 _MARDIA = "Mardia and Jupp 2000, 6.3 and 9.4"
@@ -329,49 +331,68 @@ _SALTYKOV = "Saltykov 1967; Underwood 1970, 5.4"
 _THINGS = {"silt": "silt grains", "pore": "pores"}
 
 
-def _with_interval(name: str, unit: str, meaning: str, formula: str, citation: str) -> list[Column]:
-    """Return a figure and the limits of its 95 % interval; the unit ends all three names."""
+def _limits(
+    name: str, unit: str, scope: str, formula: str, citation: str, since: int = 1
+) -> list[Column]:
+    """Return the limits of the 95 % interval of a figure; the unit ends their names."""
     stem, ending = (name, "") if unit == "1" else name.rsplit("_", 1)
     ending = f"_{ending}" if ending else ""
+    inside = "_within_field" if "within" in scope else ""
     return [
-        Column(name, "float", unit, meaning, formula, citation),
-        *(
-            Column(
-                f"{stem}_{limit}{ending}",
-                "float",
-                unit,
-                f"{words} limit of the 95 % interval of {name}; null for fewer than two blocks",
-                "percentile bootstrap, 999 draws, fixed seed",
-                _BOOTSTRAP,
-            )
-            for limit, words in (("low", "lower"), ("high", "upper"))
-        ),
-    ]
+        Column(f"{stem}{inside}_{limit}{ending}", "float", unit, f"{word} limit of the 95 % "
+               f"interval of {name} {scope}", formula, citation, since)
+        for limit, word in (("low", "lower"), ("high", "upper"))
+    ]  # fmt: skip
+
+
+def _describe_fraction(name: str, meaning: str, formula: str) -> list[Column]:
+    """Return the columns of a share of area: for the rock, and within a single field."""
+    return [
+        Column(name, "float", "1", meaning, formula, _BIHANI),
+        *_limits(name, "1", "for the rock, from how fields differ; null for one field. Where none "
+                 "was seen, 0 and what may be there unseen", _ROCK_FORMULA, _ROCK),
+        *_limits(name, "1", "within this field: how far chance places its objects; it does not "
+                 "speak for the rock; null for several fields", "logit(x) ± t(blocks - 1) max of "
+                 "the variance between blocks and of objects at random places, sum a²",
+                 "Chiu et al. 2013, Stochastic Geometry, 6.3", 2),
+    ]  # fmt: skip
+
+
+def _describe_difference(name: str, since: int) -> list[Column]:
+    """Return the columns of a difference of two groups."""
+    column = f"{name}_difference"
+    words = name.replace("_", " ")
+    return [
+        Column(column, "float", "1", f"{words} of other_group less that of group", since=since),
+        *_limits(column, "1", "for the rocks; null where a group has one field",
+                 "logit limits with Welch's degrees of freedom, recovered variances",
+                 "Newcombe 1998, doi 10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0."
+                 "CO;2-I", since),
+    ]  # fmt: skip
 
 
 def _describe_sizes(phase: str) -> list[Column]:
     """Return the columns of sizes by number and by area, as seen and corrected for the frame."""
     things, columns = _THINGS[phase], []
+    percentile = "weighted percentile, Hyndman and Fan type 5 (Hazen)"
+    interval = "percentiles at the limits of the share of weight below, ten effective objects or "
+    interval += "more on either side"
     for basis in ("number", "area"):
         for percent in (10, 50, 90):
             share = f"{percent} % of the {basis} of {things}"
-            columns += _with_interval(
-                f"{phase}_ecd_d{percent}_{basis}_um",
-                "µm",
-                f"ECD (whole_ecd_um) below which {share} lies",
-                "weighted percentile, Hyndman and Fan type 5 (Hazen)",
-                "Hyndman and Fan 1996, doi 10.1080/00031305.1996.10473566",
-            )
-            columns.append(
-                Column(
-                    f"{phase}_ecd_d{percent}_{basis}_corrected_um",
-                    "float",
-                    "µm",
-                    f"the same of {things} that lie whole in the frame, times frame_weight",
-                    "weighted percentile, Hyndman and Fan type 5 (Hazen)",
-                    _MILES,
-                )
-            )
+            name = f"{phase}_ecd_d{percent}_{basis}_um"
+            corrected = f"{phase}_ecd_d{percent}_{basis}_corrected_um"
+            columns += [
+                Column(name, "float", "µm", f"ECD (whole_ecd_um) below which {share} lies",
+                       percentile,
+                       "Hyndman and Fan 1996, doi 10.1080/00031305.1996.10473566"),
+                *_limits(name, "µm", f"for the rock, about {corrected}; null for one field and "
+                         "where too few objects carry it", interval, _WOODRUFF),
+                *_limits(name, "µm", f"within this field, about {corrected}; null for several "
+                         "fields and where too few objects carry it", interval, _WOODRUFF, 2),
+                Column(corrected, "float", "µm", f"the same of {things} that lie whole in the "
+                       "frame, times frame_weight", percentile, _MILES),
+            ]  # fmt: skip
     return columns
 
 
@@ -450,11 +471,12 @@ SUMMARY: tuple[Column, ...] = (
     Column("height_px", "int", "px", "rows of the image"),
     Column("width_px", "int", "px", "columns of the image"),
     Column("area_analysed_um2", "float", "µm²", "area of specimen", "pixels that are not VOID"),
-    *_with_interval("porosity", "1", "pore area over specimen area", "A_pore / A", _BIHANI),
-    *_with_interval("silt_fraction", "1", "area of silt grains larger than min_silt_um over "
-                    "specimen area", "A_silt / A", _BIHANI),
-    *_with_interval("clay_fraction", "1", "the rest, smaller silt regions included",
-                    "1 - porosity - silt_fraction", _BIHANI),
+    *_describe_fraction("porosity", "pore area over specimen area", "A_pore / A"),
+    *_describe_fraction("silt_fraction", "area of silt grains larger than min_silt_um over "
+                        "specimen area", "A_silt / A"),
+    *_describe_fraction("clay_fraction", "the rest, smaller silt regions included: all that is "
+                        "neither pore nor silt, organic matter and pyrite too",
+                        "1 - porosity - silt_fraction"),
     Column("mask_silt_fraction", "float", "1", "area of all silt in the mask over specimen area"),
     Column("mask_clay_fraction", "float", "1", "area of clay in the mask over specimen area"),
     Column("min_silt_um", "float", "µm", "silt regions up to this ECD count as clay", "", _BIHANI),
@@ -479,13 +501,11 @@ SUMMARY: tuple[Column, ...] = (
     Column("silt_contacts_per_grain", "float", "1", "mean number of grains that a grain touches, "
            "touching grains being divided at their necks", "watershed of the distance to the "
            "outline, necks under 0.7 of the smaller grain", "Beucher and Lantuéjoul 1979"),
-    Column("silt_sphere_um", "floats", "µm", "middles of the classes of diameters of the "
-           "next three columns, each 10^0.1 wide; null for fewer than 30 whole silt grains"),
+    Column("silt_sphere_um", "floats", "µm", "diameters of the next three columns"),
     *(
         Column(f"silt_spheres{limit}_per_um3", "floats", "1/µm³", f"{words}silt spheres per volume "
-               "by diameter: a model of spheres, see its assumptions", "sections weighed by "
-               "frame_weight, unfolded for spheres spread evenly over each class, none negative; "
-               "limits from gamma draws of the numbers of sections", _SALTYKOV)
+               "by diameter: a model of spheres, see its assumptions", "unfolding by Saltykov",
+               _SALTYKOV)
         for limit, words in (("", ""), ("_low", "lower 95 % limit of "),
                              ("_high", "upper 95 % limit of "))
     ),
@@ -501,8 +521,15 @@ SUMMARY: tuple[Column, ...] = (
                    "from one group's distribution to the other's", "Wasserstein, order 1"),
         )
     ),
-    *_with_interval("porosity_difference", "1", "porosity of other_group less that of group", "",
-                    _BOOTSTRAP),
+    *_describe_difference("porosity", 1),
+    *_describe_difference("silt_fraction", 2),
+    *_describe_difference("clay_fraction", 2),
+    Column("outside_training_range", "strs", "", "figures by which the micrograph is unlike those "
+           "the model was trained on; null for a mask that no model made", since=2),
+    Column("resample_factor", "float", "1", "how many times the micrograph was enlarged to the "
+           "pixel size of the model", since=2),
+    Column("model_judged", "bool", "", "whether the model was judged on images that it had not "
+           "seen; null where the mask does not tell", since=2),
     Column("warnings", "strs", "", "what to know before these figures are used, in words"),
     Column("provenance", "str", "", "how the mask was made, as JSON"),
 )  # fmt: skip

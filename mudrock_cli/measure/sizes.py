@@ -148,14 +148,14 @@ def weighted_percentiles(
     ----------
     values : array_like, shape (N,)
         In any order.
-    weights : array_like, shape (N,) or (B, N)
-        Zero or more each; with two dimensions every row is a weighting of its own.
+    weights : array_like, shape (N,)
+        Zero or more each.
     percents : array_like, shape (P,)
         0 to 100.
 
     Returns
     -------
-    ndarray of float64, shape (P,) or (B, P)
+    ndarray of float64, shape (P,)
         NaN where the weights are all zero.
 
     Notes
@@ -164,20 +164,16 @@ def weighted_percentiles(
     straight between the values. With equal weights this is ``numpy.percentile(method="hazen")``
     (Hyndman and Fan 1996, type 5).
     """
-    values = np.asarray(values, np.float64)
-    table = np.atleast_2d(np.asarray(weights, np.float64))
-    order = np.argsort(values, kind="stable")
-    values = values[order]
-    wanted = np.asarray(percents, np.float64) / 100
-    result = np.full((len(table), len(wanted)), np.nan)
-    for row, weight in enumerate(table):
-        weight = weight[order]
-        kept = weight > 0
-        if kept.any():
-            weight = weight[kept]
-            middle = np.cumsum(weight) - weight / 2
-            result[row] = np.interp(wanted * weight.sum(), middle, values[kept])
-    return result if np.ndim(weights) == 2 else result[0]
+    values, weights = (np.asarray(array, np.float64) for array in (values, weights))
+    order = np.lexsort((weights, values))  # equal values in one order, however a mask is turned
+    order = order[weights[order] > 0]
+    values, weights = values[order], weights[order]
+    if not len(order):
+        return np.full(len(np.atleast_1d(percents)), np.nan)
+    middle = np.cumsum(weights) - weights / 2
+    wanted = np.asarray(percents, np.float64) / 100 * weights.sum()
+    found: Floats = np.interp(wanted, middle, values)
+    return found
 
 
 @dataclass(frozen=True)

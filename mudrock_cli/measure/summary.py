@@ -4,15 +4,18 @@ A summary is computed from fields, one or many, in the same way; what only makes
 field (spacing, representativeness, texture) is added for single images by `describe_field`.
 """
 
+import dataclasses
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -46,12 +49,15 @@ from mudrock_cli.measure.spatial import (
     sum_contacts,
     sum_pairs,
 )
-from mudrock_cli.measure.stereology import LEAST_SECTIONS, STEP, lay_classes, unfold_sections
+from mudrock_cli.measure.stereology import STEP, lay_classes, unfold_sections
 from mudrock_cli.measure.tables import Rows
 from mudrock_cli.measure.uncertainty import (
     Interval,
-    bootstrap_fraction,
-    bootstrap_percentiles,
+    field_fraction,
+    interval_percentiles,
+    is_uneven,
+    rock_fraction,
+    unseen_fraction,
     vary_window,
 )
 from mudrock_cli.measure.window import Window
@@ -64,11 +70,27 @@ PERCENTS = (10.0, 50.0, 90.0)
 NEAR_LIMIT = 0.1
 """More of the pore area than this near the limit of resolution is worth a warning."""
 
+MOST_RESAMPLED = 2.0
+"""An image enlarged or reduced more times than this for the model is worth a warning."""
+
 WINDOW = 2048
 """Largest side of a window in which texture is measured, pixels."""
 
 REACH = 256
 """Largest distance of the two-point correlation, pixels; at most a quarter of the field."""
+
+FRACTIONS = {
+    Phase.PORE: "porosity",
+    Phase.SILT: "silt_fraction",
+    Phase.CLAY: "clay_fraction",
+}
+"""Column of each phase's share of area."""
+
+UNSEEN_PORE_UM = 1.0
+"""Pores of this diameter may be there unseen: nearly all pores of mudstone are nanopores."""
+
+UNSEEN_SILT = 2.0
+"""So many times the least size of silt is the silt that may be there unseen."""
 
 _ROOM = 2
 """A field with a side under so many times the least size of silt hardly holds a whole grain."""
@@ -116,6 +138,8 @@ class Field:
         Number of silt regions that count as clay.
     grains : dict of Phase to Grains
         Silt grains and pores.
+    warnings : dict of str to str
+        What to know before its figures are used: kind, and the matter in words.
     """
 
     pixel_size: PixelSize
@@ -123,6 +147,22 @@ class Field:
     small_silt: Floats
     small_regions: int
     grains: dict[Phase, Grains]
+    warnings: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def block_areas(self, phase: Phase) -> Floats:
+        """Return the area that counts as a phase in each block, µm², shape (B,)."""
+        sign = {Phase.CLAY: 1, Phase.SILT: -1, Phase.PORE: 0}[phase]
+        return self.areas[:, phase] + sign * self.small_silt
+
+    def chance(self, phase: Phase) -> float:
+        """Return the variance of a phase's area by the random places of its objects alone, µm⁴.
+
+        Notes
+        -----
+        The sum of their squared areas (marked Poisson field); clay is what silt and pores leave.
+        """
+        phases = (Phase.SILT, Phase.PORE) if phase == Phase.CLAY else (phase,)
+        return sum(float(np.sum(self.grains[each].area ** 2)) for each in phases)
 
 
 def gather_field(columns: Columns, cells: CellCounter, pixel_size: PixelSize) -> Field:
@@ -178,19 +218,66 @@ def summarise(fields: Sequence[Field], min_silt_um: float) -> Row:
         "min_silt_um": min_silt_um,
         "small_silt_regions": sum(field.small_regions for field in fields),
     }
-    names = {Phase.PORE: "porosity", Phase.SILT: "silt_fraction", Phase.CLAY: "clay_fraction"}
-    for phase, name in names.items():
-        row |= name_interval(name, bootstrap_fraction(*block_areas(fields, phase)))
     for phase in (Phase.SILT, Phase.CLAY):
         share = float(areas.sum(axis=0)[phase]) / total if total else math.nan
         row[f"mask_{phase.name.lower()}_fraction"] = share
+    row |= summarise_fractions(fields, min_silt_um)
     for phase, word, count, _ in _OBJECTS:
         grains = pool_grains(fields, phase)
-        row |= _summarise_sizes(grains, word, image)
+        row |= summarise_sizes(grains, word, image)
         row[count] = len(grains.ecd)
-        if phase == Phase.SILT:
-            row |= _unfold(grains, areas.sum(axis=1), image, min_silt_um)
+        if phase == Phase.SILT and len(grains.ecd):
+            row |= _unfold(grains, areas.sum(axis=1), image)
     return row
+
+
+def summarise_fractions(fields: Sequence[Field], min_silt_um: float) -> Row:
+    """Return the shares of phases and their intervals: for the rock, or within a single field."""
+    row: Row = {}
+    unseen = {phase: unseen_limit(fields, phase, min_silt_um) for phase in (Phase.SILT, Phase.PORE)}
+    for phase, name in FRACTIONS.items():
+        parts, wholes, chances = sum_areas(fields, phase)
+        if len(fields) == 1:
+            field = fields[0]
+            blocks = field.block_areas(phase), field.areas.sum(axis=1)
+            found = field_fraction(*blocks, chances[0])
+        else:
+            found = rock_fraction(parts, wholes, chances)
+        if phase in unseen and found.value == 0:
+            found = Interval(0.0, 0.0, unseen[phase])
+        elif phase == Phase.CLAY and found.value == 1:
+            found = Interval(1.0, max(0.0, 1 - sum(unseen.values())), 1.0)
+        row |= name_scoped(name, found, len(fields))
+    return row
+
+
+def sum_areas(fields: Sequence[Field], phase: Phase) -> tuple[Floats, Floats, Floats]:
+    """Return the area that counts as a phase in each field, that of specimen, and chance.
+
+    Returns
+    -------
+    parts, wholes, chances : ndarray of float64, shape (n,)
+        Areas, µm², and the variance of the first by random places of objects, µm⁴.
+    """
+    rows = [
+        (field.block_areas(phase).sum(), field.areas.sum(), field.chance(phase)) for field in fields
+    ]
+    parts, wholes, chances = np.array(rows, np.float64).T
+    return parts, wholes, chances
+
+
+def unseen_limit(fields: Sequence[Field], phase: Phase, min_silt_um: float) -> float:
+    """Return up to what share a phase may be there though no field shows any."""
+    return unseen_fraction(
+        [field.areas.sum() for field in fields], unseen_diameter(fields, phase, min_silt_um)
+    )
+
+
+def unseen_diameter(fields: Sequence[Field], phase: Phase, min_silt_um: float) -> float:
+    """Return the diameter of the objects that may be there unseen, µm."""
+    if phase == Phase.SILT:
+        return UNSEEN_SILT * (min_silt_um or 2.0)
+    return max(UNSEEN_PORE_UM, *(resolvable_diameter(field.pixel_size.um) for field in fields))
 
 
 def number_blocks(fields: Sequence[Field]) -> Ints:
@@ -210,28 +297,23 @@ def pool_grains(fields: Sequence[Field], phase: Phase) -> Grains:
     return Grains(block=np.concatenate(blocks), **joined)
 
 
-def block_areas(fields: Sequence[Field], phase: Phase) -> tuple[Floats, Floats, Ints]:
-    """Return the area of a phase and of specimen in each block, µm², and the block's image."""
-    areas = np.concatenate([field.areas for field in fields])
-    small = np.concatenate([field.small_silt for field in fields])
-    sign = {Phase.CLAY: 1, Phase.SILT: -1, Phase.PORE: 0}[phase]
-    return areas[:, phase] + sign * small, areas.sum(axis=1), number_blocks(fields)
-
-
-def _summarise_sizes(grains: Grains, word: str, image: Ints) -> Row:
+def summarise_sizes(grains: Grains, word: str, image: Ints) -> Row:
     """Percentiles of diameters by number and by area, and how far the frame correction carries."""
     row: Row = {}
+    images = int(image.max(initial=-1)) + 1
+    unit = image[grains.block] if images > 1 else grains.block
+    units = images if images > 1 else len(image)
     for basis, weight in (("number", np.ones_like(grains.area)), ("area", grains.area)):
-        corrected = weighted_percentiles(grains.ecd, weight * grains.weight, PERCENTS)
-        intervals = bootstrap_percentiles(grains.ecd, weight, grains.block, image, PERCENTS)
-        for percent, interval, value in zip(PERCENTS, intervals, corrected, strict=True):
+        seen = weighted_percentiles(grains.ecd, weight, PERCENTS)
+        corrected = interval_percentiles(grains.ecd, weight * grains.weight, unit, units, PERCENTS)
+        for percent, value, interval in zip(PERCENTS, seen, corrected, strict=True):
             stem = f"{word}_ecd_d{percent:g}_{basis}"
-            row |= name_interval(f"{stem}_um", interval, "um")
-            row[f"{stem}_corrected_um"] = float(value)
+            row |= name_scoped(f"{stem}_um", interval, images, "um")
+            row |= {f"{stem}_um": float(value), f"{stem}_corrected_um": interval.value}
         if word == "silt":
             graded = vars(grade(grains.ecd, weight))
-            units = {"mean": "_phi", "sorting": "_phi"}
-            row |= {f"silt_{basis}_{key}{units.get(key, '')}": graded[key] for key in graded}
+            units_of = {"mean": "_phi", "sorting": "_phi"}
+            row |= {f"silt_{basis}_{key}{units_of.get(key, '')}": graded[key] for key in graded}
     frame = describe_weights(grains.weight)
     return row | {
         f"{word}_whole": frame.counted,
@@ -242,22 +324,15 @@ def _summarise_sizes(grains: Grains, word: str, image: Ints) -> Row:
     }
 
 
-def _unfold(grains: Grains, areas: Floats, image: Ints, min_silt_um: float) -> Row:
-    """Silt sections to spheres; classes begin at the least size of silt, alike everywhere."""
-    whole = grains.weight > 0
-    if np.count_nonzero(whole) < LEAST_SECTIONS:
-        return {}
-    sizes = grains.ecd[whole]
-    smallest = min_silt_um or STEP ** math.floor(math.log(sizes.min(), STEP) + 1e-9)
+def _unfold(grains: Grains, areas: Floats, image: Ints) -> Row:
+    """Silt sections to spheres; classes begin at powers of the class ratio, alike everywhere."""
+    smallest = STEP ** math.floor(math.log(grains.ecd.min(), STEP) + 1e-9)
+    edges = lay_classes(smallest, float(grains.ecd.max()))
     found = unfold_sections(
-        sizes,
-        grains.weight[whole],
-        image[grains.block[whole]],
-        np.bincount(image, areas),
-        edges=lay_classes(smallest, float(sizes.max())),
+        grains.ecd, np.ones_like(grains.ecd), grains.block, areas, image, edges=edges
     )
     return {
-        "silt_sphere_um": found.diameters,
+        "silt_sphere_um": found.edges[1:],
         "silt_spheres_per_um3": found.spheres,
         "silt_spheres_low_per_um3": found.low,
         "silt_spheres_high_per_um3": found.high,
@@ -266,13 +341,21 @@ def _unfold(grains: Grains, areas: Floats, image: Ints, min_silt_um: float) -> R
 
 def name_interval(name: str, interval: Interval, unit: str = "") -> Row:
     """Return a figure and its limits under the names of their columns."""
-    stem = name.removesuffix(f"_{unit}") if unit else name
     ending = f"_{unit}" if unit else ""
-    return {
-        name: interval.value,
-        f"{stem}_low{ending}": interval.low,
-        f"{stem}_high{ending}": interval.high,
-    }
+    stem = name.removesuffix(ending)
+    limits = {f"{stem}_low{ending}": interval.low, f"{stem}_high{ending}": interval.high}
+    return {name: interval.value, **limits}
+
+
+def name_scoped(name: str, interval: Interval, fields: int, unit: str = "") -> Row:
+    """Do so with limits for the rock or, of a single field, within this field; the others NaN."""
+    ending = f"_{unit}" if unit else ""
+    inside = f"{name.removesuffix(ending)}_within_field{ending}"
+    for_rock = interval if fields > 1 else Interval(interval.value)
+    within = interval if fields == 1 else Interval(interval.value)
+    row = name_interval(name, for_rock, unit) | name_interval(inside, within, unit)
+    del row[inside]
+    return row
 
 
 def warn_of_figures(row: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, str]:
@@ -285,9 +368,19 @@ def warn_of_figures(row: Mapping[str, Any], fields: Sequence[Field]) -> dict[str
     fields : sequence of Field
         The images.
     """
-    if row["pores"] + row["silt_grains"] + row["small_silt_regions"] == 0:
-        return {"nothing in the mask": "there is neither silt nor pore in the mask"}
     found = {}
+    unseen = []
+    for phase, word, count, things in reversed(_OBJECTS):
+        if row[count] == 0 and row["area_analysed_um2"] > 0:
+            least = row["min_silt_um"]
+            size, most = (tell(fields, phase, least) for tell in (unseen_diameter, unseen_limit))
+            unseen.append(f"up to {100 * most:.2g} % {word} ({things} of {size:g} µm)")
+    if unseen:
+        nothing = {1: "silt" if row["silt_grains"] == 0 else "pore", 2: "silt and no pore"}
+        found[f"no {nothing[len(unseen)]} seen"] = (
+            f"no {nothing[len(unseen)]} was seen, which does not mean that there is none: "
+            f"{' and '.join(unseen)} may be there"
+        )
     sizes = sorted({field.pixel_size.nm for field in fields})
     if len(sizes) > 1:
         found["several pixel sizes"] = (
@@ -305,13 +398,36 @@ def warn_of_figures(row: Mapping[str, Any], fields: Sequence[Field]) -> dict[str
     return found
 
 
-def warn_of_field(row: Mapping[str, Any], frame_um: tuple[float, float]) -> dict[str, str]:
+def warn_of_fields(row: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, str]:
+    """Return what to know before figures of a group or of all images are used.
+
+    What is said of single images is repeated with the number of images that it concerns.
+    """
+    found = warn_of_figures(row, fields)
+    if len(fields) == 1:
+        found["one field"] = (
+            "one field only: its intervals lie within this field, and do not speak for the rock"
+        )
+    kinds = Counter(kind for field in fields for kind in field.warnings)
+    for kind, count in kinds.items():
+        if len(fields) > 1:
+            found[kind] = f"{count} of {len(fields)} images: {kind}"
+        else:
+            found[kind] = fields[0].warnings[kind]
+    return found
+
+
+def warn_of_field(
+    row: Mapping[str, Any], field: Field, frame_um: tuple[float, float]
+) -> dict[str, str]:
     """Return what to know of a single field: kind, and it in words.
 
     Parameters
     ----------
     row : mapping
-        What `summarise` and `describe_field` give.
+        What `summarise`, `describe_field` and `describe_origin` give.
+    field : Field
+        The field.
     frame_um : tuple of float
         Height and width of the specimen, µm.
     """
@@ -322,18 +438,52 @@ def warn_of_field(row: Mapping[str, Any], frame_um: tuple[float, float]) -> dict
             f"the field of {width:.3g} x {height:.3g} µm hardly holds a silt grain of {least:g} "
             "µm, so its silt fraction says little"
         )
-    for _, word, count, _ in reversed(_OBJECTS):
-        if row[count] and row[f"{word}_window_um"] is None:
-            share = "porosity" if word == "pore" else "silt fraction"
-            found[f"{share} not representative"] = (
-                f"{share} varies by over 10 % between windows of any size in this field"
+    for phase, _, _, things in reversed(_OBJECTS):
+        share = FRACTIONS[phase].replace("_", " ")
+        blocks = field.block_areas(phase), field.areas.sum(axis=1)
+        if is_uneven(*blocks, field.chance(phase)):
+            found[f"{share} uneven"] = (
+                f"{share} differs between parts of this field by more than {things} at random "
+                "places make it differ, so another field may show another"
             )
     near = row["pore_area_near_limit"]
     if near > NEAR_LIMIT:
         found["pores near the resolution limit"] = (
             f"{100 * near:.0f} % of the pore area is in pores near the resolution limit"
         )
+    outside = row.get("outside_training_range")
+    if outside:
+        found["outside the training range"] = (
+            "the image is unlike those that the model was trained on "
+            f"({', '.join(outside).replace('_', ' ')}), so its mask may be wrong"
+        )
+    factor = row.get("resample_factor") or 1.0
+    if max(factor, 1 / factor) > MOST_RESAMPLED:
+        found["resampled more than twofold"] = (
+            f"the image was {'enlarged' if factor > 1 else 'reduced'} "
+            f"{max(factor, 1 / factor):.1f} times to the pixel size of the model"
+        )
+    if row.get("model_judged") is False:
+        found["model not judged"] = "the model was never judged on images that it had not seen"
     return found
+
+
+def describe_origin(provenance: Mapping[str, Any]) -> Row:
+    """Return the columns of how far the model fitted the micrograph, from a mask's provenance."""
+    results, model = (provenance.get(key) for key in ("results", "model"))
+    results = results if isinstance(results, Mapping) else {}
+    model = model if isinstance(model, Mapping) else {}
+    outside, factor = results.get("outside_domain"), results.get("resample_factor")
+    judged = model.get("judged")
+    return {
+        "outside_training_range": [str(name) for name in outside]
+        if isinstance(outside, list)
+        else None,
+        "resample_factor": float(factor)
+        if isinstance(factor, int | float) and factor > 0
+        else None,
+        "model_judged": judged if isinstance(judged, bool) else None,
+    }
 
 
 @dataclass(frozen=True)
@@ -352,9 +502,32 @@ class Texture:
     contacts: ContactSums
 
 
-def read_windows(mask: PhaseMask) -> list[npt.NDArray[np.uint8]]:
-    """Read the windows of a mask in which texture is measured, as `lay_windows` lays them."""
-    return [mask.read(box.rows, box.columns) for box in lay_windows(mask.shape)]
+def read_windows(mask: PhaseMask, small: Ints) -> list[npt.NDArray[np.uint8]]:
+    """Read the windows of a mask in which texture is measured, as `lay_windows` lays them.
+
+    Parameters
+    ----------
+    mask : PhaseMask
+        The mask.
+    small : ndarray of int64, shape (5, N)
+        Top, left, bottom, right (half-open) and pixels of the silt regions that count as clay;
+        they are clay in the windows. A part that a window cuts from a region is silt.
+    """
+    windows, keys = [], set(zip(*small.tolist(), strict=True))
+    for box in lay_windows(mask.shape):
+        window = mask.read(box.rows, box.columns)
+        if keys:
+            silt = (window == Phase.SILT).view(np.uint8)
+            _, regions, found, _ = cv2.connectedComponentsWithStats(silt, connectivity=8)
+            left, top, width, height, area = found.T.tolist()
+            clay = [
+                (y + box.top, x + box.left, y + h + box.top, x + w + box.left, pixels) in keys
+                for y, x, h, w, pixels in zip(top, left, height, width, area, strict=True)
+            ]
+            clay[0] = False  # what is no silt
+            window = np.where(np.array(clay)[regions], np.uint8(Phase.CLAY), window)
+        windows.append(window)
+    return windows
 
 
 def lay_windows(shape: tuple[int, int], side: int = WINDOW) -> list[Box]:
@@ -426,7 +599,7 @@ def describe_field(
     for phase, word, _, _ in _OBJECTS:
         kept = columns["counted_as"] == phase
         points = place_centroids(columns, kept, um) - corner
-        varied = vary_window(cells.counts, phase, cells.side * um)
+        varied = vary_window(cells.count_by_rule(), phase, cells.side * um)
         pairs = texture.pairs[phase]
         row |= _describe_axes(columns, kept, word) | _describe_spacing(points, window, word)
         row |= {
@@ -527,22 +700,27 @@ def measure_image(
         If the mask cannot be read, holds values that are no phase, or no specimen at all.
     """
     cells = CellCounter(mask.shape, partial(counts_as_clay, pixel_size.um, min_silt_um))
+    labelling = label_mask(mask, layers=layers, cells=cells, advance=advance, mapper=mapper)
+    if labelling.specimen is None:
+        raise MudrockError(
+            f"{mask.path or mask.name}: no specimen in it, all pixels are void",
+            "segment the image again, or leave it out",
+        )
+    columns = survey_objects(labelling, pixel_size, min_silt_um)
+    clay = columns["counted_as"] == Phase.CLAY
+    top, left, bottom, right = labelling.objects.box[:, clay]
+    small = np.stack([top, left, -bottom, -right, columns["area_px"][clay]]).astype(np.int64)
     # Transforms and distance maps let go of Python's lock: they run beside everything else.
     with ThreadPoolExecutor(1) as beside:
-        texture = beside.submit(measure_texture, read_windows(mask))
-        labelling = label_mask(mask, layers=layers, cells=cells, advance=advance, mapper=mapper)
-        if labelling.specimen is None:
-            raise MudrockError(
-                f"{mask.path or mask.name}: no specimen in it, all pixels are void",
-                "segment the image again, or leave it out",
-            )
-        columns = survey_objects(labelling, pixel_size, min_silt_um)
+        texture = beside.submit(measure_texture, read_windows(mask, small))
         instances = Instances(name, labelling, columns, pixel_size, {"confidence": 255.0})
         field = gather_field(columns, cells, pixel_size)
         row = summarise([field], min_silt_um)
         row |= describe_field(columns, cells, texture.result(), pixel_size, labelling)
+    row |= describe_origin(mask.provenance)
     box, um = labelling.specimen, pixel_size.um
-    warnings = warn_of_figures(row, [field]) | warn_of_field(row, (box.height * um, box.width * um))
+    field.warnings.update(warn_of_field(row, field, (box.height * um, box.width * um)))
+    warnings = warn_of_figures(row, [field]) | field.warnings
     row |= {
         "scope": "image",
         "image": name,

@@ -1,45 +1,348 @@
-"""Draw blocks and images again and again: the bootstrap behind every interval.
+"""95 % intervals of fractions and sizes, and whether a field is even.
 
-Objects and pixels of one field resemble each other, so resampling them promises far more than one
-field can say. Here blocks are drawn (about 25 an image, see ``cells.lay_blocks``), and, where there
-are several images, first the images and then blocks within each image drawn (a two-stage cluster
-bootstrap; Davison and Hinkley 1997, 3.8). The seed is fixed, so the same masks always give the same
-interval.
+Objects and pixels of one field resemble each other, and the fields of a rock differ by more than
+chance: only several fields can speak for the rock. So the unit of every interval for a rock is the
+field, from two on. What one field gives is an interval for this field only: within which its
+fraction would lie if its objects had fallen otherwise. Nothing is drawn at random, so the same
+masks always give the same interval. ``tests/benchmarks/statistics`` simulates what they cover.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.measure.sizes import weighted_percentiles
+from mudrock_cli.measure.sizes import effective_number, weighted_percentiles
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
+
+LEVEL = 0.95
+"""Coverage of all intervals."""
+
+FIELDS_DIFFER = 0.35
+"""Standard deviation of the logit of a fraction between fields of a rock, taken for granted as much
+as one degree of freedom weighs, where only two fields can tell it."""
+
+LEAST_BEYOND = 10.0
+"""Effective number of objects that a percentile needs on either side to be given an interval."""
+
+RESAMPLES = 999
+SEED = 20260101
+
+LIMIT = 0.1
+"""A representative window varies by less than this share of the mean."""
+
+_LEAST_COVER = 0.95
+_LEAST_DISJOINT = 4.0
+
 Statistic = Callable[[Floats], Floats]
 """Takes how often each block is drawn, shape (R, B); returns shape (K, R)."""
 
-LEVEL = 0.95
-RESAMPLES = 999
-SEED = 20260101
+UNEVEN_P = 0.01
+"""A field is called uneven where chance makes its blocks differ as much less often than this."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and its bootstrap percentile interval.
+    """A figure and its 95 % interval.
 
     Parameters
     ----------
     value : float
-        The figure from all blocks.
+        The figure.
     low, high : float
-        Limits of the interval; NaN where there are fewer than two blocks to draw from, or so few
-        objects that a draw may hold none.
+        Limits; NaN where the data do not carry an interval.
     """
 
     value: float
-    low: float
-    high: float
+    low: float = math.nan
+    high: float = math.nan
+
+
+@dataclass(frozen=True)
+class _Logit:
+    """A fraction with the standard error and degrees of freedom of its logit."""
+
+    value: float
+    error: float
+    freedom: float
+
+    def limits(self, freedom: float | None = None) -> tuple[float, float]:
+        """Return the limits of the interval, which are never below 0 nor above 1."""
+        if not 0 < self.value < 1 or math.isnan(self.error):
+            return math.nan, math.nan
+        reach = _student(freedom or self.freedom) * self.error
+        centre = math.log(self.value / (1 - self.value))
+        return 1 / (1 + math.exp(reach - centre)), 1 / (1 + math.exp(-reach - centre))
+
+
+def _student(freedom: float) -> float:
+    """Return how many standard errors an interval reaches to either side."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def rock_fraction(part: npt.ArrayLike, whole: npt.ArrayLike, chance: npt.ArrayLike) -> Interval:
+    """Return the fraction of a phase in the rock from several fields, with its interval.
+
+    Parameters
+    ----------
+    part, whole : array_like, shape (n,)
+        Area of the phase and of the specimen in each field.
+    chance : array_like, shape (n,)
+        Variance of `part` by the random places of objects alone: the sum of their squared areas.
+
+    Returns
+    -------
+    Interval
+        Limits are NaN for fewer than two fields, and for 0 and 1.
+
+    Notes
+    -----
+    Ratio of sums; its variance from the residuals ``part - fraction whole`` of the fields (Cochran
+    1977, Sampling Techniques, 6.3), taken to the logit, and Student's t with n - 1 degrees of
+    freedom. For two fields the variance is averaged with one degree of freedom of what is expected
+    (`FIELDS_DIFFER` and `chance`), for t with one degree alone would say nothing.
+    """
+    found = _rock_logit(*(np.asarray(each, np.float64) for each in (part, whole, chance)))
+    return Interval(found.value, *found.limits())
+
+
+def _rock_logit(part: Floats, whole: Floats, chance: Floats) -> _Logit:
+    number, total = len(part), float(whole.sum())
+    value = float(part.sum()) / total if total else math.nan
+    if number < 2 or not 0 < value < 1:
+        return _Logit(value, math.nan, math.nan)
+    slope = value * (1 - value) * total
+    variance = number / (number - 1) * float(np.sum((part - value * whole) ** 2)) / slope**2
+    if number > 2:
+        return _Logit(value, math.sqrt(variance), number - 1)
+    # Kish: fields of unequal size count for fewer than two.
+    expected = FIELDS_DIFFER**2 * float(np.sum(whole**2)) / total**2 + chance.sum() / slope**2
+    return _Logit(value, math.sqrt((variance + expected) / 2), 2)
+
+
+def rock_difference(
+    first: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike],
+    second: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike],
+) -> Interval:
+    """Return the difference of the fractions of two rocks, second less first, with its interval.
+
+    Parameters
+    ----------
+    first, second : tuple of array_like
+        Part, whole and chance of each field, as `rock_fraction` takes them.
+
+    Notes
+    -----
+    Limits of both fractions with Welch's degrees of freedom, put together by the method of variance
+    estimates recovery (Newcombe 1998, doi 10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>
+    3.0.CO;2-I). NaN where a group has one field only.
+    """
+    one, other = (
+        _rock_logit(*(np.asarray(each, np.float64) for each in group)) for group in (first, second)
+    )
+    value = other.value - one.value
+    squares = [group.error**2 for group in (one, other)]
+    if math.isnan(sum(squares)):
+        return Interval(value)
+    shares = sum(
+        square**2 / group.freedom for square, group in zip(squares, (one, other), strict=True)
+    )
+    freedom = sum(squares) ** 2 / shares if shares else one.freedom + other.freedom
+    low, high = one.limits(freedom)
+    other_low, other_high = other.limits(freedom)
+    return Interval(
+        value,
+        value - math.hypot(other.value - other_low, high - one.value),
+        value + math.hypot(other_high - other.value, one.value - low),
+    )
+
+
+def field_fraction(part: npt.ArrayLike, whole: npt.ArrayLike, chance: float) -> Interval:
+    """Return the fraction of a phase in one field, with the interval within this field.
+
+    Parameters
+    ----------
+    part, whole : array_like, shape (B,)
+        Area of the phase and of the specimen in each block of the field.
+    chance : float
+        Variance of the whole `part` by the random places of objects alone.
+
+    Notes
+    -----
+    The variance is the larger of two: that between blocks, which misses grains as large as blocks,
+    and that of objects thrown at random, which misses their clusters (Stoyan, Kendall and Mecke
+    1995, Stochastic Geometry, 5.1, variance of a marked Poisson field). Taken to the logit, with
+    Student's t and the blocks less one.
+    """
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    blocks, total = len(part), float(whole.sum())
+    value = float(part.sum()) / total if total else math.nan
+    if blocks < 2 or not 0 < value < 1:
+        return Interval(value)
+    between = blocks / (blocks - 1) * float(np.sum((part - value * whole) ** 2))
+    error = math.sqrt(max(between, chance)) / (value * (1 - value) * total)
+    return Interval(value, *_Logit(value, error, blocks - 1).limits())
+
+
+def is_uneven(part: npt.ArrayLike, whole: npt.ArrayLike, chance: float) -> bool:
+    """Tell whether a phase varies over a field by more than objects at random places do.
+
+    Parameters
+    ----------
+    part, whole : array_like, shape (B,)
+        Area of the phase and of the specimen in each block of the field.
+    chance : float
+        Variance of the whole `part` by the random places of objects alone.
+
+    Notes
+    -----
+    Variance between blocks over `chance`, against chi² with the blocks less one, at `UNEVEN_P`.
+    """
+    from scipy.special import chdtrc
+
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    blocks, total = len(part), float(whole.sum())
+    if blocks < 2 or not chance > 0:
+        return False
+    between = blocks * float(np.sum((part - part.sum() / total * whole) ** 2))
+    return bool(chdtrc(blocks - 1, between / chance) < UNEVEN_P)
+
+
+def unseen_fraction(areas: npt.ArrayLike, diameter: float) -> float:
+    """Return the largest fraction of a phase of which fields may show no object at all.
+
+    Parameters
+    ----------
+    areas : array_like, shape (n,)
+        Area of the specimen in each field, µm².
+    diameter : float
+        Diameter of the objects, µm: smaller ones would have been seen more surely.
+
+    Returns
+    -------
+    float
+        Upper limit of the one-sided 95 % interval, at most 1.
+
+    Notes
+    -----
+    The rule of three: of objects at random places none is seen with a chance of 5 % where three
+    (-ln 0.05) were to be expected. A square field of side a meets the discs whose centres lie in
+    ``a² + 2 a d + pi d² / 4`` (Miles-Lantuéjoul; Chiu et al. 2013, Stochastic Geometry, 6.3).
+    """
+    area = np.asarray(areas, np.float64)
+    disc = math.pi / 4 * diameter**2
+    reach = float(np.sum(area + 2 * np.sqrt(area) * diameter + disc))
+    return min(1.0, -math.log(1 - LEVEL) * disc / reach) if reach else math.nan
+
+
+def interval_percentiles(
+    values: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    unit: npt.ArrayLike,
+    units: int,
+    percents: tuple[float, ...] = (10, 50, 90),
+) -> list[Interval]:
+    """Return percentiles of a size distribution, with intervals where enough objects carry them.
+
+    Parameters
+    ----------
+    values : array_like, shape (N,)
+        A size for each object.
+    weights : array_like, shape (N,)
+        Frame weights for percentiles by number, times the areas for percentiles by area.
+    unit : array_like of int, shape (N,)
+        Field in which each object lies, or block of a single field, 0 to `units` - 1.
+    units : int
+        Number of fields, or of blocks.
+    percents : tuple of float
+        0 to 100.
+
+    Returns
+    -------
+    list of Interval
+        Limits are NaN where fewer than `LEAST_BEYOND` effective objects (Kish) lie on either side
+        of the percentile, or for fewer than two units.
+
+    Notes
+    -----
+    The share of the weight below the percentile varies between units; the sizes at the ends of its
+    interval (logit, t with the units less one) are the limits (Woodruff 1952, doi
+    10.1080/01621459.1952.10483443).
+    """
+    values, weights = (np.asarray(array, np.float64) for array in (values, weights))
+    unit = np.asarray(unit, np.intp)
+    kept = weights > 0
+    values, weights, unit = values[kept], weights[kept], unit[kept]
+    found = weighted_percentiles(values, weights, percents)
+    intervals = []
+    for percent, value in zip(percents, found, strict=True):
+        share, below = percent / 100, values <= value
+        sides = effective_number(weights[below]), effective_number(weights[~below])
+        if units < 2 or min(sides) < LEAST_BEYOND:
+            intervals.append(Interval(float(value)))
+            continue
+        apart = np.bincount(unit, weights * (below - share), minlength=units)
+        variance = units / (units - 1) * float(np.sum(apart**2)) / float(weights.sum()) ** 2
+        error = math.sqrt(variance) / (share * (1 - share))
+        ends = np.array(_Logit(share, error, units - 1).limits())
+        low, high = weighted_percentiles(values, weights, 100 * ends)
+        intervals.append(Interval(float(value), float(low), float(high)))
+    return intervals
+
+
+def interval_shares(
+    values: npt.ArrayLike,
+    weights: npt.ArrayLike,
+    block: npt.ArrayLike,
+    image: npt.ArrayLike,
+    limits: npt.ArrayLike,
+) -> tuple[Floats, Floats, Floats]:
+    """Return a cumulative size distribution with its pointwise band.
+
+    Parameters
+    ----------
+    values, weights : array_like, shape (N,)
+        As `interval_percentiles` takes them.
+    block : array_like of int, shape (N,)
+        Block in which each object lies, 0 to B - 1.
+    image : array_like of int, shape (B,)
+        Field of each block; of a single field the blocks are the units, else the fields.
+    limits : array_like, shape (K,)
+        Sizes, rising, at which the curve is wanted.
+
+    Returns
+    -------
+    share, low, high : ndarray of float64, shape (K,)
+        Share of the weight in objects up to each size, and the limits of its interval, which for
+        a single field is within this field; NaN where nothing is weighed.
+
+    Notes
+    -----
+    Ratio of sums over units with Student's t, kept between 0 and 1.
+    """
+    limits, weights = np.asarray(limits, np.float64), np.asarray(weights, np.float64)
+    fields, field = np.unique(np.asarray(image), return_inverse=True)
+    unit_of_block = field if len(fields) > 1 else np.arange(len(field))
+    units, classes = int(unit_of_block.max(initial=-1)) + 1, len(limits) + 1
+    place = np.searchsorted(limits, np.asarray(values, np.float64))
+    flat = unit_of_block[np.asarray(block, np.intp)] * classes + place
+    table = np.bincount(flat, weights, minlength=units * classes).reshape(units, classes)
+    below, total = np.cumsum(table, axis=1)[:, :-1], table.sum(axis=1)
+    if not total.sum() > 0:
+        nothing = np.full(len(limits), np.nan)
+        return nothing, nothing, nothing
+    share = below.sum(axis=0) / total.sum()
+    if units < 2:
+        return share, np.full_like(share, np.nan), np.full_like(share, np.nan)
+    apart = np.sum((below - share * total[:, None]) ** 2, axis=0)
+    reach = _student(units - 1) * np.sqrt(units / (units - 1) * apart) / total.sum()
+    return share, np.clip(share - reach, 0, 1), np.clip(share + reach, 0, 1)
 
 
 def resample_blocks(
@@ -118,191 +421,6 @@ def _draw_within(
     return drawn
 
 
-# Intervals of porosity, silt fraction and size percentiles.
-#
-# How to use it: a block has a number over all images, ``image`` says which image it comes from (see
-# ``cells.lay_blocks``). Porosity is ``bootstrap_fraction(pore_pixels, specimen_pixels, image)``
-# with
-# sums per block (areas where pixel sizes differ); sizes are ``bootstrap_percentiles(ecd, weight,
-# block, image)``. Blocks without specimen are left out by themselves.
-
-_GROUPS = 2048
-
-
-def bootstrap_fraction(part: npt.ArrayLike, whole: npt.ArrayLike, image: npt.ArrayLike) -> Interval:
-    """Return a share of area, such as porosity or silt fraction, with its interval.
-
-    Parameters
-    ----------
-    part : array_like, shape (B,)
-        Area of the phase in each block, pixels or µm².
-    whole : array_like, shape (B,)
-        Area of the specimen in each block, in the same unit.
-    image : array_like of int, shape (B,)
-        Image of each block.
-    """
-    return _resample_fraction(part, whole, image)[0]
-
-
-def bootstrap_difference(
-    first: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike],
-    second: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike],
-) -> Interval:
-    """Return the difference of two shares of area, second less first, with its interval.
-
-    Parameters
-    ----------
-    first, second : tuple of array_like
-        Part, whole and image of each block, as `bootstrap_fraction` takes them; drawn
-        independently.
-    level : float
-        Coverage of the interval.
-    """
-    base, base_drawn = _resample_fraction(*first)
-    other, other_drawn = _resample_fraction(*second, seed=SEED + 1)
-    tail = 50 * (1 - LEVEL)
-    low, high = np.percentile(other_drawn - base_drawn, (tail, 100 - tail))
-    return Interval(other.value - base.value, float(low), float(high))
-
-
-def bootstrap_percentiles(
-    values: npt.ArrayLike,
-    weights: npt.ArrayLike,
-    block: npt.ArrayLike,
-    image: npt.ArrayLike,
-    percents: tuple[float, ...] = (10, 50, 90),
-) -> list[Interval]:
-    """Return percentiles of a size distribution with their intervals.
-
-    Parameters
-    ----------
-    values : array_like, shape (N,)
-        A size for each object.
-    weights : array_like, shape (N,)
-        Ones for percentiles by number, areas for percentiles by area, times the frame weight.
-    block : array_like of int, shape (N,)
-        Number of the block in which each object lies, 0 to B - 1.
-    image : array_like of int, shape (B,)
-        Image of each block; only blocks with specimen.
-    percents : tuple of float
-        0 to 100.
-
-    Notes
-    -----
-    Above 2048 objects, neighbours in size are taken together, 2048 groups in all, for speed; the
-    figure itself is always exact.
-    """
-    values, weights = (np.asarray(array, np.float64) for array in (values, weights))
-    block, image = np.asarray(block, np.intp), np.asarray(image)
-    sizes, table = _tabulate(values, weights, block, len(image))
-
-    def percentiles(times: Floats) -> Floats:
-        figures: Floats = weighted_percentiles(sizes, times @ table, percents).T
-        return figures
-
-    exact = weighted_percentiles(values, weights, percents)
-    drawn, _ = resample_blocks(image, percentiles)
-    return [
-        Interval(float(value), interval.low, interval.high)
-        for value, interval in zip(exact, drawn, strict=True)
-    ]
-
-
-def bootstrap_shares(
-    values: npt.ArrayLike,
-    weights: npt.ArrayLike,
-    block: npt.ArrayLike,
-    image: npt.ArrayLike,
-    limits: npt.ArrayLike,
-) -> tuple[Floats, Floats, Floats]:
-    """Return a cumulative size distribution with its band.
-
-    Parameters
-    ----------
-    values, weights, block, image : array_like
-        As `bootstrap_percentiles` takes them.
-    limits : array_like, shape (K,)
-        Sizes, rising, at which the curve is wanted.
-
-    Returns
-    -------
-    share, low, high : ndarray of float64, shape (K,)
-        Share of the weight in objects up to each size, and the limits of its interval; NaN where
-        nothing is weighed.
-    """
-    limits, image = np.asarray(limits, np.float64), np.asarray(image)
-    classes = len(limits) + 1
-    place = np.searchsorted(limits, np.asarray(values, np.float64))
-    flat = np.asarray(block, np.intp) * classes + place
-    table = np.bincount(flat, np.asarray(weights, np.float64), minlength=len(image) * classes)
-    sums = np.cumsum(table.reshape(len(image), classes), axis=1)
-
-    def share(times: Floats) -> Floats:
-        drawn = times @ sums
-        with np.errstate(invalid="ignore"):
-            shares: Floats = (drawn[:, :-1] / drawn[:, -1:]).T
-        return shares
-
-    intervals, _ = resample_blocks(image, share)
-    value, low, high = (
-        np.array([getattr(each, name) for each in intervals]) for name in ("value", "low", "high")
-    )
-    return value, low, high
-
-
-def _resample_fraction(
-    part: npt.ArrayLike, whole: npt.ArrayLike, image: npt.ArrayLike, seed: int = SEED
-) -> tuple[Interval, Floats]:
-    """Return a share of area with its interval, and the share in each draw."""
-    part, whole, image = (np.asarray(array) for array in (part, whole, image))
-    kept = whole > 0
-    sums = np.stack([part[kept], whole[kept]]).astype(np.float64)
-
-    def share(times: Floats) -> Floats:
-        above, below = sums @ times.T
-        shares: Floats = above / below
-        return shares[None]
-
-    intervals, drawn = resample_blocks(image[kept], share, seed=seed)
-    return intervals[0], drawn[0]
-
-
-def _tabulate(
-    values: Floats, weights: Floats, block: npt.NDArray[np.intp], blocks: int
-) -> tuple[Floats, Floats]:
-    """Return at most ``_GROUPS`` sizes in order, and the weight of each in each block."""
-    order = np.argsort(values, kind="stable")
-    number = max(len(values), 1)
-    groups = min(number, _GROUPS)
-    if groups == len(values):
-        place = np.arange(number)
-    else:
-        # Half by number, half by weight: a heavy object, on which a tail hangs, stays alone.
-        rank = np.cumsum(weights[order]) / weights.sum() + np.arange(1, number + 1) / number
-        place = np.minimum((rank * groups / 2).astype(np.intp), groups - 1)
-    group = np.empty(len(values), np.intp)
-    group[order] = place[: len(values)]
-    flat = block * groups + group
-    table = np.bincount(flat, weights, minlength=blocks * groups).astype(np.float64)
-    share = np.bincount(group, minlength=groups)
-    sizes = np.bincount(group, values, minlength=groups) / np.maximum(share, 1)
-    return sizes, table.reshape(blocks, groups)
-
-
-# Is one field enough? The spread of porosity and silt fraction against the size of the window.
-#
-# Square windows of growing side are laid over the cell counts of ``cells.count_cells`` at every
-# cell; the share of a phase in each window varies less the larger the window. Where the variation
-# falls under ten percent of the mean, a window of that side represents the field; where it does
-# not, the field is too small to say, and that is the answer.
-
-LIMIT = 0.1
-"""A representative window varies by less than this share of the mean."""
-
-_LEAST_COVER = 0.95
-_LEAST_DISJOINT = 4.0
-
-
 @dataclass(frozen=True)
 class Representativeness:
     """The spread of a phase's share against the window side.
@@ -321,9 +439,9 @@ class Representativeness:
         this field.
     """
 
-    sides: npt.NDArray[np.float64]
-    mean: npt.NDArray[np.float64]
-    variation: npt.NDArray[np.float64]
+    sides: Floats
+    mean: Floats
+    variation: Floats
     windows: npt.NDArray[np.int64]
     size: float | None
 
@@ -336,7 +454,7 @@ def vary_window(
     Parameters
     ----------
     counts : ndarray of int64, shape (R, C, 3)
-        Pixels of clay, silt and pore per cell, from ``cells.count_cells``.
+        Pixels of clay, silt and pore per cell, from `cells.count_cells`.
     phase : int
         0 clay, 1 silt, 2 pore.
     side : float
@@ -368,10 +486,9 @@ def vary_window(
         mean = float(shares.mean())
         spread = float(np.sqrt(shares.var() * disjoint / (disjoint - 1)))
         found.append((width * side, mean, spread / mean if mean else np.nan, int(disjoint)))
-    table = np.array(found, np.float64).reshape(-1, 4).T
-    return Representativeness(
-        table[0], table[1], table[2], table[3].astype(np.int64), _settle(table[0], table[2], limit)
-    )
+    sides, means, variation, windows = np.array(found, np.float64).reshape(-1, 4).T
+    size = _representative_side(sides, variation, limit)
+    return Representativeness(sides, means, variation, windows.astype(np.int64), size)
 
 
 def _widths(longest: int) -> npt.NDArray[np.intp]:
@@ -391,9 +508,7 @@ def _slide(integral: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.int64]
     return integral[high, high] - integral[low, high] - integral[high, low] + integral[low, low]
 
 
-def _settle(
-    sides: npt.NDArray[np.float64], variation: npt.NDArray[np.float64], limit: float
-) -> float | None:
+def _representative_side(sides: Floats, variation: Floats, limit: float) -> float | None:
     """Return the first side from which on the variation stays under the limit."""
     above = np.flatnonzero(~(variation < limit))
     first = int(above[-1]) + 1 if len(above) else 0

@@ -31,7 +31,7 @@ from mudrock_cli.files import atomic_write
 from mudrock_cli.measure.cells import cell_side, find_blocks, lay_blocks
 from mudrock_cli.measure.sizes import bin_sizes
 from mudrock_cli.measure.spatial import AxialMean, axial_mean, have_direction, rose
-from mudrock_cli.measure.uncertainty import bootstrap_shares
+from mudrock_cli.measure.uncertainty import interval_shares
 from mudrock_cli.report.tables import CHANCE, Row, Tables
 
 if TYPE_CHECKING:
@@ -545,7 +545,7 @@ class Objects:
         sizes = np.geomspace(ecd.min(), max(ecd.max(), ecd.min() * 1.1), _SIZES)
         sizes[-1] *= 1 + 1e-12
         number, area = (
-            bootstrap_shares(ecd, weights, self.rows["block"], self.image, sizes)
+            interval_shares(ecd, weights, self.rows["block"], self.image, sizes)
             for weights in (np.ones(len(ecd)), self.rows["area_um2"])
         )
         return sizes, number, area

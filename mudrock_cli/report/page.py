@@ -25,6 +25,7 @@ from mudrock_cli.report.tables import (
     MISSING,
     Row,
     Tables,
+    find_interval,
     format_estimate,
     format_length,
     format_number,
@@ -142,7 +143,8 @@ def _asset(name: str) -> str:
 def _list_warnings(tables: Tables) -> list[str]:
     """Return what is said of all images together, or of the only one, and of no image alone."""
     if len(tables.images) == 1:
-        return list(tables.images[0]["warnings"] or ())
+        both = (*(tables.images[0]["warnings"] or ()), *(tables.pooled["warnings"] or ()))
+        return list(dict.fromkeys(both))
     said = {text for row in tables.images for text in row["warnings"] or ()}
     return [text for text in tables.pooled["warnings"] or () if text not in said]
 
@@ -195,9 +197,12 @@ def tabulate_sizes(row: Row, limit_um: float) -> list[tuple[str, str, list[SizeC
 
     def describe(stem: str) -> SizeCell:
         value, corrected = row[f"{stem}_um"], row[f"{stem}_corrected_um"]
+        low, high, _ = find_interval(row, stem, "_um")
+        figure, interval = format_estimate(corrected, low, high)
         return SizeCell(
-            *format_estimate(value, row[f"{stem}_low_um"], row[f"{stem}_high_um"]),
-            "" if corrected is None else format_number(corrected),
+            format_number(value),
+            interval,
+            "" if corrected is None else figure,
             "not resolved" if value < limit_um else "",
         )
 

@@ -148,22 +148,44 @@ def format_estimate(
 
 def format_share(row: Row, name: str) -> tuple[str, str]:
     """Return a share of area in percent and its interval, of a summary row."""
-    texts = format_estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], 100)
-    return _with_unit(texts, "%")
+    low, high, scope = find_interval(row, name)
+    return _with_unit(format_estimate(row[name], low, high, 100), "%", scope)
 
 
 def format_length(row: Row, name: str) -> tuple[str, str]:
-    """Return a length in µm and its interval; `name` without its unit."""
-    texts = format_estimate(row[f"{name}_um"], row[f"{name}_low_um"], row[f"{name}_high_um"])
-    return _with_unit(texts, "µm")
+    """Return a length in µm and its interval; `name` without its unit.
+
+    An interval belongs to the figure corrected for the frame, which then takes the place of the
+    figure as seen.
+    """
+    low, high, scope = find_interval(row, name, "_um")
+    value = row[f"{name}_um"] if low is None else row[f"{name}_corrected_um"]
+    return _with_unit(format_estimate(value, low, high), "µm", scope)
 
 
-def _with_unit(texts: tuple[str, str], unit: str) -> tuple[str, str]:
-    """Put a unit behind figures, so that no line breaks between them."""
+def find_interval(row: Row, name: str, ending: str = "") -> tuple[float | None, float | None, str]:
+    """Return the limits of a figure's interval, None where it has none, and what it speaks for.
+
+    Returns
+    -------
+    low, high : float or None
+        Limits.
+    scope : str
+        Empty for the rock.
+    """
+    for stem, scope in ((name, ""), (f"{name}_within_field", " within this field")):
+        low, high = (row.get(f"{stem}_{limit}{ending}") for limit in ("low", "high"))
+        if low is not None and high is not None:
+            return low, high, scope
+    return None, None, ""
+
+
+def _with_unit(texts: tuple[str, str], unit: str, scope: str = "") -> tuple[str, str]:
+    """Put a unit behind figures, so that no line breaks between them, and what they speak for."""
     figure, interval = (
         text if text in ("", MISSING) else f"{text}{_SPACE}{unit}" for text in texts
     )
-    return figure, interval
+    return figure, interval + scope if interval else ""
 
 
 def list_words(words: Sequence[str], longest: int = 4) -> str:

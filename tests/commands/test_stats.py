@@ -55,11 +55,15 @@ def test_the_closing_table_fits_and_agrees(mask_folder: Path, tmp_path: Path) ->
     long = mask_folder / f"{'a_name_too_long_for_any_table' * 3}.tif"
     (mask_folder / "a.tif").rename(long)
     result = stats(mask_folder, "--out", tmp_path / "r.parquet")
-    table = result.stdout.split("±  half")[0].split("pixel size")[0].splitlines()
+    table = result.stdout.split("pixel size")[0].splitlines()
     assert max(len(line) for line in table) <= 80
     rows = read_summary(tmp_path / "r.parquet")
     pooled = next(line for line in table if line.startswith("all 2 images"))
-    assert f"{100 * rows[-1]['porosity']:.1f} ±" in pooled
+    limits = [100 * rows[-1][f"porosity{ending}"] for ending in ("", "_low", "_high")]
+    assert "{:.1f} {:.1f}–{:.1f}".format(*limits) in pooled
+    first = next(line for line in table if line.startswith("…"))
+    limits = [100 * rows[0][f"porosity{ending}"] for ending in ("", "_within_field_low")]
+    assert "{:.1f} {:.1f}–".format(*limits) in first
     assert f"{rows[-1]['silt_ecd_d50_area_um']:.3g}" in pooled
     assert "500 nm, FEI tag 34682 (1)" in result.stdout
 

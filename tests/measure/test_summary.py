@@ -64,13 +64,33 @@ def test_percentiles_by_number_and_by_area() -> None:
     assert row["pore_ecd_d50_area_um"] > row["pore_ecd_d50_number_um"]
 
 
-def test_intervals_hold_their_figures() -> None:
-    row = measure(scatter(2), min_silt_um=0).row
+def test_one_field_has_intervals_within_itself() -> None:
+    row = measure(scatter(2, (240, 320)), min_silt_um=0).row
     for name in ("porosity", "silt_fraction", "clay_fraction"):
-        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
-        assert row[f"{name}_low"] >= 0
-    assert row["pore_ecd_d50_area_low_um"] <= row["pore_ecd_d50_area_um"]
-    assert row["pore_ecd_d50_area_um"] <= row["pore_ecd_d50_area_high_um"]
+        low, high = (row[f"{name}_within_field_{limit}"] for limit in ("low", "high"))
+        assert 0 < low < row[name] < high < 1
+        assert np.isnan([row[f"{name}_low"], row[f"{name}_high"]]).all()
+    stem = "pore_ecd_d50_area"
+    low, high = (row[f"{stem}_within_field_{limit}_um"] for limit in ("low", "high"))
+    assert low <= row[f"{stem}_corrected_um"] <= high
+    assert math.isnan(row[f"{stem}_low_um"])
+
+
+def test_several_fields_have_intervals_for_the_rock() -> None:
+    fields = {name: measure(scatter(seed), min_silt_um=0).field for seed, name in enumerate("abc")}
+    (row,) = pool_fields(fields, {}, 0.0)
+    for name in ("porosity", "silt_fraction", "clay_fraction"):
+        assert 0 < row[f"{name}_low"] < row[name] < row[f"{name}_high"] < 1
+        assert math.isnan(row[f"{name}_within_field_low"])
+    stem = "pore_ecd_d50_area"
+    assert row[f"{stem}_low_um"] <= row[f"{stem}_corrected_um"] <= row[f"{stem}_high_um"]
+
+
+def test_few_grains_carry_no_interval_of_sizes() -> None:
+    row = measure(scatter(2)[:40, :40], min_silt_um=0).row
+    assert 0 < row["silt_grains"] < 20
+    assert row["silt_ecd_d50_area_um"] > 0
+    assert math.isnan(row["silt_ecd_d50_area_within_field_low_um"])
 
 
 def test_small_silt_is_taken_out_where_it_lies() -> None:
@@ -78,8 +98,47 @@ def test_small_silt_is_taken_out_where_it_lies() -> None:
     phases = np.zeros((100, 400), np.uint8)
     phases[50, 10:390] = Phase.SILT
     row = measure(phases, 10).row
-    assert (row["silt_fraction"], row["silt_fraction_low"], row["silt_fraction_high"]) == (0, 0, 0)
+    assert row["silt_fraction"] == 0
     assert row["mask_silt_fraction"] == pytest.approx(380 / 40000)
+    assert np.nanmax(row["silt_variation"], initial=0) == 0
+
+
+def test_all_columns_have_one_rule_of_what_silt_is() -> None:
+    """Silt too small to be silt changes no column of silt but the mask's own."""
+    phases = np.kron(scatter(4), np.ones((2, 2), np.uint8))
+    small = phases.copy()
+    for top, left in ((0, 0), (7, 311), (101, 2), (238, 160)):
+        assert not small[max(top - 1, 0) : top + 2, max(left - 1, 0) : left + 2].any()
+        small[top, left] = Phase.SILT
+    without, with_small = (measure(each).row for each in (phases, small))
+    assert with_small["small_silt_regions"] == without["small_silt_regions"] + 4
+    assert with_small["mask_silt_fraction"] > without["mask_silt_fraction"]
+    columns = [name for name in without if name.startswith("silt_")]
+    assert len(columns) > 60
+    for name in columns:
+        before, after = (np.array(row[name], float) for row in (without, with_small))
+        np.testing.assert_allclose(after, before, rtol=1e-6, err_msg=name)
+
+
+def test_nothing_seen_is_not_nothing() -> None:
+    phases = np.zeros((400, 400), np.uint8)
+    phases[5:9, 5:9] = Phase.PORE
+    one = measure(phases, 50)
+    assert one.row["silt_fraction"] == one.row["silt_fraction_within_field_low"] == 0
+    # Discs of 4 µm in a field of 20 µm: three of 12.6 µm² in 400 + 160 + 12.6 µm².
+    most = -math.log(0.05) * math.pi * 4 / (400 + 160 + math.pi * 4)
+    assert one.row["silt_fraction_within_field_high"] == pytest.approx(most)
+    assert any("no silt was seen" in text for text in one.warnings.values())
+    fields = {name: measure(phases, 50).field for name in "abcd"}
+    (pooled,) = pool_fields(fields, {}, 2.0)
+    assert (pooled["silt_fraction_low"], pooled["silt_fraction_high"]) == (
+        0, pytest.approx(most / 4),
+    )  # fmt: skip
+    assert any("no silt was seen" in text for text in pooled["warnings"])
+    nothing = measure(np.zeros((400, 400), np.uint8), 50).row
+    assert nothing["clay_fraction"] == nothing["clay_fraction_within_field_high"] == 1
+    pores = nothing["porosity_within_field_high"]
+    assert nothing["clay_fraction_within_field_low"] == pytest.approx(1 - most - pores)
 
 
 @pytest.mark.parametrize("value", [Phase.CLAY, Phase.SILT, Phase.PORE])
@@ -92,7 +151,7 @@ def test_one_phase_alone(value: Phase) -> None:
     for phase, word in ((Phase.SILT, "silt"), (Phase.PORE, "pore")):
         assert math.isnan(row[f"{word}_ecd_d50_area_um"]) == (phase != value)
     if value == Phase.CLAY:
-        assert row["warnings"] == ["there is neither silt nor pore in the mask"]
+        assert row["warnings"][0].startswith("no silt and no pore was seen")
 
 
 def test_no_specimen_is_refused() -> None:
@@ -103,7 +162,7 @@ def test_no_specimen_is_refused() -> None:
 def test_a_tiny_mask_is_measured() -> None:
     row = measure(np.array([[2]], np.uint8)).row
     assert row["porosity"] == 1
-    assert math.isnan(row["porosity_low"])
+    assert math.isnan(row["porosity_within_field_low"])
     assert math.isnan(row["pore_clark_evans"])
 
 
@@ -174,23 +233,61 @@ def test_one_image_pooled_is_itself() -> None:
 
 def test_groups_are_pooled_and_compared() -> None:
     coarse = np.kron(scatter(5, (60, 80)), np.ones((2, 2), np.uint8)).astype(np.uint8)
-    fields = {"a1": scatter(1), "a2": scatter(2), "b1": coarse}
+    fields = {"a1": scatter(1), "a2": scatter(2), "b1": coarse, "b2": coarse.T.copy()}
     images = {name: measure(phases, min_silt_um=0) for name, phases in fields.items()}
     measured = {name: each.field for name, each in images.items()}
-    groups = {"a1": "bed a", "a2": "bed a", "b1": "bed b"}
+    groups = {"a1": "bed a", "a2": "bed a", "b1": "bed b", "b2": "bed b"}
     rows = list(pool_fields(measured, groups, 0.0))
     assert [row["scope"] for row in rows] == ["group", "group", "comparison", "pooled"]
     first, second, comparison, pooled = rows
     assert (first["group"], first["images"]) == ("bed a", 2)
     assert (comparison["group"], comparison["other_group"]) == ("bed a", "bed b")
-    difference = second["porosity"] - first["porosity"]
-    assert comparison["porosity_difference"] == pytest.approx(difference)
-    assert (
-        comparison["porosity_difference_low"] < difference < comparison["porosity_difference_high"]
-    )
+    for name in ("porosity", "silt_fraction", "clay_fraction"):
+        low, difference, high = (
+            comparison[f"{name}_difference{limit}"] for limit in ("_low", "", "_high")
+        )
+        assert difference == pytest.approx(second[name] - first[name])
+        assert low < difference < high
     assert comparison["pore_ks"] > 0.2
     assert comparison["pore_wasserstein_um"] > 1
     assert pooled["pores"] == sum(image.row["pores"] for image in images.values())
+
+
+def test_a_group_of_one_field_is_not_compared() -> None:
+    fields = {name: measure(scatter(seed)).field for seed, name in enumerate("abc")}
+    rows = list(pool_fields(fields, {"a": "one", "b": "two", "c": "two"}, 2.0))
+    assert any("one field only" in text for text in rows[0]["warnings"])
+    comparison = rows[2]
+    assert math.isnan(comparison["porosity_difference_low"])
+    assert any("cannot be compared" in text for text in comparison["warnings"])
+
+
+def test_warnings_of_images_are_repeated_where_they_are_pooled() -> None:
+    phases = np.zeros((60, 60), np.uint8)
+    phases[::4, ::4] = Phase.PORE
+    coarse = np.kron(scatter(1), np.ones((4, 4), np.uint8))
+    fields = {"a": measure(phases).field, "b": measure(coarse).field}
+    (pooled,) = pool_fields(fields, {}, 2.0)
+    assert "1 of 2 images: pores near the resolution limit" in pooled["warnings"]
+
+
+def test_what_the_mask_says_of_its_origin_is_told() -> None:
+    provenance = {
+        "method": "segment",
+        "model": {"name": "m", "judged": False},
+        "results": {"outside_domain": ["coarse_texture", "grey_skew"], "resample_factor": 0.25},
+    }
+    mask = PhaseMask.from_array("a", scatter(1), provenance=provenance)
+    image = measure_image("a", mask, PixelSize(1000, "test"), 2.0)
+    assert image.row["outside_training_range"] == ["coarse_texture", "grey_skew"]
+    assert (image.row["resample_factor"], image.row["model_judged"]) == (0.25, False)
+    told = "; ".join(image.row["warnings"])
+    assert "unlike those that the model was trained on (coarse texture, grey skew)" in told
+    assert "the image was reduced 4.0 times" in told
+    assert "never judged" in told
+    (pooled,) = pool_fields({"a": image.field, "b": measure(scatter(1)).field}, {}, 2.0)
+    assert "1 of 2 images: outside the training range" in pooled["warnings"]
+    assert measure(scatter(1)).row["model_judged"] is None
 
 
 def test_bands_change_no_summary(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,6 +170,19 @@ def test_columns_that_an_older_table_lacks_are_null(
     assert table["later_um"].null_count == table.num_rows == image.instances.num_rows
 
 
+def test_tables_of_version_1_are_read() -> None:
+    place = Path(__file__).parent / "version_1" / "report_of_0.1.parquet"
+    instances, _ = read_table(place, "instances")
+    summary, facts = read_table(summary_path(place), "summary")
+    check_pair(place, facts)
+    assert facts["schema_version"] == 1
+    assert instances.num_rows > 50
+    row = summary.to_pylist()[0]
+    assert row["porosity_low"] < row["porosity"] < row["porosity_high"]
+    assert row["porosity_within_field_low"] is None
+    assert set(summary.column_names) >= {column.name for column in SUMMARY}
+
+
 def refuse_table(path: Path, match: str, kind: str = "instances") -> None:
     with pytest.raises(MudrockError, match=match):
         read_table(path, kind)
