@@ -1,10 +1,9 @@
-"""Facts from the open conventions: OME-XML and the description that ImageJ writes."""
+"""The pixel size of a file and its instrument: vendors' tags and sidecars, OME-XML, ImageJ."""
 
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -13,6 +12,8 @@ from xml.sax.saxutils import escape, quoteattr
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.files import NAMESPACE, parse_xml
 from mudrock_cli.image.types import Facts, PixelSize, Samples
+
+# Texts of unknown encoding, numbers in any of the ways in which they are written.
 
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?")
 _PAIR = re.compile(r"\s*(\d+)\s*[x×*, ]\s*(\d+)\s*", re.IGNORECASE)
@@ -95,17 +96,47 @@ def parse_nm(text: str | None) -> float | None:
         return None
 
 
-def square(width: float | None, height: float | None) -> tuple[float, float] | None:
-    """Return width and height of a pixel, square when only its width is told."""
+def _parse_count(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() and len(text) < 6 else None
+
+
+def _gather(
+    source: str,
+    vendor: str,
+    width: float | None,
+    height: float | None,
+    entries: Mapping[str, str],
+    *,
+    frame: tuple[int, int] | None = None,
+    bar_rows: int | None = None,
+    **keys: str,
+) -> Facts | None:
+    """Return what one source tells; nothing without the width of a pixel in nanometres.
+
+    `keys` say where a fact of the instrument stands, in what unit, or where else:
+    ``voltage="HV [V]"``, ``detector="Detector|Detector0"``.
+    """
     if width is None:
         return None
-    return width, height if height is not None else width
+    instrument = {"vendor": vendor}
+    for name, key in keys.items():
+        for choice in key.split("|"):
+            entry, _, unit = choice.partition(" [")
+            value = (entries.get(entry) or "").strip()
+            if value:
+                instrument[name] = f"{value} {unit.rstrip(']')}".strip()[:200]
+                break
+    pixel = width, height if height is not None else width
+    return Facts(source, pixel, frame, bar_rows, instrument)
 
 
-def named(**facts: str | None) -> dict[str, str]:
-    """Return the facts that are told."""
-    return {key: value.strip()[:200] for key, value in facts.items() if value and value.strip()}
+def _metres(text: str | None) -> float | None:
+    """Return a number of metres as nanometres."""
+    number = parse_number(text)
+    return number * 1e9 if number else None
 
+
+# The open conventions: OME-XML, and the description that ImageJ writes.
 
 _PRINT_UNITS = {"inch", "cm"}
 # ImageJ turns a bare print resolution into these, so they say nothing of the specimen.
@@ -116,9 +147,8 @@ def parse_ome(description: bytes) -> Facts | None:
     """Read ``PhysicalSizeX`` of the first image of an OME-XML; its unit is µm if not told."""
     text = decode_text(description)
     root = parse_xml(text) if "<OME" in text else None
-    if root is None:
-        return None
-    pixels = next((node for node in root.iter() if node.tag.endswith("}Pixels")), None)
+    nodes = () if root is None else root.iter()
+    pixels = next((node for node in nodes if node.tag.endswith("}Pixels")), None)
     if pixels is None:
         return None
     width, height = (
@@ -131,7 +161,9 @@ def parse_ome(description: bytes) -> Facts | None:
     rows, columns = pixels.get("SizeY", ""), pixels.get("SizeX", "")
     if rows.isdecimal() and columns.isdecimal() and len(rows) < 10 and len(columns) < 10:
         frame = (int(rows), int(columns))
-    return Facts("OME-XML PhysicalSizeX", square(width, height), frame, 0) if width else None
+    if width is None:
+        return None
+    return Facts("OME-XML PhysicalSizeX", (width, height or width), frame, 0)
 
 
 def parse_imagej(description: bytes, resolution: tuple[float, float] | None) -> Facts | None:
@@ -147,17 +179,15 @@ def parse_imagej(description: bytes, resolution: tuple[float, float] | None) -> 
     text = decode_text(description)
     if not text.startswith("ImageJ=") or resolution is None:
         return None
-    entries = parse_entries(text)
-    unit = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), entries.get("unit", ""))
+    unit = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), parse_entries(text).get("unit", ""))
     if not unit or unit.lower() in _PRINT_UNITS or min(resolution) <= 0:
         return None
     width, height = (parse_nm(f"{1 / density!r} {unit}") for density in resolution)
-    return Facts("ImageJ unit and XResolution", square(width, height)) if width else None
+    return Facts("ImageJ unit and XResolution", (width, height or width)) if width else None
 
 
-# Facts from the private TIFF tags of FEI/Thermo Fisher, Zeiss, TESCAN, Phenom and Hitachi.
+# The private TIFF tags of FEI/Thermo Fisher, Zeiss, TESCAN, Phenom and Hitachi.
 
-_NM_PER_M = 1e9
 _TESCAN_WIDTH = re.compile(rb"(?:^|[\r\n\0])PixelSizeX\s*=")
 _ZEISS_IMAGE = ("AP_IMAGE_PIXEL_SIZE", "Image Pixel Size")
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]+")
@@ -178,30 +208,25 @@ def read_vendor_tags(tags: Mapping[int, bytes]) -> list[Facts]:
 def parse_fei(raw: bytes, code: int = 34682) -> Facts | None:
     """Read FEI's tag 34682, or 34680 of older files: INI text, metres, the frame without bar."""
     entries = parse_entries(decode_text(raw))
-    for section in ("Scan", "EScan", "IScan"):
-        width = parse_number(entries.get(f"{section}/PixelWidth"))
-        if width is not None:
-            break
-    else:
-        return None
-    height = parse_number(entries.get(f"{section}/PixelHeight"))
-    frame = parse_size(
-        f"{entries.get('Image/ResolutionX', '')} {entries.get('Image/ResolutionY', '')}"
+    told = (
+        part for part in ("Scan", "EScan", "IScan") if _metres(entries.get(f"{part}/PixelWidth"))
     )
-    bar = entries.get("PrivateFei/DatabarHeight", "")
-    return Facts(
-        source=f"FEI tag {code} [{section}] PixelWidth",
-        pixel=square(width * _NM_PER_M, height * _NM_PER_M if height else None),
-        frame=frame,
-        bar_rows=int(bar) if bar.isdecimal() and len(bar) < 6 else None,
-        instrument=named(
-            vendor="FEI / Thermo Fisher",
-            model=entries.get("System/SystemType"),
-            detector=entries.get("Detectors/Name"),
-            voltage=_with_unit(entries.get("Beam/HV"), "V"),
-            working_distance=_with_unit(entries.get("EBeam/WD"), "m"),
-            date=entries.get("User/Date"),
+    section = next(told, "Scan")
+    return _gather(
+        f"FEI tag {code} [{section}] PixelWidth",
+        "FEI / Thermo Fisher",
+        _metres(entries.get(f"{section}/PixelWidth")),
+        _metres(entries.get(f"{section}/PixelHeight")),
+        entries,
+        frame=parse_size(
+            f"{entries.get('Image/ResolutionX', '')} {entries.get('Image/ResolutionY', '')}"
         ),
+        bar_rows=_parse_count(entries.get("PrivateFei/DatabarHeight")),
+        model="System/SystemType",
+        detector="Detectors/Name",
+        voltage="Beam/HV [V]",
+        working_distance="EBeam/WD [m]",
+        date="User/Date",
     )
 
 
@@ -212,24 +237,22 @@ def parse_zeiss(raw: bytes) -> Facts | None:
     # "Pixel Size" is of the image as scanned: no stand-in where that of the stored one is damaged.
     told = any(mark in text for mark in _ZEISS_IMAGE)
     key = "Image Pixel Size" if told else "Pixel Size"
-    width = parse_nm(entries.get(key))
-    cut = text[-1:] not in ("\n", "\r", "\0")
-    if width is None or (cut and not told):
+    if text[-1:] not in ("\n", "\r", "\0") and not told:  # cut
         return None
-    return Facts(
-        source=f"Zeiss tag 34118 {key}",
-        pixel=(width, width),
+    return _gather(
+        f"Zeiss tag 34118 {key}",
+        "Zeiss",
+        parse_nm(entries.get(key)),
+        None,
+        entries,
         frame=parse_size(entries.get("Store resolution")),
         bar_rows=0,  # drawn into the picture, which keeps its height
-        instrument=named(
-            vendor="Zeiss",
-            model=entries.get("Sem"),
-            detector=entries.get("Signal A"),
-            voltage=entries.get("EHT"),
-            working_distance=entries.get("WD"),
-            magnification=entries.get("Mag"),
-            date=entries.get("Date"),
-        ),
+        model="Sem",
+        detector="Signal A",
+        voltage="EHT",
+        working_distance="WD",
+        magnification="Mag",
+        date="Date",
     )
 
 
@@ -239,31 +262,7 @@ def parse_tescan(raw: bytes) -> Facts | None:
     if match is None:
         return None
     thumbnail_end = raw.rfind(b"\0", 0, match.start()) + 1
-    text = _NO_TEXT.sub(b"\n", raw[thumbnail_end:])
-    return tescan_facts(parse_entries(decode_text(text)), "TESCAN tag 50431")
-
-
-def tescan_facts(entries: Mapping[str, str], source: str) -> Facts | None:
-    """Return the facts of TESCAN's entries, which tag and ``.hdr`` file share."""
-    width = parse_number(entries.get("PixelSizeX"))
-    if width is None:
-        return None
-    height = parse_number(entries.get("PixelSizeY"))
-    strip = entries.get("ImageStripSize", "")
-    return Facts(
-        source=f"{source} PixelSizeX",
-        pixel=square(width * _NM_PER_M, height * _NM_PER_M if height else None),
-        bar_rows=int(strip) if strip.isdecimal() and len(strip) < 6 else None,
-        instrument=named(
-            vendor="TESCAN",
-            model=entries.get("Device"),
-            detector=entries.get("Detector") or entries.get("Detector0"),
-            voltage=_with_unit(entries.get("HV"), "V"),
-            working_distance=_with_unit(entries.get("WD"), "m"),
-            magnification=entries.get("Magnification"),
-            date=entries.get("Date"),
-        ),
-    )
+    return parse_tescan_header(decode_text(_NO_TEXT.sub(b"\n", raw[thumbnail_end:])), "tag 50431")
 
 
 def parse_tag_34683(raw: bytes) -> Facts | None:
@@ -271,38 +270,25 @@ def parse_tag_34683(raw: bytes) -> Facts | None:
     root = parse_xml(decode_text(raw))
     if root is None:
         return None
-    width, height = _xml_length(root, "pixelWidth"), _xml_length(root, "pixelHeight")
-    bar = parse_number(root.findtext(".//databarHeight"))
-    if width is not None:
-        return Facts(
-            source="Phenom tag 34683 pixelWidth",
-            pixel=square(width, height),
-            bar_rows=round(bar) if bar is not None and bar < 1e5 else None,
-            instrument=named(
-                vendor="Phenom",
-                detector=root.findtext(".//detector"),
-                voltage=_with_unit(root.findtext(".//acceleratingVoltage"), "V"),
-                magnification=root.findtext(".//magnification"),
-            ),
-        )
-    width, height = _xml_length(root, "PixelSize/X"), _xml_length(root, "PixelSize/Y")
-    if width is None:
-        return None
-    return Facts(
-        source="FEI tag 34683 PixelSize",
-        pixel=square(width, height),
-        instrument=named(vendor="FEI / Thermo Fisher"),
+    entries = {node.tag: node.text or "" for node in reversed(list(root.iter()))}
+    bar = parse_number(entries.get("databarHeight"))
+    return _gather(
+        "Phenom tag 34683 pixelWidth",
+        "Phenom",
+        _xml_length(root, "pixelWidth"),
+        _xml_length(root, "pixelHeight"),
+        entries,
+        bar_rows=round(bar) if bar is not None and bar < 1e5 else None,
+        detector="detector",
+        voltage="acceleratingVoltage [V]",
+        magnification="magnification",
+    ) or _gather(
+        "FEI tag 34683 PixelSize",
+        "FEI / Thermo Fisher",
+        _xml_length(root, "PixelSize/X"),
+        _xml_length(root, "PixelSize/Y"),
+        entries,
     )
-
-
-def read_comment(tags: Mapping[int, bytes]) -> list[Facts]:
-    """Read the copy of Hitachi's sidecar in the Windows comment, tag 40092: nanometres."""
-    entries = parse_entries(decode_text(tags.get(40092, b"")))
-    width = parse_number(entries.get("PixelSize"))
-    if width is None or "DataNumber" not in entries:
-        return []
-    instrument = named(vendor="Hitachi", detector=entries.get("SignalName"))
-    return [Facts("Hitachi tag 40092 PixelSize", (width, width), instrument=instrument)]
 
 
 def _xml_length(root: ElementTree.Element, name: str) -> float | None:
@@ -313,11 +299,16 @@ def _xml_length(root: ElementTree.Element, name: str) -> float | None:
     return parse_nm(f"{element.text.strip()} {element.get('unit')}")
 
 
-def _with_unit(text: str | None, unit: str) -> str | None:
-    return f"{text} {unit}" if text else None
+def read_comment(tags: Mapping[int, bytes]) -> list[Facts]:
+    """Read the copy of Hitachi's sidecar in the Windows comment, tag 40092: nanometres."""
+    entries = parse_entries(decode_text(tags.get(40092, b"")))
+    width = parse_number(entries.get("PixelSize")) if "DataNumber" in entries else None
+    source = "Hitachi tag 40092 PixelSize"
+    facts = _gather(source, "Hitachi", width, None, entries, detector="SignalName")
+    return [facts] if facts else []
 
 
-_PARSERS: dict[int, Callable[[bytes], Facts | None]] = {
+_PARSERS = {
     34682: parse_fei,
     34680: lambda raw: parse_fei(raw, 34680),
     34118: parse_zeiss,
@@ -326,7 +317,7 @@ _PARSERS: dict[int, Callable[[bytes], Facts | None]] = {
 }
 
 
-# Facts from the text files that Hitachi, JEOL and TESCAN write beside an image.
+# The text files that Hitachi, JEOL and TESCAN write beside an image.
 
 _MAX_BYTES = 1 << 20
 
@@ -342,69 +333,12 @@ def read_sidecars(image: Path) -> list[Facts]:
     return [facts for path in _beside(image) if (facts := _parse(path)) is not None]
 
 
-def parse_hitachi(text: str, source: str) -> Facts | None:
-    """Read Hitachi's ``[SemImageFile]``: ``PixelSize`` in nanometres."""
-    entries = parse_entries(text)
-    width = parse_number(entries.get("PixelSize"))
-    if "[SemImageFile]" not in text or width is None:
-        return None
-    return Facts(
-        source=f"Hitachi {source} PixelSize",
-        pixel=(width, width),
-        frame=parse_size(entries.get("DataSize")),
-        instrument=named(
-            vendor="Hitachi",
-            model=entries.get("InstructName"),
-            detector=entries.get("SignalName"),
-            voltage=entries.get("AcceleratingVoltage"),
-            working_distance=entries.get("WorkingDistance"),
-            magnification=entries.get("Magnification"),
-            date=entries.get("Date"),
-        ),
-    )
-
-
-def parse_jeol(text: str, source: str) -> Facts | None:
-    """Read JEOL's ``$$SM_MICRON_MARKER`` (a length) over ``$$SM_MICRON_BAR`` (pixels)."""
-    entries: dict[str, str] = {}
-    for line in whole_lines(text):
-        key, _, value = line.partition(" ")
-        if key.startswith("$"):
-            entries.setdefault(key.lstrip("$"), value.strip())
-    length = parse_nm(entries.get("SM_MICRON_MARKER"))
-    pixels = parse_number(entries.get("SM_MICRON_BAR"))
-    if length is None or pixels is None:
-        return None
-    return Facts(
-        source=f"JEOL {source} $$SM_MICRON_MARKER / $$SM_MICRON_BAR",
-        pixel=(length / pixels, length / pixels),
-        frame=parse_size(entries.get("CM_FULL_SIZE")),
-        instrument=named(
-            vendor="JEOL",
-            model=entries.get("CM_INSTRUMENT"),
-            detector=entries.get("CM_SIGNAL_NAME") or entries.get("CM_SIGNAL"),
-            voltage=_kilovolts(entries.get("CM_ACCEL_VOLT")),
-            magnification=entries.get("CM_MAG"),
-            date=entries.get("CM_DATE"),
-        ),
-    )
-
-
-def parse_tescan_header(text: str, source: str) -> Facts | None:
-    """Read TESCAN's ``.hdr``: metres."""
-    return tescan_facts(parse_entries(text), f"TESCAN {source}")
-
-
 def _beside(image: Path) -> Iterator[Path]:
     """Yield the sidecars that exist, suffixes in either case."""
     kind = image.suffix.lstrip(".")
     names = [f"{image.stem}.txt", f"{image.stem}.TXT", f"{image.name}.txt"]
     for suffix in ("hdr", "HDR"):
-        names += [
-            f"{image.stem}.{suffix}",
-            f"{image.stem}-{kind}.{suffix}",
-            f"{image.name}.{suffix}",
-        ]
+        names += [f"{stem}.{suffix}" for stem in (image.stem, f"{image.stem}-{kind}", image.name)]
     for name in names:
         path = image.with_name(name)
         if path.is_file() and path != image:
@@ -423,11 +357,69 @@ def _parse(path: Path) -> Facts | None:
     return parse_hitachi(text, ".txt") or parse_jeol(text, ".txt")
 
 
-def _kilovolts(text: str | None) -> str | None:
-    return f"{text} kV" if text else None
+def parse_hitachi(text: str, source: str) -> Facts | None:
+    """Read Hitachi's ``[SemImageFile]``: ``PixelSize`` in nanometres."""
+    entries = parse_entries(text)
+    return _gather(
+        f"Hitachi {source} PixelSize",
+        "Hitachi",
+        parse_number(entries.get("PixelSize")) if "[SemImageFile]" in text else None,
+        None,
+        entries,
+        frame=parse_size(entries.get("DataSize")),
+        model="InstructName",
+        detector="SignalName",
+        voltage="AcceleratingVoltage",
+        working_distance="WorkingDistance",
+        magnification="Magnification",
+        date="Date",
+    )
 
 
-# Choose what to believe of everything that a file and its sidecars tell.
+def parse_jeol(text: str, source: str) -> Facts | None:
+    """Read JEOL's ``$$SM_MICRON_MARKER`` (a length) over ``$$SM_MICRON_BAR`` (pixels)."""
+    entries: dict[str, str] = {}
+    for line in whole_lines(text):
+        key, _, value = line.partition(" ")
+        if key.startswith("$"):
+            entries.setdefault(key.lstrip("$"), value.strip())
+    length = parse_nm(entries.get("SM_MICRON_MARKER"))
+    pixels = parse_number(entries.get("SM_MICRON_BAR"))
+    return _gather(
+        f"JEOL {source} $$SM_MICRON_MARKER / $$SM_MICRON_BAR",
+        "JEOL",
+        length / pixels if length and pixels else None,
+        None,
+        entries,
+        frame=parse_size(entries.get("CM_FULL_SIZE")),
+        model="CM_INSTRUMENT",
+        detector="CM_SIGNAL_NAME|CM_SIGNAL",
+        voltage="CM_ACCEL_VOLT [kV]",
+        magnification="CM_MAG",
+        date="CM_DATE",
+    )
+
+
+def parse_tescan_header(text: str, source: str) -> Facts | None:
+    """Read TESCAN's entries, which the tag and the ``.hdr`` file share: metres."""
+    entries = parse_entries(text)
+    return _gather(
+        f"TESCAN {source} PixelSizeX",
+        "TESCAN",
+        _metres(entries.get("PixelSizeX")),
+        _metres(entries.get("PixelSizeY")),
+        entries,
+        bar_rows=_parse_count(entries.get("ImageStripSize")),
+        model="Device",
+        detector="Detector|Detector0",
+        voltage="HV [V]",
+        working_distance="WD [m]",
+        magnification="Magnification",
+        date="Date",
+    )
+
+
+# What to believe of everything that a file and its sidecars tell.
 
 _DESCRIPTION = 270
 _SQUARE = 0.01
@@ -435,15 +427,7 @@ _SQUARE = 0.01
 _AGREEMENT = 0.01
 
 
-class _Scale(NamedTuple):
-    """How much an image was enlarged after the microscope wrote it, or why that is unknown."""
-
-    factor: float | None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Calibration:
+class Calibration(NamedTuple):
     """What is believed of a file.
 
     Parameters
@@ -475,7 +459,15 @@ def calibrate(samples: Samples) -> Calibration:
     samples : Samples
         An open file.
     """
-    facts = read_facts(samples.path, samples)
+    description = samples.tags.get(_DESCRIPTION, b"")
+    conventions = parse_ome(description), parse_imagej(description, samples.resolution)
+    facts = [
+        *read_vendor_tags(samples.tags),
+        *read_sidecars(samples.path),
+        *read_comment(samples.tags),
+        *(told for told in conventions if told is not None),
+        *samples.facts,
+    ]
     instrument: dict[str, str] = {}
     for told in facts:
         instrument = {**told.instrument, **instrument}
@@ -491,53 +483,28 @@ def calibrate(samples: Samples) -> Calibration:
     return Calibration(sizes[0] if sizes else None, "; ".join(notes), instrument, tuple(facts))
 
 
-def read_facts(path: Path, samples: Samples) -> list[Facts]:
-    """Return everything that a file and the files beside it tell, best first."""
-    description = samples.tags.get(_DESCRIPTION, b"")
-    conventions = (parse_ome(description), parse_imagej(description, samples.resolution))
-    return [
-        *read_vendor_tags(samples.tags),
-        *read_sidecars(path),
-        *read_comment(samples.tags),
-        *(told for told in conventions if told is not None),
-        *samples.facts,
-    ]
-
-
 def _believe(told: Facts, shape: tuple[int, int]) -> tuple[PixelSize | None, str]:
-    """Return the pixel size that a source tells for an image of `shape`, or why it is none."""
+    """Return the pixel size that a source tells for an image of `shape`, or why it is none.
+
+    An image as wide as the frame that the source describes is as the microscope wrote it, with its
+    bar or without. One of another width was rescaled or cropped: only when the whole frame with its
+    bar was scaled by one factor, which a crop would hit by rare chance, is the new pixel size
+    certain.
+    """
     if told.pixel is None:
         return None, ""
     width, height = told.pixel
     if abs(width / height - 1) > _SQUARE:
         return None, f"{told.source}: pixels of {width:g} x {height:g} nm are not square"
-    scale = _scale(told, shape)
-    if scale.factor is None:
-        return None, f"{told.source}: {scale.reason}"
-    if scale.factor == 1:
-        return PixelSize(width, told.source), ""
-    return PixelSize(width / scale.factor, f"{told.source}, image scaled by {scale.factor:.4g}"), ""
-
-
-def _scale(told: Facts, shape: tuple[int, int]) -> _Scale:
-    """Compare the image with the frame that the source describes.
-
-    An image as wide as the frame is as the microscope wrote it, with its bar or without. One of
-    another width was rescaled or cropped: only when the whole frame with its bar was scaled by
-    one factor, which a crop would hit by rare chance, is the new pixel size certain.
-    """
     if told.frame is None or told.frame[1] == shape[1]:
-        return _Scale(1.0)
-    factor = shape[1] / told.frame[1]
-    if told.bar_rows:
-        expected = (told.frame[0] + told.bar_rows) * factor
-        if abs(expected - shape[0]) <= 1:
-            return _Scale(factor)
+        return PixelSize(width, told.source), ""
     rows, columns = told.frame
-    return _Scale(
-        None,
-        f"describes {columns} x {rows} pixels, the image has {shape[1]} x {shape[0]}; "
-        "it was cropped or rescaled",
+    factor = shape[1] / columns
+    if told.bar_rows and abs((rows + told.bar_rows) * factor - shape[0]) <= 1:
+        return PixelSize(width / factor, f"{told.source}, image scaled by {factor:.4g}"), ""
+    return None, (
+        f"{told.source}: describes {columns} x {rows} pixels, the image has "
+        f"{shape[1]} x {shape[0]}; it was cropped or rescaled"
     )
 
 
