@@ -1,11 +1,11 @@
-"""Phases from what other tools store: index values, label images, palettes, phase colours."""
+"""Phase masks: the noun, reading them from any tool, writing them by bands."""
 
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import imagecodecs
 import numpy as np
@@ -30,303 +30,15 @@ from mudrock_cli.image.types import (
 )
 
 _BAND_PIXELS = 1 << 22
+_DESCRIPTION = 270
 _NONE = 254
 """Stands for a value that is no phase; 254 is none itself."""
 
 _EXPECTED = "expected 0 clay, 1 silt, 2 pore, 255 void, or their colours " + ", ".join(
     f"{phase.name.lower()} {colour}" for phase, colour in COLOURS.items()
 )
-
-_PhaseReader = Callable[[slice, slice], npt.NDArray[np.uint8]]
-
-
-def read_phases(samples: Samples, *, trusted: bool) -> _PhaseReader:
-    """Return a window reader of phases.
-
-    Parameters
-    ----------
-    samples : Samples
-        Stored samples of the mask.
-    trusted : bool
-        The file says that mudrock wrote it: values are checked as they are read, not now.
-
-    Returns
-    -------
-    callable
-        ``read(rows, columns)``, uint8; raises `MudrockError` on a value that is no phase.
-
-    Raises
-    ------
-    MudrockError
-        If the image is no mask.
-    """
-    to_phases = _choose(samples, trusted)
-
-    def read(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
-        stored = samples.read(rows, columns)
-        phases = to_phases(stored)
-        wrong = phases == _NONE
-        if wrong.any():
-            raise _refuse(samples, stored[wrong])
-        return phases
-
-    if not trusted:
-        for rows in _bands(samples.shape):
-            read(rows, slice(None))
-    return read
-
-
-def _choose(samples: Samples, trusted: bool) -> Callable[[npt.NDArray[Any]], npt.NDArray[np.uint8]]:
-    """Return how stored samples become phases."""
-    if samples.colours is Colours.RGB:
-        if samples.dtype != np.uint8:
-            raise MudrockError(f"{samples.path}: colours of {samples.dtype}, no mask", _EXPECTED)
-        return _from_colours
-    table = _INDEX_TABLE
-    if samples.colours is Colours.PALETTE and samples.palette is not None and not trusted:
-        table = _palette_table(samples, samples.palette)
-    return lambda stored: _from_values(stored[..., 0], table)
-
-
-def _from_values(values: npt.NDArray[Any], table: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Look values of any number type up in a table of 256."""
-    if values.dtype == np.uint8:  # seven times faster than an index into the table
-        looked_up = bytearray(np.ascontiguousarray(values)).translate(table.tobytes())
-        return np.frombuffer(looked_up, np.uint8).reshape(values.shape)
-    inside = (values >= 0) & (values <= 255)
-    index = np.where(inside, values, 0).astype(np.uint8)
-    phases = table[index]
-    phases[~inside | (index != values)] = _NONE
-    return phases
-
-
-def _from_colours(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return the phase of each exact phase colour; where an opacity is 0, `Phase.VOID`."""
-    packed = _pack(colours)
-    phases = np.full(packed.shape, _NONE, np.uint8)
-    for phase, colour in COLOURS.items():
-        phases[packed == _pack(np.array(colour, np.uint8))] = phase
-    if colours.shape[-1] == 4:
-        phases[colours[..., 3] == 0] = Phase.VOID
-    return phases
-
-
-def _palette_table(samples: Samples, palette: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return the phase of each index: by its colour where all used are ours, else by value."""
-    by_colour = np.full(256, _NONE, np.uint8)
-    by_colour[: len(palette)] = _from_colours(palette)[:256]
-    used = np.zeros(256, bool)
-    for rows in _bands(samples.shape):
-        used[np.unique(samples.read(rows, slice(None)).astype(np.int64) & 255)] = True
-    named = by_colour[used]
-    coloured = (named != _NONE).all() and (named != Phase.VOID).any()
-    return by_colour if coloured else _INDEX_TABLE
-
-
-def _pack(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
-    """Return red, green and blue as one number."""
-    wide = colours[..., :3].astype(np.uint32)
-    return np.asarray((wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2], np.uint32)
-
-
-def _bands(shape: tuple[int, int]) -> Iterator[slice]:
-    """Yield the rows of a whole image in bands."""
-    rows = max(1, _BAND_PIXELS // max(1, shape[1]))
-    for top in range(0, shape[0], rows):
-        yield slice(top, min(top + rows, shape[0]))
-
-
-def _refuse(samples: Samples, wrong: npt.NDArray[Any]) -> MudrockError:
-    """Return the error that names some of the offending values."""
-    values = np.unique(wrong[:100_000], axis=0)[:5]
-    if wrong.shape[-1] == 1:
-        shown = ", ".join(f"{value:g}" for value in values[:, 0])
-    else:
-        shown = ", ".join(str(tuple(int(v) for v in value[:3])) for value in values)
-    return MudrockError(f"{samples.path}: no phase mask, it holds {shown}", _EXPECTED)
-
-
-def _index_table() -> npt.NDArray[np.uint8]:
-    table = np.full(256, _NONE, np.uint8)
-    for phase in Phase:
-        table[phase] = phase
-    return table
-
-
-_INDEX_TABLE = _index_table()
-
-
-# The rows of a mask on their way into a file, whatever its format.
-
 _IS_PHASE = np.isin(np.arange(256), [int(phase) for phase in Phase])
-
-
-class MaskRows:
-    """Takes the rows of a mask from top to bottom, and looks at them.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns of the mask.
-    provenance : mapping
-        Values that JSON can hold. The attribute `provenance` may be completed until the end.
-    append : callable
-        ``append(rows, phases)`` writes the rows that a slice tells.
-    """
-
-    def __init__(
-        self,
-        shape: tuple[int, int],
-        provenance: Mapping[str, Any],
-        append: Callable[[slice, npt.NDArray[np.uint8]], None],
-    ) -> None:
-        self.provenance: dict[str, Any] = dict(provenance)
-        self._shape, self._append = shape, append
-        self._done = 0
-
-    def write_rows(self, phases: npt.NDArray[np.uint8]) -> None:
-        """Append a band.
-
-        Parameters
-        ----------
-        phases : ndarray of uint8, shape (rows, columns)
-            The next rows, as wide as the mask.
-
-        Raises
-        ------
-        ValueError
-            If it is of another type or width, holds values that are no phase, or is too high.
-        """
-        height, width = self._shape
-        if phases.ndim != 2 or phases.shape[1] != width or phases.dtype != np.uint8:
-            raise ValueError(f"a band of {phases.dtype} {phases.shape} in a mask {self._shape}")
-        if not _IS_PHASE[phases].all():
-            raise ValueError(f"a band holds values that are no phase: {np.unique(phases)}")
-        rows = slice(self._done, self._done + len(phases))
-        if rows.stop > height:
-            raise ValueError(f"{rows.stop} rows in a mask of {height}")
-        self._done = rows.stop
-        if len(phases):
-            self._append(rows, phases)
-
-    def check_end(self) -> None:
-        """Refuse to close a mask whose rows are not all there.
-
-        Raises
-        ------
-        ValueError
-            If some are missing.
-        """
-        if self._done != self._shape[0]:
-            raise ValueError(f"{self._done} of {self._shape[0]} rows were written")
-
-
-# Write a mask as a TIFF file by bands, from top to bottom; it never stands whole in memory.
-
-_TILE = 512
-_STRIP_ROWS = 64
-_LARGE_SIDE = 4096
-_LEVEL = 6
-_BIG_BYTES = 4_000_000_000
-_NM_PER_CM = 1e7
-_HINT = "choose another --out, or make room"
-
-
-@contextlib.contextmanager
-def _write_tiff(
-    path: Path,
-    shape: tuple[int, int],
-    pixel_size: PixelSize | None,
-    provenance: Mapping[str, Any],
-) -> Iterator[MaskRows]:
-    """Yield what takes the rows of a mask that becomes a palette TIFF.
-
-    Bands are compressed as they come and kept beside the target; the file is put together at the
-    end, because the provenance, known only then, stands in its head. After an exception nothing
-    is left behind.
-
-    Parameters
-    ----------
-    path : Path
-        Target; missing folders are made.
-    shape : tuple of int
-        Rows and columns.
-    pixel_size : PixelSize or None
-        None writes a mask without a pixel size.
-    provenance : mapping
-        Values that JSON can hold.
-
-    Raises
-    ------
-    MudrockError
-        If the file cannot be written.
-    """
-    with atomic_write(path, _HINT) as part, tempfile.TemporaryFile(dir=path.parent) as spool:
-        pieces = _Pieces(spool, shape)
-        rows = MaskRows(shape, provenance, lambda rows, phases: pieces.add(phases))
-        yield rows
-        rows.check_end()
-        layout = pieces.layout
-        if pixel_size is not None:
-            density = _NM_PER_CM / pixel_size.nm
-            layout |= {"resolution": (density, density), "resolutionunit": "CENTIMETER"}
-        with tifffile.TiffWriter(part, bigtiff=pieces.total > _BIG_BYTES) as tiff:
-            tiff.write(
-                pieces.read(),
-                shape=shape,
-                dtype=np.uint8,
-                photometric="palette",
-                colormap=palette().T.astype(np.uint16) * 257,
-                compression="zlib",
-                description=to_ome_xml(path.stem, shape, pixel_size, rows.provenance),
-                software="mudrock",
-                metadata=None,
-                **layout,
-            )
-
-
-class _Pieces:
-    """Compressed strips, or tiles of a large mask, in a file."""
-
-    def __init__(self, spool: IO[bytes], shape: tuple[int, int]) -> None:
-        self._spool, self._sizes = spool, list[int]()
-        self._tiled = max(shape) > _LARGE_SIDE
-        step = _TILE if self._tiled else _STRIP_ROWS
-        self._cutter = BandCutter(shape[0], step)
-        self.layout: dict[str, Any] = (
-            {"tile": (step, step)} if self._tiled else {"rowsperstrip": step}
-        )
-
-    @property
-    def total(self) -> int:
-        return sum(self._sizes)
-
-    def add(self, phases: npt.NDArray[np.uint8]) -> None:
-        for rows in self._cutter.cut(phases):
-            for piece in _split(rows) if self._tiled else [rows]:
-                # libdeflate: the same format as zlib, several times faster on phases
-                encoded = imagecodecs.deflate_encode(piece.tobytes(), level=_LEVEL)
-                self._sizes.append(len(encoded))
-                self._spool.write(encoded)
-
-    def read(self) -> Iterator[bytes]:
-        self._spool.seek(0)
-        for size in self._sizes:
-            yield self._spool.read(size)
-
-
-def _split(rows: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
-    """Return a row of tiles, filled up with zeros."""
-    height, width = rows.shape
-    padded = np.zeros((_TILE, -(-width // _TILE) * _TILE), np.uint8)
-    padded[:height, :width] = rows
-    return np.split(padded, padded.shape[1] // _TILE, axis=1)
-
-
-# Phase masks: the noun, reading them from any tool, writing them.
-
-_BAND_PIXELS_MASK = 1 << 24
-_DESCRIPTION = 270
+_INDEX_TABLE = np.where(_IS_PHASE, np.arange(256), _NONE).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -426,6 +138,180 @@ def open_mask(path: Path, *, max_pixels: int = MAX_MASK_PIXELS) -> PhaseMask:
     )
 
 
+# Phases from what other tools store: index values, label images, palettes, phase colours.
+
+_PhaseReader = Callable[[slice, slice], npt.NDArray[np.uint8]]
+
+
+def read_phases(samples: Samples, *, trusted: bool) -> _PhaseReader:
+    """Return a window reader of phases.
+
+    Parameters
+    ----------
+    samples : Samples
+        Stored samples of the mask.
+    trusted : bool
+        The file says that mudrock wrote it: values are checked as they are read, not now.
+
+    Returns
+    -------
+    callable
+        ``read(rows, columns)``, uint8; raises `MudrockError` on a value that is no phase.
+
+    Raises
+    ------
+    MudrockError
+        If the image is no mask.
+    """
+    coloured = samples.colours is Colours.RGB
+    if coloured and samples.dtype != np.uint8:
+        raise MudrockError(f"{samples.path}: colours of {samples.dtype}, no mask", _EXPECTED)
+    table = _INDEX_TABLE
+    if samples.colours is Colours.PALETTE and samples.palette is not None and not trusted:
+        table = _palette_table(samples, samples.palette)
+
+    def read(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
+        stored = samples.read(rows, columns)
+        phases = _from_colours(stored) if coloured else _from_values(stored[..., 0], table)
+        wrong = phases == _NONE
+        if wrong.any():
+            raise _refuse(samples, stored[wrong])
+        return phases
+
+    if not trusted:
+        for rows in _bands(samples.shape):
+            read(rows, slice(None))
+    return read
+
+
+def _from_values(values: npt.NDArray[Any], table: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Look values of any number type up in a table of 256."""
+    if values.dtype == np.uint8:  # seven times faster than an index into the table
+        looked_up = bytearray(np.ascontiguousarray(values)).translate(table.tobytes())
+        return np.frombuffer(looked_up, np.uint8).reshape(values.shape)
+    inside = (values >= 0) & (values <= 255)
+    index = np.where(inside, values, 0).astype(np.uint8)
+    phases = table[index]
+    phases[~inside | (index != values)] = _NONE
+    return phases
+
+
+def _from_colours(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the phase of each exact phase colour; where an opacity is 0, `Phase.VOID`."""
+    packed = _pack(colours)
+    phases = np.full(packed.shape, _NONE, np.uint8)
+    for phase, colour in COLOURS.items():
+        phases[packed == _pack(np.array(colour, np.uint8))] = phase
+    if colours.shape[-1] == 4:
+        phases[colours[..., 3] == 0] = Phase.VOID
+    return phases
+
+
+def _pack(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
+    """Return red, green and blue as one number."""
+    wide = colours[..., :3].astype(np.uint32)
+    return np.asarray((wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2], np.uint32)
+
+
+def _palette_table(samples: Samples, palette: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the phase of each index: by its colour where all used are ours, else by value."""
+    by_colour = np.full(256, _NONE, np.uint8)
+    by_colour[: len(palette)] = _from_colours(palette)[:256]
+    used = np.zeros(256, bool)
+    for rows in _bands(samples.shape):
+        used[np.unique(samples.read(rows, slice(None)).astype(np.int64) & 255)] = True
+    named = by_colour[used]
+    coloured = (named != _NONE).all() and (named != Phase.VOID).any()
+    return by_colour if coloured else _INDEX_TABLE
+
+
+def _bands(shape: tuple[int, int]) -> Iterator[slice]:
+    """Yield the rows of a whole image in bands."""
+    rows = max(1, _BAND_PIXELS // max(1, shape[1]))
+    for top in range(0, shape[0], rows):
+        yield slice(top, min(top + rows, shape[0]))
+
+
+def _refuse(samples: Samples, wrong: npt.NDArray[Any]) -> MudrockError:
+    """Return the error that names some of the offending values."""
+    values = np.unique(wrong[:100_000], axis=0)[:5]
+    if wrong.shape[-1] == 1:
+        shown = ", ".join(f"{value:g}" for value in values[:, 0])
+    else:
+        shown = ", ".join(str(tuple(int(v) for v in value[:3])) for value in values)
+    return MudrockError(f"{samples.path}: no phase mask, it holds {shown}", _EXPECTED)
+
+
+# Writing: a mask comes by bands, from top to bottom, and never stands whole in memory.
+
+_TILE = 512
+_STRIP_ROWS = 64
+_LARGE_SIDE = 4096
+_LEVEL = 6
+_BIG_BYTES = 4_000_000_000
+_NM_PER_CM = 1e7
+
+
+class MaskRows:
+    """Takes the rows of a mask from top to bottom, and looks at them.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the mask.
+    provenance : mapping
+        Values that JSON can hold. The attribute `provenance` may be completed until the end.
+    append : callable
+        ``append(rows, phases)`` writes the rows that a slice tells.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        provenance: Mapping[str, Any],
+        append: Callable[[slice, npt.NDArray[np.uint8]], None],
+    ) -> None:
+        self.provenance: dict[str, Any] = dict(provenance)
+        self._shape, self._append = shape, append
+        self._done = 0
+
+    def write_rows(self, phases: npt.NDArray[np.uint8]) -> None:
+        """Append a band.
+
+        Parameters
+        ----------
+        phases : ndarray of uint8, shape (rows, columns)
+            The next rows, as wide as the mask.
+
+        Raises
+        ------
+        ValueError
+            If it is of another type or width, holds values that are no phase, or is too high.
+        """
+        height, width = self._shape
+        if phases.ndim != 2 or phases.shape[1] != width or phases.dtype != np.uint8:
+            raise ValueError(f"a band of {phases.dtype} {phases.shape} in a mask {self._shape}")
+        if not _IS_PHASE[phases].all():
+            raise ValueError(f"a band holds values that are no phase: {np.unique(phases)}")
+        rows = slice(self._done, self._done + len(phases))
+        if rows.stop > height:
+            raise ValueError(f"{rows.stop} rows in a mask of {height}")
+        self._done = rows.stop
+        if len(phases):
+            self._append(rows, phases)
+
+    def check_end(self) -> None:
+        """Refuse to close a mask whose rows are not all there.
+
+        Raises
+        ------
+        ValueError
+            If some are missing.
+        """
+        if self._done != self._shape[0]:
+            raise ValueError(f"{self._done} of {self._shape[0]} rows were written")
+
+
 def create_mask(
     path: Path,
     shape: tuple[int, int],
@@ -472,8 +358,65 @@ def write_mask(path: Path, mask: PhaseMask) -> None:
     MudrockError
         If the file cannot be written.
     """
-    height, width = mask.shape
-    rows = max(1, _BAND_PIXELS_MASK // max(1, width))
     with create_mask(path, mask.shape, mask.pixel_size, mask.provenance) as writer:
-        for top in range(0, height, rows):
-            writer.write_rows(mask.read(slice(top, min(top + rows, height)), slice(None)))
+        for rows in _bands(mask.shape):
+            writer.write_rows(mask.read(rows, slice(None)))
+
+
+@contextlib.contextmanager
+def _write_tiff(
+    path: Path,
+    shape: tuple[int, int],
+    pixel_size: PixelSize | None,
+    provenance: Mapping[str, Any],
+) -> Iterator[MaskRows]:
+    """Yield what takes the rows of a mask that becomes a palette TIFF.
+
+    Bands are compressed as they come and kept beside the target; the file is put together at the
+    end, because the provenance, known only then, stands in its head.
+    """
+    tiled = max(shape) > _LARGE_SIDE
+    step = _TILE if tiled else _STRIP_ROWS
+    layout: dict[str, Any] = {"tile": (step, step)} if tiled else {"rowsperstrip": step}
+    if pixel_size is not None:
+        density = _NM_PER_CM / pixel_size.nm
+        layout |= {"resolution": (density, density), "resolutionunit": "CENTIMETER"}
+    cutter, sizes = BandCutter(shape[0], step), list[int]()
+    with (
+        atomic_write(path, "choose another --out, or make room") as part,
+        tempfile.TemporaryFile(dir=path.parent) as spool,
+    ):
+
+        def append(rows: slice, phases: npt.NDArray[np.uint8]) -> None:
+            for block in cutter.cut(phases):
+                for piece in _split(block) if tiled else [block]:
+                    # libdeflate: the same format as zlib, several times faster on phases
+                    encoded = imagecodecs.deflate_encode(piece.tobytes(), level=_LEVEL)
+                    sizes.append(len(encoded))
+                    spool.write(encoded)
+
+        rows = MaskRows(shape, provenance, append)
+        yield rows
+        rows.check_end()
+        spool.seek(0)
+        with tifffile.TiffWriter(part, bigtiff=sum(sizes) > _BIG_BYTES) as tiff:
+            tiff.write(
+                (spool.read(size) for size in sizes),
+                shape=shape,
+                dtype=np.uint8,
+                photometric="palette",
+                colormap=palette().T.astype(np.uint16) * 257,
+                compression="zlib",
+                description=to_ome_xml(path.stem, shape, pixel_size, rows.provenance),
+                software="mudrock",
+                metadata=None,
+                **layout,
+            )
+
+
+def _split(rows: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
+    """Return a row of tiles, filled up with zeros."""
+    height, width = rows.shape
+    padded = np.zeros((_TILE, -(-width // _TILE) * _TILE), np.uint8)
+    padded[:height, :width] = rows
+    return np.split(padded, padded.shape[1] // _TILE, axis=1)
