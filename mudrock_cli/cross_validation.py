@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 import mudrock_cli
 from mudrock_cli.deeplab.augmentation import FixedTiles, make_tiles
-from mudrock_cli.deeplab.dataset import Sample, read_image_sets
+from mudrock_cli.deeplab.dataset import Sample, normalise_samples, read_image_sets
 from mudrock_cli.deeplab.engine import Engine, KerasEngine
 from mudrock_cli.deeplab.model import CARD, TrainedModel, write_model
 from mudrock_cli.deeplab.network import build_network, give_start
@@ -178,7 +178,8 @@ def gather_logits(
     """
     rng = np.random.default_rng([recipe.training.seed, 2])
     share = _MOST_PIXELS // max(1, len(samples))
-    parts = [_gather(network, sample, share, rng) for sample in samples]
+    shown = normalise_samples(samples, recipe.data)
+    parts = [_gather(network, sample, share, rng) for sample in shown]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 

@@ -43,6 +43,7 @@ from mudrock_cli.deeplab.training_range import (
 )
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.files import write_text
+from mudrock_cli.image.grey import normalise_grey
 from mudrock_cli.image.mask import PhaseMask, create_mask, open_mask
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.resample import (
@@ -450,6 +451,8 @@ def _predict(
         return probabilities
 
     shown = resample(micrograph.read_specimen(), shape, grid)
+    if recipe.data.normalise:
+        shown = normalise_grey(shown, grid)
     step = max(1, _CHUNK_PIXELS // shape[1])
     across = axis_taps(grid[1], shape[1], slice(None))
     held: Probabilities | None = None

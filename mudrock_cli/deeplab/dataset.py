@@ -17,6 +17,7 @@ from mudrock_cli.config import read_text
 from mudrock_cli.deeplab.recipe import DataRecipe
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.files import Pair, find_inputs, find_pairs, hash_file, is_mudrock_mask
+from mudrock_cli.image.grey import normalise_grey
 from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.resample import Deduplicated, deduplicate, resample, resample_micrograph
@@ -302,6 +303,18 @@ class Sample:
         """Return the grey levels as what `segment` takes."""
         size = self.pixel_size or PixelSize(nm_per_pixel, "recipe")
         return Micrograph.from_array(self.name, self.grey, size)
+
+
+def normalise_samples(samples: Sequence[Sample], recipe: DataRecipe) -> list[Sample]:
+    """Return samples as a network is shown them: their grey float32 if the recipe normalises."""
+    if not recipe.normalise:
+        return list(samples)
+    shown = []
+    for sample in samples:
+        micrograph = sample.micrograph(recipe.nm_per_pixel)
+        read = normalise_grey(micrograph.read_specimen(), micrograph.shape)
+        shown.append(replace(sample, grey=read(slice(None), slice(None))))
+    return shown
 
 
 @dataclass(frozen=True)

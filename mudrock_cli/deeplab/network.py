@@ -1,9 +1,6 @@
-"""How dark each pixel is against the solid around it, as channels of what a network is shown.
+"""DeepLab-v3+ (Chen et al. 2018, arXiv:1802.02611) for grey micrographs, on any Keras backend.
 
-A pore is what is darker than its surroundings, not what is dark: brightness drifts over a field and
-steps at its seams. A bottom-hat (closing less image; Soille 2003, Morphological Image Analysis,
-ch. 4) tells it, as in the workflow that labels are made with; a network that has to learn it from a
-few micrographs learns their brightness instead.
+Also the U-Net that it is compared with, and the first weights of either.
 """
 
 from pathlib import Path
@@ -12,52 +9,120 @@ import keras
 import numpy as np
 from keras import layers
 
-from mudrock_cli.deeplab.encoders import conv_bn_relu, encode, resize_like
+from mudrock_cli.deeplab.encoders import conv_bn_relu, encode, resize_like, separable_conv
 from mudrock_cli.deeplab.recipe import NetworkRecipe
 from mudrock_cli.deeplab.weights import Arrays, check_hdf5, read_hdf5, read_variables
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.files import read_named_arrays
 
-_REDUCTIONS = (1, 4)  # of the image, one for each channel
-_WINDOW = 7  # twice: 13 pixels of the reduced image are closed
-_FULL = 48.0  # grey levels of contrast that take a channel from 1 to 0
+_PHASES = 3
 
 
-def add_relief(grey: keras.KerasTensor) -> list[keras.KerasTensor]:
-    """Return channels that show contrast alone: 1 in the solid, darker in pores.
+def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model:
+    """Build the network for one tile size; its weights fit every other tile size.
 
     Parameters
     ----------
-    grey : KerasTensor, shape (N, H, W, 1)
-        Grey levels, 0..255.
+    recipe : NetworkRecipe
+        Encoder, output stride and widths.
+    height, width : int
+        Tile in pixels; any size, for DeepLab at best a multiple of 32.
 
     Returns
     -------
-    list of KerasTensor, shape (N, H, W, 1)
-        For pores up to 13 and up to 52 pixels wide; 1 less bottom-hat / 48 grey levels.
+    keras.Model
+        Grey (N, height, width, 1), 0..255 → logits (N, height, width, 3), float32, in the order
+        clay, silt, pore.
     """
-    channels = []
-    for reduction in _REDUCTIONS:
-        name = f"relief_{reduction}"
-        x = grey
-        if reduction > 1:
-            x = layers.AveragePooling2D(reduction, padding="same", name=f"{name}_reduced")(x)
-        x = layers.AveragePooling2D(3, 1, padding="same", name=f"{name}_smooth")(x)
-        closed = _dilate(x, f"{name}_dilated")
-        closed = layers.Rescaling(-1.0, name=f"{name}_negative")(closed)
-        closed = layers.Rescaling(-1.0, name=f"{name}_closed")(_dilate(closed, f"{name}_eroded"))
-        if reduction > 1:  # the pore's own outline stays sharp
-            closed = resize_like(closed, grey, name=f"{name}_up")
-            x = grey
-        hat = layers.Subtract(name=f"{name}_hat")([x, closed])
-        channels.append(layers.Rescaling(1 / _FULL, offset=1.0, name=name)(hat))
-    return channels
+    grey = keras.Input((height, width, 1), name="grey")
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(grey)
+    others = add_relief(grey) if recipe.relief else [x, x]
+    # H × W × 3: as ImageNet weights expect.
+    x = layers.Concatenate(name="grey_as_rgb")([x, *others])
+    y = decode_unet(x, recipe) if recipe.architecture == "unet" else _deeplab(x, recipe)
+    scores = layers.Conv2D(_PHASES, 1, name="phase_scores")(y)
+    logits = resize_like(scores, x, name="phase_scores_up")  # H × W × 3
+    if recipe.outline_channels:
+        logits = _draw_outlines(logits, y, x, recipe)
+    logits = layers.Activation("linear", dtype="float32", name="logits")(logits)
+    return keras.Model(grey, logits, name=f"{recipe.architecture}_{recipe.encoder}")
 
 
-def _dilate(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    for step in (1, 2):
-        x = layers.MaxPooling2D(_WINDOW, 1, padding="same", name=f"{name}_{step}")(x)
-    return x
+def _deeplab(x: keras.KerasTensor, recipe: NetworkRecipe) -> keras.KerasTensor:
+    features = encode(recipe.encoder, x, recipe.output_stride, recipe.batch_norm_decay)
+    y = _aspp(features.deep, recipe)  # H/os × W/os × 256
+    low = conv_bn_relu(
+        features.low_level, recipe.low_level_channels, 1, recipe, name="low_level"
+    )  # H/4 × W/4 × 48
+    y = resize_like(y, low, name="aspp_up")
+    y = layers.Concatenate(name="decoder_concat")([y, low])  # H/4 × W/4 × 304
+    y = _conv(y, recipe.decoder_channels, recipe, name="decoder_1")
+    y = _conv(y, recipe.decoder_channels, recipe, name="decoder_2")
+    if recipe.detail_channels:
+        width = recipe.detail_channels
+        skip = conv_bn_relu(features.detail, width, 1, recipe, name="detail_skip")
+        y = _add_skip(y, skip, recipe, name="detail")  # H/2 × W/2
+    return y
+
+
+def _aspp(x: keras.KerasTensor, recipe: NetworkRecipe) -> keras.KerasTensor:
+    """Atrous spatial pyramid pooling: one view per rate, and the mean of the image."""
+    factor = 2 if recipe.output_stride == 8 else 1
+    views = [conv_bn_relu(x, recipe.aspp_channels, 1, recipe, name="aspp_0")]
+    for index, rate in enumerate(recipe.rates, start=1):
+        name = f"aspp_{index}"
+        views.append(_conv(x, recipe.aspp_channels, recipe, name=name, rate=factor * rate))
+    pooled = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool_mean")(x)  # 1 × 1
+    pooled = conv_bn_relu(pooled, recipe.aspp_channels, 1, recipe, name="aspp_pool")
+    views.append(resize_like(pooled, x, name="aspp_pool_up"))
+    y = layers.Concatenate(name="aspp_concat")(views)
+    return conv_bn_relu(y, recipe.aspp_channels, 1, recipe, name="aspp_out")
+
+
+def _conv(
+    x: keras.KerasTensor, channels: int, recipe: NetworkRecipe, *, name: str, rate: int = 1
+) -> keras.KerasTensor:
+    """Convolve by 3 × 3 in the way of the recipe's decoder."""
+    if recipe.decoder == "separable":
+        return separable_conv(x, channels, recipe, name=name, rate=rate)
+    return conv_bn_relu(x, channels, 3, recipe, name=name, rate=rate)
+
+
+def _add_skip(
+    y: keras.KerasTensor, skip: keras.KerasTensor, recipe: NetworkRecipe, *, name: str
+) -> keras.KerasTensor:
+    """Sharpen the decoder by a finer view, for pores a few pixels wide."""
+    width = skip.shape[-1]
+    y = conv_bn_relu(y, width, 1, recipe, name=f"{name}_narrow")
+    y = resize_like(y, skip, name=f"{name}_up")
+    y = layers.Concatenate(name=f"{name}_concat")([y, skip])
+    return _conv(y, 2 * width, recipe, name=name)
+
+
+def _draw_outlines(
+    scores: keras.KerasTensor, y: keras.KerasTensor, x: keras.KerasTensor, recipe: NetworkRecipe
+) -> keras.KerasTensor:
+    """Correct scores at H × W, which were interpolated, by what the image shows pixel by pixel.
+
+    The dense decoder computes at H × W. The separable one does so at H/2 × W/2, where 4 × 4 kernels
+    gather the image's pixels and give scores back to them (a sub-pixel convolution: Shi et al.
+    2016, arXiv:1609.05158), for a tenth of the work.
+    """
+    if recipe.decoder == "separable":
+        skip = conv_bn_relu(x, recipe.outline_channels, 4, recipe, name="outline_skip", stride=2)
+        y = _add_skip(y, skip, recipe, name="outline")  # H/2 × W/2
+        correction = layers.Conv2DTranspose(
+            _PHASES, 4, 2, padding="same", kernel_initializer="zeros", name="outline_scores"
+        )(y)
+        height, width = (
+            have - want for have, want in zip(correction.shape[1:3], scores.shape[1:3], strict=True)
+        )
+        correction = layers.Cropping2D(((0, height), (0, width)), name="outline_cut")(correction)
+        return layers.Add(name="outlined_scores")([scores, correction])
+    skip = conv_bn_relu(x, recipe.outline_channels, 3, recipe, name="outline_skip")
+    y = _add_skip(y, skip, recipe, name="outline")  # H × W
+    correction = layers.Conv2D(_PHASES, 1, kernel_initializer="zeros", name="outline_scores")(y)
+    return layers.Add(name="outlined_scores")([scores, correction])
 
 
 # The plain encoder-decoder that the paper sets DeepLab-v3+ against (its Figure 1A).
@@ -103,93 +168,54 @@ def _convolve_twice(
     return conv_bn_relu(x, channels, 3, recipe, name=f"{name}_2")
 
 
-# DeepLab-v3+ (Chen et al. 2018, arXiv:1802.02611) for grey micrographs, on any Keras backend.
+# How dark each pixel is against the solid around it, as channels of what a network is shown.
+#
+# A pore is what is darker than its surroundings, not what is dark: brightness drifts over a field
+# and steps at its seams. A bottom-hat (closing less image; Soille 2003, Morphological Image
+# Analysis, ch. 4) tells it, as in the workflow that labels are made with; a network that has to
+# learn it from a few micrographs learns their brightness instead.
 
-_PHASES = 3
+_REDUCTIONS = (1, 4)  # of the image, one for each channel
+_WINDOW = 7  # twice: 13 pixels of the reduced image are closed
+_FULL = 48.0  # grey levels of contrast that take a channel from 1 to 0
 
 
-def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model:
-    """Build the network for one tile size; its weights fit every other tile size.
+def add_relief(grey: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """Return channels that show contrast alone: 1 in the solid, darker in pores.
 
     Parameters
     ----------
-    recipe : NetworkRecipe
-        Encoder, output stride and widths.
-    height, width : int
-        Tile in pixels; any size, for DeepLab at best a multiple of 32.
+    grey : KerasTensor, shape (N, H, W, 1)
+        Grey levels, 0..255.
 
     Returns
     -------
-    keras.Model
-        Grey (N, height, width, 1), 0..255 → logits (N, height, width, 3), float32, in the order
-        clay, silt, pore.
+    list of KerasTensor, shape (N, H, W, 1)
+        For pores up to 13 and up to 52 pixels wide; 1 less bottom-hat / 48 grey levels.
     """
-    grey = keras.Input((height, width, 1), name="grey")
-    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(grey)
-    others = add_relief(grey) if recipe.relief else [x, x]
-    # H × W × 3: as ImageNet weights expect.
-    x = layers.Concatenate(name="grey_as_rgb")([x, *others])
-    y = decode_unet(x, recipe) if recipe.architecture == "unet" else _deeplab(x, recipe)
-    scores = layers.Conv2D(_PHASES, 1, name="phase_scores")(y)
-    logits = resize_like(scores, x, name="phase_scores_up")  # H × W × 3
-    if recipe.outline_channels:
-        logits = _draw_outlines(logits, y, x, recipe)
-    logits = layers.Activation("linear", dtype="float32", name="logits")(logits)
-    return keras.Model(grey, logits, name=f"{recipe.architecture}_{recipe.encoder}")
+    channels = []
+    for reduction in _REDUCTIONS:
+        name = f"relief_{reduction}"
+        x = grey
+        if reduction > 1:
+            x = layers.AveragePooling2D(reduction, padding="same", name=f"{name}_reduced")(x)
+        x = layers.AveragePooling2D(3, 1, padding="same", name=f"{name}_smooth")(x)
+        closed = _dilate(x, f"{name}_dilated")
+        closed = layers.Rescaling(-1.0, name=f"{name}_negative")(closed)
+        closed = layers.Rescaling(-1.0, name=f"{name}_closed")(_dilate(closed, f"{name}_eroded"))
+        if reduction > 1:  # the pore's own outline stays sharp
+            closed = resize_like(closed, grey, name=f"{name}_up")
+            x = grey
+        hat = layers.Subtract(name=f"{name}_hat")([x, closed])
+        channels.append(layers.Rescaling(1 / _FULL, offset=1.0, name=name)(hat))
+    return channels
 
 
-def _deeplab(x: keras.KerasTensor, recipe: NetworkRecipe) -> keras.KerasTensor:
-    features = encode(recipe.encoder, x, recipe.output_stride, recipe.batch_norm_decay)
-    y = _aspp(features.deep, recipe)  # H/os × W/os × 256
-    low = conv_bn_relu(
-        features.low_level, recipe.low_level_channels, 1, recipe, name="low_level"
-    )  # H/4 × W/4 × 48
-    y = resize_like(y, low, name="aspp_up")
-    y = layers.Concatenate(name="decoder_concat")([y, low])  # H/4 × W/4 × 304
-    y = conv_bn_relu(y, recipe.decoder_channels, 3, recipe, name="decoder_1")
-    y = conv_bn_relu(y, recipe.decoder_channels, 3, recipe, name="decoder_2")
-    if recipe.detail_channels:
-        width = recipe.detail_channels
-        skip = conv_bn_relu(features.detail, width, 1, recipe, name="detail_skip")
-        y = _add_skip(y, skip, recipe, name="detail")  # H/2 × W/2
-    return y
-
-
-def _aspp(x: keras.KerasTensor, recipe: NetworkRecipe) -> keras.KerasTensor:
-    """Atrous spatial pyramid pooling: one view per rate, and the mean of the image."""
-    factor = 2 if recipe.output_stride == 8 else 1
-    views = [conv_bn_relu(x, recipe.aspp_channels, 1, recipe, name="aspp_0")]
-    for index, rate in enumerate(recipe.rates, start=1):
-        name = f"aspp_{index}"
-        views.append(
-            conv_bn_relu(x, recipe.aspp_channels, 3, recipe, name=name, rate=factor * rate)
-        )
-    pooled = layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool_mean")(x)  # 1 × 1
-    pooled = conv_bn_relu(pooled, recipe.aspp_channels, 1, recipe, name="aspp_pool")
-    views.append(resize_like(pooled, x, name="aspp_pool_up"))
-    y = layers.Concatenate(name="aspp_concat")(views)
-    return conv_bn_relu(y, recipe.aspp_channels, 1, recipe, name="aspp_out")
-
-
-def _add_skip(
-    y: keras.KerasTensor, skip: keras.KerasTensor, recipe: NetworkRecipe, *, name: str
-) -> keras.KerasTensor:
-    """Sharpen the decoder by a finer view, for pores a few pixels wide."""
-    width = skip.shape[-1]
-    y = conv_bn_relu(y, width, 1, recipe, name=f"{name}_narrow")
-    y = resize_like(y, skip, name=f"{name}_up")
-    y = layers.Concatenate(name=f"{name}_concat")([y, skip])
-    return conv_bn_relu(y, 2 * width, 3, recipe, name=name)
-
-
-def _draw_outlines(
-    scores: keras.KerasTensor, y: keras.KerasTensor, x: keras.KerasTensor, recipe: NetworkRecipe
-) -> keras.KerasTensor:
-    """Correct scores at H × W, which were interpolated, by what the image shows pixel by pixel."""
-    skip = conv_bn_relu(x, recipe.outline_channels, 3, recipe, name="outline_skip")
-    y = _add_skip(y, skip, recipe, name="outline")  # H × W
-    correction = layers.Conv2D(_PHASES, 1, kernel_initializer="zeros", name="outline_scores")(y)
-    return layers.Add(name="outlined_scores")([scores, correction])
+def _dilate(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    for axis, window in (("rows", (_WINDOW, 1)), ("columns", (1, _WINDOW))):
+        for step in (1, 2):
+            x = layers.MaxPooling2D(window, 1, padding="same", name=f"{name}_{axis}_{step}")(x)
+    return x
 
 
 # The first weights of a network: ImageNet's, a file's, a model's, or chance.

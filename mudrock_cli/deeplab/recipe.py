@@ -16,8 +16,9 @@ from mudrock_cli.errors import MudrockError, UsageError
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "network.architecture": ("deeplab", "unet", "forest"),
-    "network.encoder": ("resnet101", "resnet50", "mobilenetv2", "plain"),
+    "network.encoder": ("resnet101", "resnet50", "resnet50v1", "mobilenetv2", "plain"),
     "network.output_stride": (8, 16, 32),
+    "network.decoder": ("dense", "separable"),
     "optimizer.name": ("momentum", "adamw"),
     "training.precision": ("float32", "mixed_bfloat16", "mixed_float16"),
 }
@@ -121,12 +122,16 @@ def _find_conflicts(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[st
         yield "network.unet_levels", network["unet_levels"], allowed
     fitting = {"deeplab": network["encoder"] != "plain", "unet": network["encoder"] == "plain"}
     if not fitting.get(network["architecture"], True):
-        allowed = "deeplab: resnet101, resnet50, mobilenetv2; unet: plain"
+        allowed = "deeplab: resnet101, resnet50, resnet50v1, mobilenetv2; unet: plain"
         yield "network.encoder", network["encoder"], allowed
+    if network["encoder"] == "resnet50v1" and network["output_stride"] > 16:
+        yield "network.output_stride", network["output_stride"], "8 or 16 with resnet50v1"
     if table["forest"] and network["architecture"] != "forest":
         yield "forest", table["forest"], 'only with network.architecture = "forest"'
     if (data["tile"][0] == 0) != (data["tile"][1] == 0):
         yield "data.tile", data["tile"], "rows and columns, or 0, 0 for whole micrographs"
+    if data["normalise"] and data["tile"][0]:
+        yield "data.normalise", True, "only of whole micrographs: data.tile = [0, 0]"
     if abs(sum(data["parts"]) - 1) > 1e-6 or data["parts"][0] == 0:
         yield "data.parts", data["parts"], "three shares that sum to 1, the first above 0"
     if sum(table["loss"]["class_weights"]) == 0:
@@ -146,9 +151,10 @@ class NetworkRecipe:
     """The shape of the network."""
 
     architecture: str = "deeplab"  # deeplab | unet | forest
-    encoder: str = "resnet101"  # resnet101 | resnet50 | mobilenetv2; plain, of unet and forest
+    encoder: str = "resnet101"  # see `encode`; plain, of unet and forest
     output_stride: int = 8
     rates: tuple[int, ...] = (6, 12, 18)  # of the ASPP at output stride 16; doubled at 8
+    decoder: str = "dense"  # dense | separable: depthwise-separable, outlines drawn at half size
     aspp_channels: int = 256
     low_level_channels: int = 48
     decoder_channels: int = 256
@@ -165,6 +171,7 @@ class DataRecipe:
     """How micrographs become training crops."""
 
     nm_per_pixel: float = 10.0
+    normalise: bool = False  # brightness and contrast of a micrograph to those of every other
     crop: tuple[int, int] = (230, 300)  # rows, columns
     tile: tuple[int, int] = (343, 400)  # micrographs are cut into these first; 0, 0: left whole
     mirrored: bool = True  # a left-right and an upside-down copy of every tile

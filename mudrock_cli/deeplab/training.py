@@ -20,7 +20,7 @@ import numpy.typing as npt
 from keras import ops
 
 from mudrock_cli.deeplab.augmentation import FixedTiles, TrainingCrops, count_steps
-from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.dataset import Sample, normalise_samples
 from mudrock_cli.deeplab.network import build_network
 from mudrock_cli.deeplab.recipe import LossRecipe, OptimizerRecipe, Recipe
 from mudrock_cli.deeplab.weights import (
@@ -658,6 +658,7 @@ def train_network(
             metrics=[PhaseScores()],
             jit_compile=keras.backend.backend() == "jax",
         )
+        train, validation = (normalise_samples(part, recipe.data) for part in (train, validation))
         loop = TrainingLoop(recipe, network, train, validation, folder, watcher, key)
         return loop.run(resume)
 

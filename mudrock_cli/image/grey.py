@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -197,3 +198,68 @@ class _Stretch:
         if high <= low:
             low, high = order_statistics(bands(), (0.0, 1.0))
         return (low, high) if high > low else (low - 1, low + 1)
+
+
+# Grey levels whose offset and gain are those of every other micrograph.
+
+_SHARES = (0.1, 0.9)
+_NORMAL = (96.0, 176.0)
+"""Grey levels of these shares of a normalised micrograph, near those of the training data."""
+_LEAST_RANGE = 4.0
+_LOOK_PIXELS = 1 << 24
+
+
+def normalise_grey(read: Reader, shape: tuple[int, int]) -> Reader:
+    """Return a window reader of grey levels that brightness and contrast no longer change.
+
+    The 10th and the 90th percentile become 96 and 176: what lies beyond them, pores and charged
+    edges, differs more between micrographs, and is what saturates.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(rows, columns)``, uint8.
+    shape : tuple of int
+        Rows and columns of the whole; of more than 2^24 pixels evenly spaced bands are looked at.
+
+    Returns
+    -------
+    callable
+        ``read(rows, columns)``, float32 within 0..255.
+    """
+    rows = max(1, _LOOK_PIXELS // 16 // max(1, shape[1]))
+    step = rows * max(1, -(-shape[0] * shape[1] // _LOOK_PIXELS))
+    counts = np.zeros(256, np.int64)
+    for top in range(0, shape[0], step):
+        band = read(slice(top, min(top + rows, shape[0])), slice(0, shape[1]))
+        counts += np.bincount(band.ravel(), minlength=256)
+    low, high = _interpolate_percentiles(counts)
+    gain = (_NORMAL[1] - _NORMAL[0]) / max(high - low, _LEAST_RANGE)
+    return _Normalised(read, gain, _NORMAL[0] - gain * low)
+
+
+def _interpolate_percentiles(counts: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Return the grey levels of `_SHARES`, between levels that occur where they fall there.
+
+    Interpolated between the middles of the steps of the distribution, so that levels which a gain
+    pulls apart or rounding joins give nearly the percentiles of before, changed by that gain.
+    """
+    levels = np.flatnonzero(counts)
+    if not levels.size:
+        return _NORMAL
+    shares = counts[levels] / counts.sum()
+    low, high = np.interp(_SHARES, np.cumsum(shares) - shares / 2, levels)
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class _Normalised:
+    """Reads windows of normalised grey levels."""
+
+    read: Reader
+    gain: float
+    offset: float
+
+    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[np.float32]:
+        grey = self.read(rows, columns).astype(np.float32)
+        return np.clip(grey * np.float32(self.gain) + np.float32(self.offset), 0, 255, out=grey)

@@ -520,7 +520,7 @@ def to_ome_xml(
     pixel_size: PixelSize | None,
     provenance: Mapping[str, Any],
 ) -> bytes:
-    """Write the OME-XML of a mask, in ASCII and without time or UUID: same mask, same bytes.
+    """Write the OME-XML of a mask, without time or UUID: same mask, same bytes.
 
     Parameters
     ----------
@@ -551,7 +551,7 @@ def to_ome_xml(
         '</Pixels><AnnotationRef ID="Annotation:0"/></Image><StructuredAnnotations>'
         f'<CommentAnnotation ID="Annotation:0" Namespace="{NAMESPACE}"><Value>{value}</Value>'
         "</CommentAnnotation></StructuredAnnotations></OME>"
-    ).encode("ascii", "xmlcharrefreplace")
+    ).encode()  # as "&#181;m" Bio-Formats, and so Fiji and QuPath, would not know the unit
 
 
 def parse_provenance(description: bytes, shape: tuple[int, int]) -> dict[str, Any] | None:

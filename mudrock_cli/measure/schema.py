@@ -501,11 +501,13 @@ SUMMARY: tuple[Column, ...] = (
     Column("silt_contacts_per_grain", "float", "1", "mean number of grains that a grain touches, "
            "touching grains being divided at their necks", "watershed of the distance to the "
            "outline, necks under 0.7 of the smaller grain", "Beucher and Lantuéjoul 1979"),
-    Column("silt_sphere_um", "floats", "µm", "diameters of the next three columns"),
+    Column("silt_sphere_um", "floats", "µm", "middles of the classes of diameters of the "
+           "next three columns, each 10^0.1 wide; null for fewer than 30 whole silt grains"),
     *(
         Column(f"silt_spheres{limit}_per_um3", "floats", "1/µm³", f"{words}silt spheres per volume "
-               "by diameter: a model of spheres, see its assumptions", "unfolding by Saltykov",
-               _SALTYKOV)
+               "by diameter: a model of spheres, see its assumptions", "sections weighed by "
+               "frame_weight, unfolded for spheres spread evenly over each class, none negative; "
+               "limits from gamma draws of the numbers of sections", _SALTYKOV)
         for limit, words in (("", ""), ("_low", "lower 95 % limit of "),
                              ("_high", "upper 95 % limit of "))
     ),

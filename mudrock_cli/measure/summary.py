@@ -49,7 +49,7 @@ from mudrock_cli.measure.spatial import (
     sum_contacts,
     sum_pairs,
 )
-from mudrock_cli.measure.stereology import STEP, lay_classes, unfold_sections
+from mudrock_cli.measure.stereology import LEAST_SECTIONS, STEP, lay_classes, unfold_sections
 from mudrock_cli.measure.tables import Rows
 from mudrock_cli.measure.uncertainty import (
     Interval,
@@ -226,8 +226,8 @@ def summarise(fields: Sequence[Field], min_silt_um: float) -> Row:
         grains = pool_grains(fields, phase)
         row |= summarise_sizes(grains, word, image)
         row[count] = len(grains.ecd)
-        if phase == Phase.SILT and len(grains.ecd):
-            row |= _unfold(grains, areas.sum(axis=1), image)
+        if phase == Phase.SILT:
+            row |= _unfold(grains, areas.sum(axis=1), image, min_silt_um)
     return row
 
 
@@ -324,15 +324,22 @@ def summarise_sizes(grains: Grains, word: str, image: Ints) -> Row:
     }
 
 
-def _unfold(grains: Grains, areas: Floats, image: Ints) -> Row:
-    """Silt sections to spheres; classes begin at powers of the class ratio, alike everywhere."""
-    smallest = STEP ** math.floor(math.log(grains.ecd.min(), STEP) + 1e-9)
-    edges = lay_classes(smallest, float(grains.ecd.max()))
+def _unfold(grains: Grains, areas: Floats, image: Ints, min_silt_um: float) -> Row:
+    """Silt sections to spheres; classes begin at the least size of silt, alike everywhere."""
+    whole = grains.weight > 0
+    if np.count_nonzero(whole) < LEAST_SECTIONS:
+        return {}
+    sizes = grains.ecd[whole]
+    smallest = min_silt_um or STEP ** math.floor(math.log(sizes.min(), STEP) + 1e-9)
     found = unfold_sections(
-        grains.ecd, np.ones_like(grains.ecd), grains.block, areas, image, edges=edges
+        sizes,
+        grains.weight[whole],
+        image[grains.block[whole]],
+        np.bincount(image, areas),
+        edges=lay_classes(smallest, float(sizes.max())),
     )
     return {
-        "silt_sphere_um": found.edges[1:],
+        "silt_sphere_um": found.diameters,
         "silt_spheres_per_um3": found.spheres,
         "silt_spheres_low_per_um3": found.low,
         "silt_spheres_high_per_um3": found.high,

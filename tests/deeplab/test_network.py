@@ -1,5 +1,6 @@
 """The network against `keras.applications`, other tile sizes, and its weights' file."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ IMAGENET = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "wei
 SMALL = NetworkRecipe(
     encoder="mobilenetv2", output_stride=16, aspp_channels=8, decoder_channels=8, detail_channels=4
 )
+SEPARABLE = dataclasses.replace(SMALL, decoder="separable", outline_channels=4)
 UNET = NetworkRecipe(architecture="unet", encoder="plain", unet_channels=4, unet_levels=2)
 
 
@@ -29,11 +31,16 @@ def shake_statistics(model: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "application"), [("mobilenetv2", "MobileNetV2"), ("resnet50", "ResNet50V2")]
+    ("name", "application", "last"),
+    [
+        ("mobilenetv2", "MobileNetV2", "block_16_project_BN"),  # what follows classifies
+        ("resnet50", "ResNet50V2", "post_relu"),
+        ("resnet50v1", "ResNet50", "conv4_block6_out"),  # the fifth stack is left out
+    ],
 )
 @pytest.mark.parametrize("size", [64, 75])
-def test_an_encoder_is_the_published_one_at_stride_32(
-    name: str, application: str, size: int
+def test_an_encoder_is_the_published_one_where_no_stride_is_replaced(
+    name: str, application: str, last: str, size: int
 ) -> None:
     import keras
 
@@ -46,14 +53,15 @@ def test_an_encoder_is_the_published_one_at_stride_32(
     image = keras.Input((size, size, 3))
     deep = encode(name, image, 32, 0.9).deep
     encoder = keras.Model(image, deep)
-    if name == "mobilenetv2":  # whose last 1 × 1 convolution classifies and is left out
-        published = keras.Model(published.input, published.get_layer("block_16_project_BN").output)
+    published = keras.Model(published.input, published.get_layer(last).output)
     source = {weight.path: weight for weight in published.weights}
     assert {weight.path for weight in encoder.weights} == set(source)
     for weight in encoder.weights:
         weight.assign(source[weight.path])
     picture = np.random.default_rng(1).uniform(-1, 1, (1, size, size, 3)).astype(np.float32)
-    expected, found = (np.asarray(model(picture, training=False)) for model in (published, encoder))
+    caffe = 127.5 * (1 + picture) - np.array([103.939, 116.779, 123.68], np.float32)
+    expected = np.asarray(published(caffe if name == "resnet50v1" else picture, training=False))
+    found = np.asarray(encoder(picture, training=False))
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
 
@@ -71,20 +79,23 @@ def test_resnet101_has_the_published_layers() -> None:
     assert len({path.rpartition("/")[0] for path in shapes}) == 204
 
 
-@pytest.mark.parametrize("stride", [8, 16, 32])
-def test_dilation_keeps_the_resolution(stride: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [("mobilenetv2", 8), ("mobilenetv2", 16), ("mobilenetv2", 32), ("resnet50v1", 8)],
+)
+def test_dilation_keeps_the_resolution(name: str, stride: int) -> None:
     import keras
 
     from mudrock_cli.deeplab.encoders import encode
 
     image = keras.Input((96, 64, 3))
-    features = encode("mobilenetv2", image, stride, 0.9)
+    features = encode(name, image, stride, 0.9)
     assert features.deep.shape[1:3] == (96 // stride, 64 // stride)
     assert features.low_level.shape[1:3] == (24, 16)
     assert features.detail.shape[1:3] == (48, 32)
 
 
-@pytest.mark.parametrize("recipe", [SMALL, UNET])
+@pytest.mark.parametrize("recipe", [SMALL, SEPARABLE, UNET])
 def test_one_set_of_weights_fits_every_tile(recipe: NetworkRecipe, tmp_path: Path) -> None:
     from mudrock_cli.deeplab.network import build_network
     from mudrock_cli.deeplab.weights import load_weights, save_weights
@@ -196,16 +207,17 @@ class TestStart:
                 give_start(network, start, UNET)
 
     @pytest.mark.skipif(not IMAGENET.is_dir(), reason="needs ../shared/data/weights")
-    def test_imagenets_weights_fill_the_whole_encoder(self) -> None:
+    @pytest.mark.parametrize("encoder", ["mobilenetv2", "resnet50v1"])
+    def test_imagenets_weights_fill_the_whole_encoder(self, encoder: str) -> None:
         from mudrock_cli.deeplab.network import build_network, give_start
 
-        network = build_network(SMALL, 32, 32)
-        path = next(IMAGENET.resolve().glob("mobilenetv2*.npz"))
-        said = give_start(network, str(path), SMALL)
-        encoder = [
-            w for w in network.weights if w.path.startswith(("Conv1", "bn_", "block", "exp"))
-        ]
-        assert said == f"{path.name} ({len(encoder)} of {len(network.weights)} weights)"
+        recipe = dataclasses.replace(SMALL, encoder=encoder)
+        network = build_network(recipe, 32, 32)
+        path = next(IMAGENET.resolve().glob(f"{encoder}*.npz"))
+        said = give_start(network, str(path), recipe)
+        parts = ("Conv1", "bn_", "block", "exp", "conv")
+        filled = [w for w in network.weights if w.path.startswith(parts)]
+        assert said == f"{path.name} ({len(filled)} of {len(network.weights)} weights)"
 
 
 def test_relief_shows_what_is_darker_than_its_surroundings_whatever_the_brightness() -> None:
@@ -232,13 +244,13 @@ def test_relief_shows_what_is_darker_than_its_surroundings_whatever_the_brightne
     assert coarse[0, 60, 60] == pytest.approx(0, abs=0.05)
 
 
-def test_outlines_begin_as_interpolated_scores() -> None:
-    import dataclasses
-
+@pytest.mark.parametrize("decoder", ["dense", "separable"])
+def test_outlines_begin_as_interpolated_scores(decoder: str) -> None:
     from mudrock_cli.deeplab.network import build_network
 
-    plain = build_network(SMALL, 64, 64)
-    outlined = build_network(dataclasses.replace(SMALL, outline_channels=4), 64, 64)
+    recipe = dataclasses.replace(SMALL, decoder=decoder)
+    plain = build_network(recipe, 64, 64)
+    outlined = build_network(dataclasses.replace(recipe, outline_channels=4), 64, 64)
     weights = {weight.path: weight for weight in plain.weights}
     for weight in outlined.weights:
         if weight.path in weights:
@@ -246,3 +258,20 @@ def test_outlines_begin_as_interpolated_scores() -> None:
     picture = np.random.default_rng(1).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
     expected = np.asarray(plain(picture, training=False))
     np.testing.assert_allclose(outlined(picture, training=False), expected, atol=1e-5)
+
+
+def test_separable_outlines_see_and_move_single_pixels() -> None:
+    import keras
+
+    from mudrock_cli.deeplab.network import build_network
+
+    keras.utils.set_random_seed(0)
+    network = build_network(SEPARABLE, 64, 64)
+    kernel = network.get_layer("outline_scores").kernel
+    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
+    picture = np.random.default_rng(1).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
+    other = picture.copy()
+    other[0, 33, 30] += 60
+    change = np.abs(np.asarray(network(picture)) - np.asarray(network(other)))[0].max(axis=2)
+    steps = np.abs(np.diff(change, axis=1))
+    assert steps[30:36, 27:33].max() > 0.2 * change.max()  # no interpolation is as sharp

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.grey import luminance, order_statistics, read_grey
+from mudrock_cli.image.grey import luminance, normalise_grey, order_statistics, read_grey
 from mudrock_cli.image.types import Box, Colours, Samples
 
 EVERYTHING = (slice(None), slice(None))
@@ -86,3 +86,47 @@ def test_inverted_depths_are_inverted(in_memory: Maker) -> None:
 def test_grey_colours_keep_their_level(levels: np.ndarray, dtype: type) -> None:
     wide = levels.astype(dtype) * dtype(100 if dtype is np.uint16 else 1)
     np.testing.assert_array_equal(luminance(np.stack([wide] * 3, -1)), wide)
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(0.3, 100), (0.6, 20), (1, -20), (2, -140)])
+def test_normalised_grey_does_not_know_gain_and_offset(gain: float, offset: float) -> None:
+    rng = np.random.default_rng(0)
+    grey = np.clip(rng.normal(130, 22, (300, 400)), 30, 220)  # a gain of 2 saturates its tails
+
+    def normalise(levels: np.ndarray) -> np.ndarray:
+        stored = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+        read = normalise_grey(lambda rows, columns: stored[rows, columns], stored.shape)
+        return read(*EVERYTHING)
+
+    plain, changed = normalise(grey), normalise(gain * grey + offset)
+    assert plain.dtype == np.float32
+    assert np.percentile(plain, [10, 90]) == pytest.approx([96, 176], abs=1.5)
+    inner = (plain > 60) & (plain < 200)
+    rounding = 40 / 28 / min(gain, 1)  # 80 levels for a range of 56, half a stored level
+    assert np.abs(changed - plain)[inner].max() < rounding + 1
+    assert np.abs((changed - plain)[inner].mean()) < 0.3
+
+
+def test_normalised_grey_of_one_level_is_finite() -> None:
+    for level in (0, 7, 255):
+        flat = np.full((5, 6), level, np.uint8)
+        read = normalise_grey(lambda rows, columns, flat=flat: flat[rows, columns], flat.shape)
+        assert np.ptp(read(*EVERYTHING)) == 0
+        assert 0 <= read(slice(1), slice(1))[0, 0] <= 255
+    nothing = np.zeros((0, 6), np.uint8)
+    assert normalise_grey(lambda rows, columns: nothing[rows, columns], (0, 6))(
+        *EVERYTHING
+    ).shape == (0, 6)
+
+
+def test_normalised_grey_of_a_mosaic_is_told_by_bands() -> None:
+    seen = []
+
+    def read(rows: slice, columns: slice) -> np.ndarray:
+        seen.append(rows.stop - rows.start)
+        height = np.arange(rows.start, rows.stop)[:, None] % 200
+        return np.broadcast_to(height, (len(height), columns.stop - columns.start)).astype(np.uint8)
+
+    window = normalise_grey(read, (40_000, 5_000))(slice(0, 200), slice(0, 10))
+    assert sum(seen[:-1]) * 5_000 < 1.2 * 2**24
+    assert np.percentile(window, [10, 90]) == pytest.approx([96, 176], abs=1.5)

@@ -78,6 +78,8 @@ def test_other_readers_see_phases_colours_and_size(tmp_path: Path, phases: Phase
         pixels = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]["Pixels"]
         assert pixels["PhysicalSizeX"] == pytest.approx(SIZE.um)
         assert pixels["PhysicalSizeYUnit"] == "µm"
+        # Bio-Formats (Fiji, QuPath) takes a mask for OME-TIFF only if its unit is spelled so.
+        assert 'PhysicalSizeXUnit="µm"' in tiff.pages[0].description
         assert tiff.series[0].axes == "YX"
 
 

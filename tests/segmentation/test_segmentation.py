@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mudrock_cli import segmentation
+from mudrock_cli.deeplab.dataset import Sample, normalise_samples
 from mudrock_cli.deeplab.engine import Engine
 from mudrock_cli.deeplab.recipe import DataRecipe, InferenceRecipe, Recipe
 from mudrock_cli.errors import MudrockError
@@ -77,6 +79,21 @@ def test_tiling_and_blending_change_nothing(height: int, width: int, overlap: in
     probabilities = by_grey(grey.astype(float))
     assert np.array_equal(found.phases, probabilities.argmax(axis=-1))
     assert np.abs(found.confidence - 255 * probabilities.max(axis=-1)).max() <= 0.51
+
+
+def test_a_normalised_network_is_shown_what_it_was_trained_on_whatever_the_contrast() -> None:
+    grey = np.random.default_rng(0).normal(120, 30, (150, 130)).clip(40, 200).astype(np.uint8)
+    recipe = replace(RECIPE, data=replace(RECIPE.data, normalise=True))
+    sample = Sample("x", "x", grey, np.zeros_like(grey))
+    (trained_on,) = normalise_samples([sample], recipe.data)
+    expected = by_grey(trained_on.grey.astype(float)).argmax(axis=-1)
+    for gain, offset in [(1, 0), (0.5, 10), (1.2, 15)]:
+        seen = np.rint(gain * grey + offset).astype(np.uint8)
+        found = segment(Micrograph.from_array("x", seen), FakeEngine(by_grey), recipe)
+        assert (found.phases != expected).mean() < 0.015  # rounding next to a threshold
+    assert (
+        segment(Micrograph.from_array("x", seen), FakeEngine(by_grey)).phases != expected
+    ).mean() > 0.05
 
 
 def test_entropy_is_0_for_certainty_and_1_for_none() -> None:
