@@ -616,7 +616,7 @@ def segment_mask(
             f"{source}: every pixel has the same grey, or nearly", "check how it was exported"
         )
     described = dict(provenance or describe_model_used(model))
-    counts, entropy = np.zeros(256, np.int64), 0.0
+    counts, entropy, seen_px = np.zeros(256, np.int64), 0.0, 0
     bands = segment_bands(
         seen,
         model.recipe,
@@ -629,7 +629,8 @@ def segment_mask(
     )
 
     def finish() -> dict[str, Any]:
-        results = summarise(counts, entropy) | {"resample_factor": factor}
+        kept = float(counts.sum() - counts[Phase.VOID]) / max(seen_px, 1)  # not painted over
+        results = summarise(counts, entropy * kept) | {"resample_factor": factor}
         results |= _compare_with_training(
             appearance.figures(), model, known, results["mean_entropy"], source, warn
         )
@@ -638,13 +639,16 @@ def segment_mask(
     kept: list[Phases] = []
 
     def count_bands() -> Iterator[Phases]:
-        nonlocal counts, entropy
+        nonlocal counts, entropy, seen_px
         for band in (_restore(band, given) for band in bands):
-            counts += np.bincount(band.phases.ravel(), minlength=256)
+            phases = micrograph.leave_out(band.rows, band.phases)
+            counts += np.bincount(phases.ravel(), minlength=256)
             entropy += band.entropy
+            seen_px += int((band.phases != Phase.VOID).sum())
             if confidence:
-                confidence.write(band.confidence.tobytes())
-            yield band.phases
+                sure = np.where(phases == Phase.VOID, np.uint8(0), band.confidence)
+                confidence.write(sure.tobytes())
+            yield phases
 
     if out is None:
         kept.extend(count_bands())

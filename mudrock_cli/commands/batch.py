@@ -30,14 +30,14 @@ from mudrock_cli.commands.console import (
     tabulate_masks,
 )
 from mudrock_cli.commands.log import note
-from mudrock_cli.commands.options import PixelSizes
+from mudrock_cli.commands.options import PixelSizes, check_folder
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 from mudrock_cli.files import check_writable, part_path, remove_leftovers
 
 if TYPE_CHECKING:
     from mudrock_cli.files import Input
     from mudrock_cli.image.micrograph import Micrograph
-    from mudrock_cli.image.types import Map
+    from mudrock_cli.image.types import Box, Map
 
 Result = TypeVar("Result")
 
@@ -379,6 +379,10 @@ class BatchOptions:
         Make masks that are there already again.
     json_lines : bool
         Write a JSON line per input in place of the closing table.
+    crop : Box or None
+        All that is specimen.
+    exclude : Path or None
+        Folder of images in which is painted what is left out.
     """
 
     places: Places
@@ -389,6 +393,13 @@ class BatchOptions:
     max_pixels: int
     force: bool
     json_lines: bool
+    crop: "Box | None" = None
+    exclude: Path | None = None
+
+    def absolute(self) -> "BatchOptions":
+        """Return the same for a worker, which runs in another folder."""
+        places = replace(self.places, folder=self.places.folder.absolute(), inputs=())
+        return replace(self, places=places, exclude=self.exclude and self.exclude.absolute())
 
 
 def make_masks(
@@ -429,12 +440,13 @@ def make_masks(
     from mudrock_cli.files import find_collisions
 
     places, start = options.places, time.monotonic()
+    _check_exclusions(options)
     places.prepare()
     if cluster:
-        check_paths(cluster, [item.path for item in places.inputs], needed, places.folder)
+        folders = [*needed, *([options.exclude] if options.exclude else [])]
+        check_paths(cluster, [item.path for item in places.inputs], folders, places.folder)
     note("batch", images=len(places.inputs), out=places.folder, **options.fingerprint)
     collisions = find_collisions(places.inputs)
-    there = replace(options, places=replace(places, folder=places.folder.absolute(), inputs=()))
     outcomes: list[Outcome] = []
     with Console("images", len(places.inputs), json_lines=options.json_lines) as console:
         found = run_all(
@@ -442,7 +454,7 @@ def make_masks(
             partial(_make_mask, process, options, collisions),
             console,
             cluster=cluster,
-            work_there=partial(_make_mask, process, there, {}),
+            work_there=partial(_make_mask, process, options.absolute(), {}),
             is_task=lambda item: (
                 item.path not in collisions and fits_a_task(item, options.max_pixels)
             ),
@@ -501,9 +513,12 @@ def _make_mask(
         )
     mask = options.places.mask(item)
     micrograph = open_micrograph(item.path, max_pixels=options.max_pixels)
+    for line in micrograph.warnings:
+        hooks.warn(line, f"{item.path}: {line}")
     chosen = options.pixel_sizes.choose(item, micrograph.pixel_size, hooks.warn)
-    micrograph = replace(micrograph, pixel_size=chosen)
-    provenance = describe_run(micrograph, hash_file(item.path), options.fingerprint)
+    micrograph, left_out = _leave_out(replace(micrograph, pixel_size=chosen), item, options)
+    fingerprint = {**options.fingerprint, "options": {**options.fingerprint["options"], **left_out}}
+    provenance = describe_run(micrograph, hash_file(item.path), fingerprint)
     size = {key: provenance[key] for key in ("pixel_size_nm", "pixel_size_source")}
     job = Job(
         micrograph=micrograph,
@@ -522,6 +537,42 @@ def _make_mask(
     provenance["saved"] = sorted(options.sides)
     with _set_aside(mask, options.all_sides.values()):
         return "done", size | dict(process(job))
+
+
+def _leave_out(
+    micrograph: "Micrograph", item: "Input", options: BatchOptions
+) -> "tuple[Micrograph, dict[str, str]]":
+    """Leave out what the command line says, and return it for the provenance."""
+    from mudrock_cli.files import hash_file
+
+    left_out = {}
+    if options.crop:
+        box = options.crop
+        micrograph = micrograph.cropped(box)
+        left_out["crop"] = f"{box.left},{box.top},{box.width},{box.height}"
+    painted = _find_exclusion(options, item)
+    if painted:
+        micrograph = micrograph.excluding(painted)
+        left_out["exclude"] = hash_file(painted)
+    return micrograph, left_out
+
+
+def _find_exclusion(options: BatchOptions, item: "Input") -> Path | None:
+    from mudrock_cli.files import find_partner
+
+    return find_partner(options.exclude, item.relative.as_posix()) if options.exclude else None
+
+
+def _check_exclusions(options: BatchOptions) -> None:
+    """Make sure that ``--exclude`` leaves out something of some input."""
+    check_folder(options.exclude, "--exclude")
+    inputs = options.places.inputs
+    if options.exclude and not any(_find_exclusion(options, item) for item in inputs):
+        raise UsageError(
+            f"--exclude {options.exclude}: no image of the name of an input, such as "
+            f"{inputs[0].relative.name}.png",
+            "paint black what stays and white what is left out, in images of the inputs' names",
+        )
 
 
 def describe_run(

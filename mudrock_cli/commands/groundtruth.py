@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mudrock_cli.commands.options import (
+    Crop,
+    Exclude,
     Force,
     Images,
     JsonPerImage,
@@ -17,6 +19,7 @@ from mudrock_cli.commands.options import (
     OverridePixelSize,
     PixelSizeText,
     Scheduler,
+    parse_crop,
     parse_save,
     read_pixel_sizes,
 )
@@ -51,6 +54,8 @@ def groundtruth(
     force: Force = False,
     as_json: JsonPerImage = False,
     override_pixel_size: OverridePixelSize = False,
+    crop: Crop = None,
+    exclude: Exclude = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     scheduler: Scheduler = None,
 ) -> None:
@@ -82,6 +87,8 @@ def groundtruth(
         max_pixels=max_pixels,
         force=force,
         json_lines=as_json,
+        crop=parse_crop(crop),
+        exclude=exclude,
     )
     process = partial(_label_one, recipe=chosen, sides=sides, band=band)
     with open_cluster(scheduler) as cluster:
@@ -116,9 +123,12 @@ def _label_one(
     def lay(number: int) -> "Iterator[npt.NDArray[np.uint8]]":
         counts.append(Counter())
         phases = workflow.choose_phases(found[number], recipes[number], job.mapper)
+        top = 0
         for rows in frame_phases(deduplicated, phases):
-            counts[-1].update(_count(rows))
-            yield rows
+            kept = micrograph.leave_out(slice(top, top + len(rows)), rows)
+            top += len(rows)
+            counts[-1].update(_count(kept))
+            yield kept
 
     for number in range(len(recipes) - 1):
         deque(lay(number), maxlen=0)

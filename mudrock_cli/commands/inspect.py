@@ -102,7 +102,7 @@ def look_at(
     samples = open_samples(item.path, max_pixels)
     micrograph = open_micrograph(item.path, max_pixels=max_pixels)
     for warning in micrograph.warnings:
-        hooks.warn(warning.partition(":")[2].strip(), f"{item.path}: {warning}")
+        hooks.warn(warning, f"{item.path}: {warning}")
     size = sizes.choose(item, micrograph.pixel_size, hooks.warn)
     micrograph = replace(micrograph, pixel_size=size)
     (height, width), specimen = micrograph.shape, micrograph.specimen

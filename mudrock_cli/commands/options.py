@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mudrock_cli.files import Input
-    from mudrock_cli.image.types import PixelSize
+    from mudrock_cli.image.types import Box, PixelSize
 
 RARE = "Rarely needed"
 """The panel of ``--help`` below the usual options."""
@@ -47,6 +47,22 @@ OverridePixelSize = Annotated[
     typer.Option(
         "--override-pixel-size",
         help="Take --pixel-size for files that tell another one, too.",
+        rich_help_panel=RARE,
+    ),
+]
+Crop = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X,Y,W,H",
+        help="Only this box of pixels is specimen; outside, masks are 255.",
+        rich_help_panel=RARE,
+    ),
+]
+Exclude = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Images of the inputs' names: what is not black in them becomes 255.",
         rich_help_panel=RARE,
     ),
 ]
@@ -136,6 +152,16 @@ def parse_length(text: str, option: str) -> "PixelSize":
         return PixelSize.parse(text, option)
     except MudrockError as error:
         raise UsageError(error.message, error.hint) from error
+
+
+def parse_crop(text: str | None) -> "Box | None":
+    """Read ``--crop``; a box that cannot be read is wrong usage."""
+    from mudrock_cli.image.types import Box
+
+    try:
+        return None if text is None else Box.parse(text)
+    except MudrockError as error:
+        raise UsageError(f"--crop: {error.message}", error.hint) from error
 
 
 def parse_save(text: str, sides: Mapping[str, str]) -> dict[str, str]:

@@ -9,6 +9,8 @@ import typer
 
 from mudrock_cli.commands.options import (
     RARE,
+    Crop,
+    Exclude,
     Force,
     Images,
     JsonPerImage,
@@ -17,6 +19,7 @@ from mudrock_cli.commands.options import (
     OverridePixelSize,
     PixelSizeText,
     Scheduler,
+    parse_crop,
     parse_save,
     read_pixel_sizes,
 )
@@ -54,6 +57,8 @@ def segment(
     force: Force = False,
     as_json: JsonPerImage = False,
     override_pixel_size: OverridePixelSize = False,
+    crop: Crop = None,
+    exclude: Exclude = None,
     engine: Annotated[
         Literal["auto", "openvino", "keras"],
         typer.Option(
@@ -102,6 +107,8 @@ def segment(
         max_pixels=max_pixels,
         force=force,
         json_lines=as_json,
+        crop=parse_crop(crop),
+        exclude=exclude,
     )
     # A model that ships lies elsewhere on other machines; of any other they see the folder.
     ships = model in list_models()

@@ -141,6 +141,16 @@ def test_one_bad_input_does_not_stop_the_others(
     assert not (tmp_path / "m" / "bad.tif").exists()
 
 
+def test_what_was_taken_of_a_stack_is_told_once(tmp_path: Path, tiny_model: TrainedModel) -> None:
+    for name in ("a", "b"):
+        stack = np.stack([draw_grey(seed=seed) for seed in range(3)])
+        tifffile.imwrite(tmp_path / f"{name}.tif", stack, photometric="minisblack")
+    result = segment(tiny_model, tmp_path, "--out", tmp_path / "m", "--pixel-size", "10nm")
+    assert result.exit_code == ExitCode.DONE
+    assert f"{tmp_path / 'a.tif'}: a stack of 3 pages: the first was taken" in result.stderr
+    assert "warning: 2 images in all: a stack of 3 pages" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
