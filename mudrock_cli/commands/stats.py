@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from mudrock_cli.files import Input
     from mudrock_cli.image.mask import PhaseMask
     from mudrock_cli.image.types import Reader
+    from mudrock_cli.measure.groups import Groups
+    from mudrock_cli.measure.schema import Column
     from mudrock_cli.measure.summary import Field, MeasuredImage
     from mudrock_cli.measure.tables import ReportWriter
 
@@ -43,7 +45,10 @@ def stats(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", help="Instance table; the summary goes beside it.", metavar="FILE"
+            "--out",
+            "-o",
+            help="Instance table, .parquet, .csv or .xlsx; the summary goes beside it.",
+            metavar="FILE",
         ),
     ] = Path("report.parquet"),
     pixel_size: PixelSizeText = None,
@@ -69,24 +74,26 @@ def stats(
 ) -> None:
     """Measure every silt grain and pore of masks.
 
-    Writes two Parquet tables: report.parquet with a row per grain and pore, and
-    report.summary.parquet with a row per image, per group and one pooled: porosity, silt and clay
-    fractions, grain and pore sizes, with their intervals. Every column says its unit, meaning and
-    formula in its metadata. Images of different pixel sizes are each measured in their own. Pixels
-    painted 255 are left out.
+    Writes two tables: report.parquet with a row per grain and pore, and report.summary.parquet with
+    a row per image, per group and one pooled: porosity, silt and clay fractions, grain and pore
+    sizes, with their intervals. Parquet says the unit, meaning and formula of every column in its
+    metadata and is what mudrock report reads; --out x.csv or x.xlsx write the same columns. Images
+    of different pixel sizes are each measured in their own. Pixels painted 255 are left out.
     """
     from mudrock_cli.commands.batch import find_masks
     from mudrock_cli.commands.cluster import check_paths, open_cluster
     from mudrock_cli.commands.console import Console, tabulate_summary
     from mudrock_cli.measure.groups import pool_fields
+    from mudrock_cli.measure.tables import FORMATS
 
     start = time.monotonic()
     sizes = read_pixel_sizes(pixel_size, override=override_pixel_size)
     # Zero, with any unit or none, is no length of a pixel but a good limit: all silt is silt.
     nothing = min_silt.strip().rstrip("numµμ ") in ("0", "0.0")
     min_silt_um = 0.0 if nothing else parse_length(min_silt, "--min-silt").um
-    if out.suffix.lower() != ".parquet" or out.is_dir():
-        raise UsageError(f"--out {out}: no name of a Parquet file", "for example report.parquet")
+    if out.suffix.lower() not in FORMATS or out.is_dir():
+        hint = "for example report.parquet, report.csv or report.xlsx"
+        raise UsageError(f"--out {out}: no name of a table", hint)
     check_folder(micrographs, "--micrographs")
     inputs, replaced = find_masks(masks)
     names = dict(zip((item.path for item in inputs), name_inputs(inputs), strict=True))
@@ -95,7 +102,7 @@ def stats(
     settings = Settings(out, sizes, min_silt_um, micrographs, groups, names)
     with (
         open_cluster(scheduler) as cluster,
-        _open_report(out, options) as writer,
+        _open_report(out, options, groups.columns) as writer,
         Console("masks", len(inputs), json_lines=as_json) as console,
     ):
         for line in replaced:
@@ -107,7 +114,8 @@ def stats(
         if not fields:
             console.end()
             raise typer.Exit(ExitCode.SOME_FAILED)  # an earlier report stays
-        for row in pool_fields(fields, groups, min_silt_um):
+        for row in pool_fields(fields, groups.words, min_silt_um):
+            row |= groups.values.get(row["group"], {}) if row["scope"] == "group" else {}
             writer.add_summary(row)
             _add_row(row, console, rows)
     console.close(
@@ -131,32 +139,23 @@ def name_inputs(inputs: Sequence["Input"]) -> list[str]:
     return names
 
 
-def _assign_groups(group: str | None, names: Sequence[str]) -> dict[str, str]:
-    """Return the group of each image, in words."""
-    from mudrock_cli.measure.groups import assign_groups, read_grouping
+def _assign_groups(group: str | None, names: Sequence[str]) -> "Groups":
+    from mudrock_cli.measure.groups import Groups, describe_groups, read_grouping
 
-    if group is None:
-        return {}
     try:
-        grouping = read_grouping(group)
-        keys = assign_groups(grouping, names)
+        return describe_groups(read_grouping(group), names) if group else Groups()
     except MudrockError as error:
         raise UsageError(error.message, error.hint) from error
-    words = [
-        ", ".join(f"{column} {value}" for column, value in zip(grouping.columns, key, strict=True))
-        for key in keys
-    ]
-    return dict(zip(names, words, strict=True))
 
 
-def _open_report(out: Path, options: dict[str, Any]) -> "ReportWriter":
+def _open_report(out: Path, options: dict[str, Any], extra: "Sequence[Column]") -> "ReportWriter":
     from mudrock_cli.files import check_writable, remove_leftovers
     from mudrock_cli.measure.tables import ReportWriter
 
     check_writable(out.parent)
     remove_leftovers(out.parent)
     try:
-        return ReportWriter(out, options)
+        return ReportWriter(out, options, extra)
     except MudrockError as error:
         raise UsageError(error.message, error.hint) from error
 
@@ -178,8 +177,8 @@ class Settings:
         Silt regions up to this ECD count as clay, µm.
     micrographs : Path or None
         Folder of the micrographs.
-    groups : dict of str to str
-        Group of each image; empty without groups.
+    groups : Groups
+        Group of each image.
     names : dict of Path to str
         What each mask is called in the tables.
     """
@@ -188,7 +187,7 @@ class Settings:
     pixel_sizes: PixelSizes
     min_silt_um: float
     micrographs: Path | None
-    groups: dict[str, str]
+    groups: "Groups"
     names: dict[Path, str]
 
     def absolute(self) -> "Settings":
@@ -237,11 +236,12 @@ def _measure_all(
                 console.print_json(line)
             continue
         assert found is not None
-        found.row.update(mask=refer(path, settings.out))
-        writer.add_instances(found.instances)
+        name = settings.names[path]
+        values = settings.groups.values.get(name, {})
+        found.row.update(mask=refer(path, settings.out), **values)
+        writer.add_instances(found.instances, values)
         writer.add_summary(found.row)
         _add_row(found.row, console, rows, done.seconds)
-        name = settings.names[path]
         for kind, message in found.warnings.items():
             console.warn(kind, f"{name}: {message}")
         fields[name] = found.field
@@ -270,7 +270,7 @@ def _measure_mask(settings: Settings, item: "Input", hooks: "Hooks") -> "Measure
         name, mask, size, settings.min_silt_um, found.layers, hooks.advance, hooks.mapper
     )
     image.row.update(
-        group=settings.groups.get(name),
+        group=settings.groups.words.get(name),
         mask_sha256=hash_file(item.path),
         micrograph=refer(found.micrograph, settings.out),
     )
@@ -365,6 +365,7 @@ def _describe(
     noun = "mask" if len(fields) == 1 else "masks"
     pooled = rows[-1]
     return [
+        *_compare(rows),
         "low–high: 95 % interval; of one image within its field, of several for the rock",
         "D50 by area",
         f"silt: grains above {pooled['min_silt_um']:g} µm; of any size, as mudrock segment counts, "
@@ -374,3 +375,24 @@ def _describe(
         f"{objects} grains and pores of {len(fields)} {noun} in {out}, "
         f"summary in {summary_path(out).name} ({seconds:.1f} s)",
     ]
+
+
+_COMPARED = {"porosity": "porosity", "silt_fraction": "silt", "clay_fraction": "clay"}
+_MOST_COMPARED = 6
+
+
+def _compare(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what tells two groups apart, a line per pair."""
+    pairs = [row for row in rows if row["scope"] == "comparison"]
+    lines = []
+    for row in pairs[:_MOST_COMPARED]:
+        parts = []
+        for name, word in _COMPARED.items():
+            value = row.get(f"{name}_difference")
+            if value is not None and value == value:
+                low, high = (100 * row[f"{name}_difference_{end}"] for end in ("low", "high"))
+                interval = f" ({low:+.1f} to {high:+.1f})" if low == low and high == high else ""
+                parts.append(f"{word} {100 * value:+.1f} points{interval}")
+        lines.append(f"{row['other_group']} less {row['group']}: {', '.join(parts)}")
+    left_out = len(pairs) - len(lines)
+    return [*lines, f"and {left_out} more pairs of groups"] if left_out else lines

@@ -13,10 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from mudrock_cli.config import read_text
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.types import Phase
+from mudrock_cli.measure.schema import INSTANCES, SUMMARY, Column
 from mudrock_cli.measure.summary import (
     FRACTIONS,
     Field,
@@ -134,6 +138,61 @@ def assign_groups(grouping: Grouping, names: Sequence[str]) -> list[Key]:
             "add a row for it to the CSV file, or widen the pattern",
         )
     return [key for key in keys if key is not None]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of some images, as the tables tell them.
+
+    Parameters
+    ----------
+    words : dict of str to str
+        Group of each image, in words: ``sample A, depth_m 1200``; empty without groups.
+    columns : tuple of Column
+        A column of the tables for each name of the grouping: numbers where all its values are.
+    values : dict of str to dict
+        What these columns hold, by image and by group.
+    """
+
+    words: dict[str, str] = field(default_factory=dict)
+    columns: tuple[Column, ...] = ()
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def describe_groups(grouping: Grouping, names: Sequence[str]) -> Groups:
+    """Return the groups of images.
+
+    Raises
+    ------
+    MudrockError
+        If an image belongs to no group.
+    """
+    keys = assign_groups(grouping, names)
+    known = {column.name for column in (*INSTANCES, *SUMMARY)}
+    columns: list[Column] = []
+    values: dict[str, dict[str, Any]] = {name: {} for name in names}
+    words = dict.fromkeys(names, "")
+    for place, title in enumerate(grouping.columns):
+        texts = [key[place] for key in keys]
+        numbers = _read_numbers(texts)
+        column = f"group_{title}" if title in known else title
+        kind, meaning = "category" if numbers is None else "float", f"{title} of the image's group"
+        columns.append(Column(column, kind, "", meaning, "given by --group"))
+        for name, text, value in zip(names, texts, numbers or texts, strict=True):
+            values[name][column] = value if text else None
+            words[name] += f"{', ' if place else ''}{title} {text}"
+    return Groups(words, tuple(columns), values | {words[name]: values[name] for name in names})
+
+
+def _read_numbers(texts: Sequence[str]) -> list[float] | None:
+    """Return texts as numbers (0 for an empty one), None where they are names, such as 007."""
+    found = [text for text in texts if text]
+    try:
+        numbers = [float(text or 0) for text in texts]
+    except ValueError:
+        return None
+    labels = any(re.match(r"-?0\d", text) or not re.search(r"\d", text) for text in found)
+    return None if labels or not found or not np.isfinite(numbers).all() else numbers
 
 
 def pool_fields(

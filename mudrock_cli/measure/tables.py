@@ -1,22 +1,38 @@
 """Writing and reading the tables that users keep: ``report.parquet``, ``report.summary.parquet``.
 
-A table is written beside its place and moved there when it is whole.
+A table is written beside its place and moved there when it is whole. CSV and Excel hold the same
+columns; only Parquet is read again.
 """
 
 import contextlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mudrock_cli import __version__
 from mudrock_cli.errors import MudrockError, describe
 from mudrock_cli.files import fsync, hash_file, part_path
-from mudrock_cli.measure.schema import INSTANCES, SUMMARY, check_schema, make_schema, pack_values
+from mudrock_cli.measure.schema import (
+    INSTANCES,
+    SUMMARY,
+    Column,
+    check_schema,
+    make_schema,
+    pack_numbers,
+    pack_values,
+    pack_words,
+)
 
+FORMATS = (".parquet", ".csv", ".xlsx")
+"""What the name of an instance table may end in."""
+_SHEET_ROWS = 1_048_575  # of an Excel sheet, its heading left out
 _GROUP_ROWS = 1 << 17
 """Rows of a row group: few images together, a large one in several."""
 
@@ -31,7 +47,8 @@ _COLUMNS = {"instances": INSTANCES, "summary": SUMMARY}
 
 def summary_path(report: Path) -> Path:
     """Return where the summary that goes with an instance table stands."""
-    return report.with_name(f"{report.name.removesuffix('.parquet')}.summary.parquet")
+    ending = next((form for form in FORMATS if report.name.endswith(form)), ".parquet")
+    return report.with_name(f"{report.name.removesuffix(ending)}.summary{ending}")
 
 
 class Rows(Protocol):
@@ -51,9 +68,11 @@ class ReportWriter:
     Parameters
     ----------
     path : Path
-        Of the instance table, ending in ``.parquet``; an earlier report is replaced.
+        Of the instance table, ending in one of `FORMATS`; an earlier report is replaced.
     options : mapping
         How the tables are made; values that JSON can hold.
+    extra : sequence of Column
+        More columns of both tables, behind the others: numbers (``float``) or words (``category``).
 
     Raises
     ------
@@ -61,9 +80,12 @@ class ReportWriter:
         If the tables cannot be written there.
     """
 
-    def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, options: Mapping[str, Any], extra: Sequence[Column] = ()
+    ) -> None:
         self._facts = {"software": "mudrock", "version": __version__, "options": dict(options)}
-        self._schema = make_schema(INSTANCES, "instances", self._facts)
+        self._extra = tuple(extra)
+        self._schema = make_schema((*INSTANCES, *extra), "instances", self._facts)
         self._places = {"instances": path, "summary": summary_path(path)}
         self._parts = {kind: part_path(place) for kind, place in self._places.items()}
         self._pending: list[pa.Table] = []
@@ -74,16 +96,30 @@ class ReportWriter:
         except OSError as error:
             raise self._refuse(error) from error
 
-    def add_instances(self, rows: Rows) -> None:
-        """Take in the instances of one image; many are written group by group."""
+    def add_instances(self, rows: Rows, values: Mapping[str, Any] | None = None) -> None:
+        """Take in the instances of one image, and what all of them have in the extra columns.
+
+        Many are written group by group.
+        """
         begun = sum(part.num_rows for part in self._pending)
         if begun + rows.num_rows < _GROUP_ROWS:
-            self._pending.append(rows.slice())
+            self._pending.append(self._extend(rows.slice(), values or {}))
             return
         for start in range(-begun, rows.num_rows, _GROUP_ROWS):
             first, end = max(start, 0), min(start + _GROUP_ROWS, rows.num_rows)
-            self._pending.append(rows.slice(first, end - first))
+            self._pending.append(self._extend(rows.slice(first, end - first), values or {}))
             self._flush()
+
+    def _extend(self, table: pa.Table, values: Mapping[str, Any]) -> pa.Table:
+        for column in self._extra:
+            value, number = values.get(column.name), table.num_rows
+            known = np.full(number, value is not None)
+            if column.type == "float":
+                array = pack_numbers(np.full(number, value or 0.0), "float", known)
+            else:
+                array = pack_words(np.zeros(number, np.int32), [value or ""], known)
+            table = table.append_column(column.to_field(), array)
+        return table
 
     def add_summary(self, row: Mapping[str, Any]) -> None:
         """Take in a row of the summary; columns that it lacks become null."""
@@ -114,13 +150,15 @@ class ReportWriter:
         self._flush()
         self._writer.close()
         facts = self._facts | {_PARTNER: hash_file(self._parts["instances"])}
-        schema = make_schema(SUMMARY, "summary", facts)
-        with self._open("summary", schema) as writer:
-            arrays = [
-                pack_values([row.get(column.name) for row in self._rows], column.type)
-                for column in SUMMARY
-            ]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        columns = (*SUMMARY, *self._extra)
+        schema = make_schema(columns, "summary", facts)
+        arrays = [
+            pack_values([row.get(column.name) for row in self._rows], column.type)
+            for column in columns
+        ]
+        writer = self._open("summary", schema)
+        writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        writer.close()
         for part in self._parts.values():
             fsync(part)
         for kind, place in self._places.items():
@@ -133,23 +171,117 @@ class ReportWriter:
             return
         joined = pa.concat_tables(tables).cast(self._schema)
         try:
-            self._writer.write_table(joined, row_group_size=_GROUP_ROWS)
+            self._writer.write_table(joined)
         except OSError as error:
             raise self._refuse(error) from error
 
-    def _open(self, kind: str, schema: pa.Schema) -> pq.ParquetWriter:
-        return pq.ParquetWriter(
-            self._parts[kind],
-            schema,
-            compression="zstd",
-            write_page_checksum=True,  # a flipped bit is another porosity otherwise
-        )
+    def _open(self, kind: str, schema: pa.Schema) -> "_Writer":
+        writers: dict[str, type[_Writer]] = {".csv": _CsvWriter, ".xlsx": _ExcelWriter}
+        writer = writers.get(self._places["instances"].suffix.lower(), _ParquetWriter)
+        return writer(self._parts[kind], schema)
 
     def _refuse(self, error: OSError) -> MudrockError:
         return MudrockError(
             f"{self._places['instances']}: cannot be written ({describe(error)})",
             "choose another --out, or make room",
         )
+
+
+class _Writer(Protocol):
+    """Writes a table piece by piece."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None: ...
+
+    def write_table(self, table: pa.Table) -> None:
+        """Write some rows."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+
+class _ParquetWriter:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        # Without the checksum a flipped bit is another porosity.
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+
+    def write_table(self, table: pa.Table) -> None:
+        self._writer.write_table(table, row_group_size=_GROUP_ROWS)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _CsvWriter:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        from pyarrow import csv
+
+        self._writer = csv.CSVWriter(path, _flatten(schema.empty_table()).schema)
+
+    def write_table(self, table: pa.Table) -> None:
+        self._writer.write_table(_flatten(table))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _ExcelWriter:
+    """A workbook with the table, and a sheet that says what its columns mean."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        import xlsxwriter
+
+        plain = {"strings_to_formulas": False, "strings_to_urls": False}
+        self._book = xlsxwriter.Workbook(path, {"constant_memory": True, **plain})
+        self._book.set_properties({"created": datetime(2000, 1, 1)})  # the same bytes again
+        bold = self._book.add_format({"bold": True})
+        self._sheet, meanings = (self._book.add_worksheet(name) for name in ("table", "columns"))
+        told = ("unit", "meaning", "formula", "citation")
+        meanings.write_row(0, 0, ("column", *told), bold)
+        for place, field in enumerate(schema):
+            metadata = field.metadata or {}
+            texts = [metadata.get(name.encode(), b"").decode() for name in told]
+            self._sheet.write_string(0, place, field.name, bold)
+            meanings.write_row(place + 1, 0, (field.name, *texts))
+        self._sheet.freeze_panes(1, 0)
+        self._rows = 0
+
+    def write_table(self, table: pa.Table) -> None:
+        if self._rows + table.num_rows > _SHEET_ROWS:
+            raise MudrockError(
+                f"an Excel sheet ends at {_SHEET_ROWS} rows", "use --out with .csv or .parquet"
+            )
+        for row in zip(*(column.to_pylist() for column in _flatten(table).columns), strict=True):
+            self._rows += 1
+            for place, value in enumerate(row):
+                if value is not None:
+                    self._sheet.write(self._rows, place, value)
+
+    def close(self) -> None:
+        from xlsxwriter.exceptions import XlsxWriterException
+
+        book, self._book = self._book, None
+        try:
+            if book is not None:  # a second call finds nothing to do
+                book.close()
+        except XlsxWriterException as error:
+            raise OSError(str(error)) from error
+
+
+def _flatten(table: pa.Table) -> pa.Table:
+    """Return a table without nested columns: lists as JSON, categories as words."""
+    arrays = []
+    for column in table.columns:
+        if pa.types.is_list(column.type):
+            texts = [
+                None if values is None else json.dumps(values, ensure_ascii=False)
+                for values in column.to_pylist()
+            ]
+            arrays.append(pack_values(texts, "str"))
+        elif pa.types.is_dictionary(column.type):
+            arrays.append(column.cast(pa.string()))
+        else:
+            arrays.append(column)
+    return pa.Table.from_arrays(arrays, names=table.column_names)
 
 
 def check_pair(instances: Path, summary_facts: Mapping[str, Any]) -> None:

@@ -153,6 +153,9 @@ def test_groups(tmp_path: Path) -> None:
     )
     assert "sample s1" in result.stdout
 
+    assert "sample s2 less sample s1: porosity " in result.stdout
+    assert [row["sample"] for row in rows] == ["s1", "s1", "s2", "s1", "s2", None, None]
+
     (tmp_path / "g.csv").write_text("name,bed\ns1_top,a\ns1_base,b\n")
     result = stats(tmp_path / "masks", "--out", out, "--group", tmp_path / "g.csv")
     assert result.exit_code == ExitCode.USAGE
@@ -225,6 +228,35 @@ def test_a_wrong_table_of_pixel_sizes(mask_folder: Path, text: str, told: str) -
     assert result.exit_code == ExitCode.USAGE
     assert told in result.stderr
     assert result.stderr.count("hint: ") == 1
+
+
+def test_what_a_group_is_described_by_is_a_column_of_its_own(tmp_path: Path) -> None:
+    for seed, name in enumerate("abc"):
+        save_mask(tmp_path / "masks" / f"{name}.tif", draw_phases(seed))
+    table = "name,phase,depth_m,plug\na,mud,1200.5,007\nb,mud,1300,007\nc,silt,,010\n"
+    (tmp_path / "g.csv").write_text(table)
+    result = stats(
+        tmp_path / "masks", "--out", tmp_path / "r.parquet", "--group", tmp_path / "g.csv"
+    )
+    assert result.exit_code == ExitCode.DONE, result.output
+    frame = read_table(tmp_path / "r.parquet", "instances")[0].to_pandas()
+    assert set(frame["phase"]) == {"silt", "pore"}  # mudrock's own column stays
+    own = frame.drop_duplicates("image").set_index("image")
+    assert list(own.loc[list("abc"), "group_phase"]) == ["mud", "mud", "silt"]
+    assert list(own.loc[list("ab"), "depth_m"]) == [1200.5, 1300.0]
+    assert own.loc[["c"], "depth_m"].isna().all()
+    assert list(own.loc[list("abc"), "plug"]) == ["007", "007", "010"]  # a name, no number
+    rows = read_summary(tmp_path / "r.parquet")
+    groups = {row["group"]: row["depth_m"] for row in rows if row["scope"] == "group"}
+    assert groups["phase mud, depth_m 1300, plug 007"] == 1300.0
+
+
+@pytest.mark.parametrize("ending", [".csv", ".xlsx"])
+def test_tables_for_a_spreadsheet(mask_folder: Path, tmp_path: Path, ending: str) -> None:
+    result = stats(mask_folder, "--out", tmp_path / f"r{ending}")
+    assert result.exit_code == ExitCode.DONE, result.output
+    assert f"r.summary{ending}" in result.stdout.replace("\n", " ")
+    assert {path.name for path in tmp_path.glob("r*")} == {f"r{ending}", f"r.summary{ending}"}
 
 
 def test_masks_of_one_name_are_told_apart(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -216,3 +217,45 @@ def test_other_tables_are_refused(image: MeasuredImage, tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 but not really")
     refuse_table(path, "no Parquet table")
     refuse_table(tmp_path / "absent.parquet", "no Parquet table")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".xlsx"])
+def test_other_formats_hold_the_same_columns_and_rows(
+    image: MeasuredImage, tmp_path: Path, ending: str
+) -> None:
+    extra = [Column("sample", "category", "", "sample"), Column("depth_m", "float", "", "depth")]
+    values = {"sample": '=1+1, "A"', "depth_m": 1200.5}
+    frames = {}
+    for path in (tmp_path / "r.parquet", tmp_path / f"r{ending}"):
+        with ReportWriter(path, {}, extra) as writer:
+            writer.add_instances(image.instances, values)
+            writer.add_summary(image.row | values)
+        read = {".parquet": pd.read_parquet, ".csv": pd.read_csv, ".xlsx": pd.read_excel}
+        frames[path.suffix] = [read[path.suffix](each) for each in (path, summary_path(path))]
+    made = {path.name for path in tmp_path.glob(f"*{ending}")}
+    assert made == {f"r{ending}", f"r.summary{ending}"}
+    for there, here in zip(frames[".parquet"], frames[ending], strict=True):
+        assert list(here.columns) == list(there.columns)
+        assert len(here) == len(there) > 0
+        assert list(here["sample"]) == list(there["sample"])
+        assert list(here["depth_m"]) == [1200.5] * len(here)
+    objects, summary = frames[ending]
+    assert list(objects["ecd_um"]) == pytest.approx(list(frames[".parquet"][0]["ecd_um"]))
+    assert json.loads(summary["window_side_um"][0]) == pytest.approx(image.row["window_side_um"])
+    assert summary["porosity"][0] == pytest.approx(image.row["porosity"], rel=1e-14)
+    assert summary["other_group"].isna().all()
+    if ending == ".xlsx":
+        meanings = pd.read_excel(tmp_path / "r.xlsx", sheet_name="columns").set_index("column")
+        assert meanings.loc["ecd_um", "unit"] == "µm"
+
+
+def test_an_excel_sheet_has_an_end(
+    image: MeasuredImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_SHEET_ROWS", 1)
+    with (
+        pytest.raises(MudrockError, match=r"Excel sheet ends at 1 row"),
+        ReportWriter(tmp_path / "r.xlsx", {}) as writer,
+    ):
+        writer.add_instances(image.instances)
+    assert list(tmp_path.iterdir()) == []
