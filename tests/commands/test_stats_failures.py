@@ -85,7 +85,7 @@ def test_nothing_measured_keeps_the_earlier_report(mask_folder: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--out", "report.csv"], "no name of a Parquet file"),
+        (["--out", "report.ods"], "no name of a table"),
         (["--pixel-size", "10"], "cannot read the length '10' (--pixel-size)"),
         (["--min-silt", "big"], "cannot read the length 'big' (--min-silt)"),
         (["--micrographs", "absent"], "absent: no folder"),
