@@ -1,3 +1,5 @@
+"""Which images a command line and a folder of labels mean."""
+
 import os
 from pathlib import Path
 
@@ -5,7 +7,7 @@ import numpy as np
 import pytest
 
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.files import Input, find_collisions, find_inputs
+from mudrock_cli.files import Input, find_collisions, find_inputs, find_pairs, find_partner
 from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.micrograph import open_micrograph
 
@@ -96,3 +98,49 @@ def test_two_inputs_of_one_name_collide(folder: Path) -> None:
     upper, lower = folder / "A.png", folder / "a.TIF"
     assert find_collisions(inputs) == {upper: lower, lower: upper}
     assert not find_collisions(item for item in inputs if item.path != upper)
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [("images", "labels"), ("JPEGImages", "SegmentationClassRaw")],
+)
+def test_two_folders(tmp_path: Path, images: str, labels: str) -> None:
+    touch(tmp_path, f"{images}/a.jpg", f"{images}/deep/b.TIF", f"{images}/lonely.png")
+    touch(tmp_path, f"{labels}/a.png", f"{labels}/deep/b.png", f"{labels}/c.png")
+    found = [(pair.name, pair.image) for pair in find_pairs(tmp_path)]
+    assert found == [
+        ("a", tmp_path / images / "a.jpg"),
+        ("c", None),
+        ("deep/b", tmp_path / images / "deep" / "b.TIF"),
+    ]
+
+
+def test_masks_alone_without_what_lies_beside_them(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tif", "a.overlay.png", "a.confidence.tif", "notes.txt", ".b.tif", "d.x.tif")
+    assert [pair.name for pair in find_pairs(tmp_path)] == ["a", "d.x"]
+
+
+def test_partner_by_name(tmp_path: Path) -> None:
+    touch(tmp_path, "a.overlay.png", "a.tif", "deep/b.PNG")
+    assert find_partner(tmp_path, "a") == tmp_path / "a.tif"
+    assert find_partner(tmp_path, "deep/b") == tmp_path / "deep" / "b.PNG"
+    assert find_partner(tmp_path, "c") is None
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        find_pairs(tmp_path / "nowhere")
+    touch(tmp_path, "labels/readme.md")
+    with pytest.raises(UsageError, match="no label mask"):
+        find_pairs(tmp_path)
+    touch(tmp_path, "labels/a.png", "labels/a.tif")
+    with pytest.raises(UsageError, match="same name"):
+        find_pairs(tmp_path)

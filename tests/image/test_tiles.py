@@ -1,10 +1,18 @@
+"""Images by tiles and bands."""
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mudrock_cli.image.tiles import axis_weights, blend_tiles, plan_tiles, read_reflected
+from mudrock_cli.image.tiles import (
+    BandCutter,
+    axis_weights,
+    blend_tiles,
+    plan_tiles,
+    read_reflected,
+)
 
 
 def _image(height: int, width: int) -> npt.NDArray[np.uint8]:
@@ -86,3 +94,19 @@ def test_reflection_is_that_of_numpy(size: int, start: int, length: int) -> None
 def test_an_overlap_as_wide_as_a_tile_is_refused() -> None:
     with pytest.raises(ValueError, match="overlap"):
         plan_tiles((100, 100), 32, 32)
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=9), st.integers(1, 30))
+def test_all_rows_come_in_blocks_of_one_height(heights: list[int], step: int) -> None:
+    height = sum(heights)
+    expected = np.arange(height * 3).reshape(height, 3)
+    cutter, blocks, top = BandCutter(height, step), [], 0
+    buffer = np.empty((40, 3), expected.dtype)  # one for all bands, as callers may have it
+    for rows in heights:
+        buffer[:rows] = expected[top : top + rows]
+        top += rows
+        blocks += list(cutter.cut(buffer[:rows]))
+        buffer[:] = -1
+    if height:
+        np.testing.assert_array_equal(np.concatenate(blocks), expected)
+    assert [len(block) for block in blocks[:-1]] == [step] * (-(-height // step) - 1)
