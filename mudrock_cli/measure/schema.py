@@ -420,7 +420,7 @@ def _describe_objects(phase: str) -> list[Column]:
         Column(f"{phase}_clark_evans", "float", "1", "mean distance of nearest centroids over that "
                "of a random pattern: below 1 clustered, above regular", "", _CLARK),
         Column(f"{phase}_clark_evans_p", "float", "1", "two-sided p value of a random pattern; "
-               "null for fewer than 5", "normal approximation, the edge of the specimen considered",
+               "null for fewer than 8", "normal approximation, the edge of the specimen considered",
                _CLARK),
         Column(f"{phase}_ripley_radius_um", "floats", "µm", "distances of the next column"),
         Column(f"{phase}_ripley_l_um", "floats", "µm", "Ripley's L of centroids; the distance "
@@ -502,7 +502,7 @@ SUMMARY: tuple[Column, ...] = (
            "touching grains being divided at their necks", "watershed of the distance to the "
            "outline, necks under 0.7 of the smaller grain", "Beucher and Lantuéjoul 1979"),
     Column("silt_sphere_um", "floats", "µm", "middles of the classes of diameters of the "
-           "next three columns, each 10^0.1 wide; null for fewer than 30 whole silt grains"),
+           "next three columns, each 10^0.1 wide; null for fewer than 50 whole silt grains"),
     *(
         Column(f"silt_spheres{limit}_per_um3", "floats", "1/µm³", f"{words}silt spheres per volume "
                "by diameter: a model of spheres, see its assumptions", "sections weighed by "

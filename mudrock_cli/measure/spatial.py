@@ -16,8 +16,8 @@ from mudrock_cli.measure.shapes import Bools, Floats, Ints
 from mudrock_cli.measure.sizes import LEAST_PIXELS, effective_number
 from mudrock_cli.measure.window import Window
 
-LEAST_POINTS = 5
-"""Fewer points than this give no p value of Clark and Evans' test."""
+LEAST_POINTS = 8
+"""Fewer points than this give no p value of Clark and Evans' test (Donnelly 1978)."""
 
 ELONGATED = 1.2
 """Least aspect ratio of an object that has a direction."""

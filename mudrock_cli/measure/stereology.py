@@ -19,7 +19,7 @@ from mudrock_cli.measure.shapes import Floats
 STEP = 10**0.1
 """Saltykov's ratio between diameter classes."""
 
-LEAST_SECTIONS = 30
+LEAST_SECTIONS = 50
 """Fewer whole sections than this are not unfolded: the band would be wider than the answer."""
 
 _NODES = 16

@@ -3,6 +3,10 @@ import math
 import numpy as np
 import pytest
 
+from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.image.types import Phase, PixelSize
+from mudrock_cli.measure.components import label_mask
+from mudrock_cli.measure.instances import survey_objects
 from mudrock_cli.measure.spatial import axial_mean, have_direction, rayleigh_p, rose
 
 
@@ -61,6 +65,29 @@ def test_rose_counts_axes() -> None:
     assert shares[13] == pytest.approx(1 / 6)
     by_area = rose(angles, [1, 1, 6, 1, 1, 0])[1]
     assert by_area[9] == pytest.approx(0.6)
+
+
+def test_grains_in_a_strip_have_no_direction_from_its_frame() -> None:
+    """Ellipses in all directions, a third of them cut: whole ones, weighed, tell no direction."""
+    rng = np.random.default_rng(3)
+    cut, whole = [], []
+    for _ in range(60):
+        phases = np.zeros((60, 900), np.uint8)
+        for column in range(20, 900, 40):
+            row, turn = rng.uniform(-12, 72), rng.random() * np.pi
+            y, x = np.arange(60)[:, None] - row, np.arange(900) - column
+            along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+            phases[(along / 15) ** 2 + (across / 11) ** 2 <= 1] = Phase.SILT
+        labelling = label_mask(PhaseMask.from_array("a", phases))
+        columns = survey_objects(labelling, PixelSize(100, "test"), 0.0)
+        names = ("orientation_deg", "aspect_ratio", "area_px", "frame_weight")
+        angle, aspect, pixels, weight = (columns[name] for name in names)
+        directed = have_direction(angle, aspect, pixels)
+        axes = np.radians(angle[directed])
+        cut.append(axial_mean(axes).p < 0.05)
+        whole.append(axial_mean(axes, weight[directed]).p < 0.05)
+    assert np.mean(cut) > 0.25
+    assert np.mean(whole) < 0.15
 
 
 def test_nothing() -> None:

@@ -244,6 +244,22 @@ def test_cut_grains_count_by_the_circle_that_they_are_part_of(turn: int) -> None
     assert list(table["whole_ecd_um"][whole]) == list(table["ecd_um"][whole])
 
 
+def test_small_fields_lose_little_silt_at_their_frame() -> None:
+    """Discs anywhere over fields of 10 µm at 100 nm: what is left by the frame counts as silt."""
+    rng, sums = np.random.default_rng(8), np.zeros(3)
+    row, column = np.ogrid[:100, :100]
+    for _ in range(500):
+        radius = 12.5 * np.exp(0.4 * rng.standard_normal())
+        y, x = rng.uniform(-radius, 100 + radius, 2)
+        table = measure((np.hypot(row - y, column - x) <= radius).astype(np.uint8), 100, 2.0)
+        area = table["area_um2"] * (100 + 2 * radius) ** 2
+        sums[0] += area.sum() * (radius > 10)
+        sums[1] += area[table["ecd_um"] > 2].sum()
+        sums[2] += area[table["counted_as"] == "silt"].sum()
+    assert sums[1] < 0.95 * sums[0]
+    assert sums[2] == pytest.approx(sums[0], rel=0.02)
+
+
 def test_a_sliver_counts_for_at_most_four_times_what_is_seen() -> None:
     phases = np.zeros((40, 90), np.uint8)
     phases[0, 10:80] = Phase.SILT

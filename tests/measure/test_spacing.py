@@ -137,7 +137,7 @@ def test_too_few_points() -> None:
     four = np.array([[0.2, 0.2], [0.2, 0.8], [0.8, 0.2], [0.8, 0.8]])
     assert clark_evans(four, Window(1, 1)).index > 1
     assert math.isnan(clark_evans(four, Window(1, 1)).p)
-    assert clark_evans([*four, [0.5, 0.5]], Window(1, 1)).p > 0
+    assert clark_evans(np.concatenate([four, four / 2]), Window(1, 1)).p > 0
     assert math.isnan(clark_evans([], Window(1, 1)).index)
     assert math.isnan(clark_evans([[0.5, 0.5]], Window(1, 1)).p)
     assert np.isnan(nearest_distances([[1, 2]])).all()
