@@ -59,7 +59,8 @@ class _Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         self._words = list(args)  # before they are taken apart, for the log
-        return super().parse_args(ctx, args)
+        with _error_boundary():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         path, with_paths = ctx.params["log"], ctx.params["log_paths"]
@@ -139,7 +140,8 @@ def _leave_at_once() -> NoReturn:
     """End without Python's farewell to its threads.
 
     A thread of a library that is in the middle of its work would be unwound through C++ that does
-    not allow it, which aborts the process ("FATAL: exception not rethrown").
+    not allow it, which aborts the process ("FATAL: exception not rethrown"); and where the
+    exception passed through an `exec`, Python would end by SIGINT and not with this code.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,6 +1,5 @@
-"""What `evaluate` compares: folders of masks, and models that segment the images first."""
+"""``mudrock evaluate``: how good masks are, against labels."""
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,26 +7,100 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
-from rich.text import Text
 
-from mudrock_cli.config import read_rows
+from mudrock_cli.commands.options import (
+    OverridePixelSize,
+    PixelSizes,
+    PixelSizeText,
+    parse_length,
+    read_pixel_sizes,
+)
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 
 if TYPE_CHECKING:
+    from mudrock_cli.commands.console import Console
     from mudrock_cli.files import Pair
     from mudrock_cli.image.mask import PhaseMask
     from mudrock_cli.image.micrograph import Micrograph
     from mudrock_cli.image.types import PixelSize
     from mudrock_cli.measure.scores import ImageScores
 
-
 EngineName = Literal["auto", "openvino", "keras"]
 Predict = Callable[["Pair", "Micrograph | None"], "PhaseMask"]
 
 SPLIT_FILES = ("split.csv", "training/split.csv")  # where the training of a model writes it
 SPLITS = ("train", "validation", "test")
+_PIXELS = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(px|pixels?)?\s*")
+_WHOLE = 1 << 26  # pixels of a mask up to which it is held in memory, not read again and again
+
+
+def evaluate(
+    subject: Annotated[
+        str,
+        typer.Argument(metavar="MODEL_OR_MASKS", help="A model (name or folder), or masks."),
+    ],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Folder with images/ and labels/, or of label masks alone."
+        ),
+    ],
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MASKS", help="Compare with these masks or this model; repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for Parquet, figure, triptychs, masks."),
+    ] = None,
+    tolerance: Annotated[
+        str, typer.Option(help="For outlines: 3px, 30nm.", metavar="LENGTH")
+    ] = "3px",
+    min_pixels: Annotated[
+        int, typer.Option(min=1, help="Smallest grain or pore that is matched.")
+    ] = 10,
+    pixel_size: PixelSizeText = None,
+    split: Annotated[
+        Path | None, typer.Option(help="CSV of name,part: train, validation, test.")
+    ] = None,
+    engine: Annotated[EngineName, typer.Option(help="What runs a model.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON line per row.")] = False,
+    override_pixel_size: OverridePixelSize = False,
+) -> None:
+    """Measure masks, or the masks that a model makes, against labels.
+
+    Pixel accuracy and IoU, outlines, objects, and the errors of porosity, silt fraction and sizes;
+    per image, averaged over images and pooled. Only pixels with a label count. A phase that an
+    image has in neither truth nor prediction is left out of the mean, and that is said.
+    """
+    from mudrock_cli.commands.console import Console
+    from mudrock_cli.files import check_writable, find_pairs
+    from mudrock_cli.measure.scores import tabulate_scores
+
+    sizes = read_pixel_sizes(pixel_size, override=override_pixel_size)
+    parse_tolerance(tolerance, None)
+    pairs = find_pairs(data)
+    subjects = [subject, *(against or [])]
+    masks = out / "masks" if out else None
+    methods = open_methods(subjects, pairs, engine=engine, split=split, masks=masks)
+    if out is not None:
+        check_writable(out)
+    options = ScoreOptions(tolerance, min_pixels, sizes, out / "triptychs" if out else None)
+    with Console("comparisons", len(pairs) * len(methods), json_lines=as_json) as console:
+        scores = list(score_all(pairs, methods, options, console))
+    if not scores:
+        raise MudrockError(f"{data}: nothing could be compared", "see the lines above")
+    rows = tabulate_scores(scores)
+    _print_rows(rows, methods[0].name, console)
+    if out is not None:
+        facts = {"tolerance": tolerance, "min_pixels": min_pixels, "data": str(data)}
+        _write(out, rows, facts | {"methods": subjects})
+        console.stderr.print(f"scores.parquet and more in {out}", markup=False)
+    failed = len(scores) < len(pairs) * len(methods)
+    raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
+
+
+# What is compared: folders of masks, and models that segment the images first.
 
 
 @dataclass(frozen=True)
@@ -114,6 +187,8 @@ def read_split(path: Path) -> dict[str, str]:
     MudrockError
         If the file cannot be read or is no such table.
     """
+    from mudrock_cli.config import read_rows
+
     expected = f"expected a CSV with the columns name,part; parts are {', '.join(SPLITS)}"
     rows = read_rows(path, expected)
     found = {row.get("name") or "": row.get("part") or "" for row in rows}
@@ -176,10 +251,7 @@ def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method
     return Method(model.name, predict, read_split(recorded[0]) if recorded else {})
 
 
-# Score every image by every method; what fails is said and does not stop the others.
-
-_PIXELS = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(px|pixels?)?\s*")
-_WHOLE = 1 << 26  # pixels of a mask up to which it is held in memory, not read again and again
+# Score every image by every method.
 
 
 @dataclass(frozen=True)
@@ -192,15 +264,15 @@ class ScoreOptions:
         Of the boundary F1, ``3px`` or a length such as ``30nm``.
     min_pixels : int
         Smallest instance that is matched.
-    pixel_size : PixelSize or None
-        Overrides what the files tell.
+    pixel_sizes : PixelSizes
+        What the command line gives.
     triptychs : Path or None
         Folder for the triptychs; None draws none.
     """
 
     tolerance: str
     min_pixels: int
-    pixel_size: "PixelSize | None"
+    pixel_sizes: PixelSizes
     triptychs: Path | None
 
 
@@ -208,46 +280,37 @@ def score_all(
     pairs: Sequence["Pair"],
     methods: Sequence[Method],
     options: ScoreOptions,
-    errors: list[MudrockError],
+    console: "Console",
 ) -> Iterator["ImageScores"]:
-    """Yield the scores of all images by all methods.
-
-    Parameters
-    ----------
-    pairs, methods : sequence
-        What is compared.
-    options : ScoreOptions
-        How it is compared.
-    errors : list of MudrockError
-        Takes what failed, which has been said on stderr by then.
-    """
-    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-    hidden = not stderr.is_terminal
-    with Progress(console=stderr, disable=hidden, transient=True) as progress:
-        task = progress.add_task("images", total=len(pairs) * len(methods))
-        for pair in pairs:
-            for method in methods:
-                try:
-                    yield _score_one(pair, method, options)
-                except UsageError:
-                    raise
-                except MudrockError as error:
-                    errors.append(error)
-                    hint = f"; {error.hint}" if error.hint else ""
-                    stderr.print(Text(f"error: {error.message}{hint}"))
-                progress.advance(task)
+    """Yield the scores of all images by all methods; what fails is printed and left out."""
+    for pair in pairs:
+        for method in methods:
+            try:
+                yield _score_one(pair, method, options, console.warn)
+            except UsageError:
+                raise
+            except MudrockError as error:
+                console.print_error(error)
+            console.count()
 
 
-def _score_one(pair: "Pair", method: Method, options: ScoreOptions) -> "ImageScores":
+def _score_one(
+    pair: "Pair", method: Method, options: ScoreOptions, warn: Callable[[str, str], None]
+) -> "ImageScores":
+    from mudrock_cli.files import Input
     from mudrock_cli.image.mask import open_mask
     from mudrock_cli.image.micrograph import open_micrograph
     from mudrock_cli.measure.scores import ImageScores, score_mask
 
+    item = Input(pair.image or pair.label, Path(pair.name))
     truth = _hold(open_mask(pair.label))
-    image = open_micrograph(pair.image, pixel_size=options.pixel_size) if pair.image else None
+    image = open_micrograph(pair.image) if pair.image else None
+    if image is not None:
+        own = options.pixel_sizes.choose(item, image.pixel_size, warn)
+        image = replace(image, pixel_size=own)
     prediction = _hold(method.predict(pair, image))
     known = [truth.pixel_size, image.pixel_size if image else None, prediction.pixel_size]
-    size = options.pixel_size or next((one for one in known if one), None)
+    size = options.pixel_sizes.choose(item, next((one for one in known if one), None))
     scores = score_mask(
         truth,
         prediction,
@@ -288,18 +351,6 @@ def _save_triptych(
     save_overlay(path, draw_triptych(truth, prediction, image, size, title))
 
 
-def parse_length(text: str | None, option: str) -> "PixelSize | None":
-    """Read a length from the command line."""
-    from mudrock_cli.image.types import PixelSize
-
-    if text is None:
-        return None
-    try:
-        return PixelSize.parse(text, option)
-    except MudrockError as error:
-        raise UsageError(error.message, error.hint) from error
-
-
 def parse_tolerance(text: str, size: "PixelSize | str | None") -> float:
     """Return the tolerance in pixels; `size` is the name of an image that has no pixel size."""
     match = _PIXELS.fullmatch(text)
@@ -311,111 +362,29 @@ def parse_tolerance(text: str, size: "PixelSize | str | None") -> float:
             f"{size}: no pixel size, so {text} is no number of pixels",
             "give --pixel-size, or --tolerance in px",
         )
-    return length.nm / size.nm if length and size else 0.0
+    return length.nm / size.nm if size else 0.0
 
 
-# ``mudrock evaluate``: how good masks are, against labels.
+# What is printed and written.
 
 
-def evaluate(
-    subject: Annotated[
-        str,
-        typer.Argument(metavar="MODEL_OR_MASKS", help="A model (name or folder), or masks."),
-    ],
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA", help="Folder with images/ and labels/, or of label masks alone."
-        ),
-    ],
-    against: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MASKS", help="Compare with these masks or this model; repeatable."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder for Parquet, figure, triptychs, masks."),
-    ] = None,
-    tolerance: Annotated[
-        str, typer.Option(help="For outlines: 3px, 30nm.", metavar="LENGTH")
-    ] = "3px",
-    min_pixels: Annotated[
-        int, typer.Option(min=1, help="Smallest grain or pore that is matched.")
-    ] = 10,
-    pixel_size: Annotated[
-        str | None, typer.Option(help="Overrides the files: 10nm, 0.01um.", metavar="LENGTH")
-    ] = None,
-    split: Annotated[
-        Path | None, typer.Option(help="CSV of name,part: train, validation, test.")
-    ] = None,
-    engine: Annotated[
-        Literal["auto", "openvino", "keras"], typer.Option(help="What runs a model.")
-    ] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON line per row.")] = False,
-) -> None:
-    """Measure masks, or the masks that a model makes, against labels.
+def _print_rows(rows: Sequence[Mapping[str, Any]], first: str, console: "Console") -> None:
+    from mudrock_cli.commands.console import print_table
+    from mudrock_cli.report import evaluation as tables
 
-    Pixel accuracy and IoU, outlines, objects, and the errors of porosity, silt fraction and sizes;
-    per image, averaged over images and pooled. Only pixels with a label count. A phase that an
-    image has in neither truth nor prediction is left out of the mean, and that is said.
-    """
-    from mudrock_cli.files import find_pairs
-    from mudrock_cli.measure.scores import tabulate_scores
-
-    size = parse_length(pixel_size, "--pixel-size")
-    parse_tolerance(tolerance, None)
-    pairs = find_pairs(data)
-    subjects = [subject, *(against or [])]
-    masks = out / "masks" if out else None
-    methods = open_methods(subjects, pairs, engine=engine, split=split, masks=masks)
-    if out is not None:
-        _make_folder(out)
-    options = ScoreOptions(tolerance, min_pixels, size, out / "triptychs" if out else None)
-    errors: list[MudrockError] = []
-    scores = list(score_all(pairs, methods, options, errors))
-    if not scores:
-        raise MudrockError(f"{data}: nothing could be compared", "see the lines above")
-    rows = tabulate_scores(scores)
-    if as_json:
-        _say_json(rows)
-    else:
-        _say_tables(rows, methods[0].name)
-    if out is not None:
-        facts = {"tolerance": tolerance, "min_pixels": min_pixels, "data": str(data)}
-        _write(out, rows, facts | {"methods": subjects})
-        Console(stderr=True, highlight=False).print(Text(f"scores.parquet and more in {out}"))
-    raise typer.Exit(ExitCode.SOME_FAILED if errors else ExitCode.DONE)
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(f"{out}: cannot be written ({reason})", "choose another --out") from error
-
-
-def _say_json(rows: Sequence[Mapping[str, Any]]) -> None:
-    for row in rows:
-        known = {key: None if value != value else value for key, value in row.items()}
-        typer.echo(json.dumps(known, ensure_ascii=False))
-
-
-def _say_tables(rows: Sequence[Mapping[str, Any]], first: str) -> None:
-    from mudrock_cli.report import evaluation as score_tables
-
-    console = Console(highlight=False)
+    if console.json_lines:
+        for row in rows:
+            known = {key: None if value != value else value for key, value in row.items()}
+            console.print_json(known)
+        return
     for table in (
-        score_tables.tabulate_summary(rows),
-        score_tables.tabulate_images(rows),
-        score_tables.tabulate_confusion(rows, first),
-        score_tables.tabulate_objects(rows),
-        score_tables.tabulate_quantities(rows),
+        tables.tabulate_summary(rows),
+        tables.tabulate_images(rows),
+        tables.tabulate_confusion(rows, first),
+        tables.tabulate_objects(rows),
     ):
-        console.print(table)
-        console.print()
-    for line in score_tables.describe_absences(rows):
-        console.print(Text(line))
+        print_table(table, "")
+    print_table(tables.tabulate_quantities(rows), "", *tables.describe_absences(rows))
 
 
 def _write(out: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:

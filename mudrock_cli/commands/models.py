@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 if TYPE_CHECKING:
     from mudrock_cli.deeplab.model import TrainedModel
@@ -25,6 +23,7 @@ def models(
     IoU is measured on micrographs that the network was not trained on; the card.md in a model's
     folder tells on which, and what the model's limits are.
     """
+    from mudrock_cli.commands.console import make_table, print_table
     from mudrock_cli.deeplab.model import DEFAULT_MODEL, list_models, load_model, models_folder
 
     found = [load_model(name) for name in list_models()]
@@ -33,17 +32,13 @@ def models(
             line = {"name": model.name, "nm_per_pixel": model.nm_per_pixel, **model.card}
             typer.echo(json.dumps(line, ensure_ascii=False))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("model", no_wrap=True)
-    table.add_column("encoder", no_wrap=True)
-    for heading in ("nm/px", "trained for", *(f"IoU {phase}" for phase in _PHASES), "MB"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    iou = (f"IoU {phase}" for phase in _PHASES)
+    table = make_table("model", ("encoder", "nm/px", "trained for", *iou, "MB"))
+    table.columns[1].justify = "left"
     for model in found:
         name = f"{model.name} *" if model.name == DEFAULT_MODEL else model.name
         table.add_row(name, *_row(model))
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(f"* default; folders and cards: {models_folder()}", soft_wrap=True)
+    print_table(table, f"* default; folders and cards: {models_folder()}")
 
 
 def _row(model: "TrainedModel") -> list[str]:

@@ -9,7 +9,6 @@ import typer
 
 from mudrock_cli import __version__
 from mudrock_cli.errors import UsageError
-from mudrock_cli.files import check_writable, remove_leftovers
 
 if TYPE_CHECKING:
     from mudrock_cli.report.page import Fact
@@ -41,6 +40,7 @@ def report(
     speaks against them, a viewer for each micrograph, size distributions, fabric, and the table of
     all grains and pores to sort and filter.
     """
+    from mudrock_cli.files import check_writable, remove_leftovers
     from mudrock_cli.report.figures import draw_report, name_files, save_figures, to_svg
     from mudrock_cli.report.page import render_page, write_page
     from mudrock_cli.report.tables import read_tables

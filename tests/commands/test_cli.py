@@ -124,3 +124,44 @@ def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(cli.app, ["models"])
     assert result.exit_code == ExitCode.INTERRUPTED
     assert result.stderr.startswith("mudrock: interrupted")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT there")
+@pytest.mark.parametrize("code", ["raise KeyboardInterrupt", "exec('raise KeyboardInterrupt')"])
+def test_ctrl_c_ends_with_130_whatever_the_threads_do(code: str) -> None:
+    """A daemon thread is in the middle of its work, as those of a library are."""
+    lines = [
+        "import sys, threading, time, traceback",
+        "from mudrock_cli import cli",
+        "from mudrock_cli.deeplab import model",
+        "def interrupt(): " + code,
+        "model.list_models = interrupt",
+        "class Loud:",
+        "    def __del__(self): print('farewell')",
+        "kept = Loud()",
+        "threading.Thread(target=lambda: time.sleep(60), daemon=True).start()",
+        "sys.argv = ['mudrock', 'models']",
+        "cli.main()",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", "\n".join(lines)]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.INTERRUPTED, done.stderr
+    assert done.stderr == "mudrock: interrupted; what was finished is kept\n"
+    assert not done.stdout  # Python did not take its leave, so no thread was unwound
+
+
+def test_ctrl_c_while_the_program_is_loaded_is_a_line() -> None:
+    code = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'mudrock_cli.cli': exec('raise KeyboardInterrupt')\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from mudrock_cli.__main__ import main\n"
+        "main()"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (ExitCode.INTERRUPTED, "mudrock: interrupted\n")
