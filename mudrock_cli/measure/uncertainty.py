@@ -8,7 +8,6 @@ masks always give the same interval. ``tests/benchmarks/statistics`` simulates w
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,17 +28,11 @@ as one degree of freedom weighs, where only two fields can tell it."""
 LEAST_BEYOND = 10.0
 """Effective number of objects that a percentile needs on either side to be given an interval."""
 
-RESAMPLES = 999
-SEED = 20260101
-
 LIMIT = 0.1
 """A representative window varies by less than this share of the mean."""
 
 _LEAST_COVER = 0.95
 _LEAST_DISJOINT = 4.0
-
-Statistic = Callable[[Floats], Floats]
-"""Takes how often each block is drawn, shape (R, B); returns shape (K, R)."""
 
 UNEVEN_P = 0.01
 """A field is called uneven where chance makes its blocks differ as much less often than this."""
@@ -343,82 +336,6 @@ def interval_shares(
     apart = np.sum((below - share * total[:, None]) ** 2, axis=0)
     reach = _student(units - 1) * np.sqrt(units / (units - 1) * apart) / total.sum()
     return share, np.clip(share - reach, 0, 1), np.clip(share + reach, 0, 1)
-
-
-def resample_blocks(
-    image: npt.ArrayLike,
-    statistic: Statistic,
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-) -> tuple[list[Interval], Floats]:
-    """Return the bootstrap intervals of figures that can be had from block multiplicities.
-
-    Parameters
-    ----------
-    image : array_like of int, shape (B,)
-        Image of each block.
-    statistic : callable
-        Takes how often each block is drawn, float64, shape (R, B), and returns K figures, shape
-        (K, R).
-    level : float
-        Coverage of the interval.
-    resamples : int
-        How many times blocks are drawn.
-    seed : int
-        Start of the random numbers.
-
-    Returns
-    -------
-    intervals : list of Interval
-        One for each of the K figures.
-    drawn : ndarray of float64, shape (K, resamples)
-        The figures of each draw; NaN where there are fewer than two blocks.
-
-    Notes
-    -----
-    The percentile method (Efron and Tibshirani 1993, 13.3) over the blocks of one image, or over
-    the images where there are several; draw for draw what ``scipy.stats.bootstrap`` gives, whose
-    import takes longer than all draws.
-    """
-    images, member = np.unique(np.asarray(image), return_inverse=True)
-    blocks = len(member)
-    values = statistic(np.ones((1, blocks)))[:, 0]
-    several = len(images) > 1
-    units = len(images) if several else blocks
-    if units < 2:
-        return (
-            [Interval(float(value), np.nan, np.nan) for value in values],
-            np.full((len(values), resamples), np.nan),
-        )
-    rng = np.random.default_rng(seed)
-    times = _count_draws(rng.integers(units, size=(resamples, units)), units)
-    if several:
-        members = [np.flatnonzero(member == index) for index in range(len(images))]
-        times = _draw_within(times, members, rng)
-    drawn = statistic(times.astype(np.float64))
-    # Of a figure that one draw cannot give, because it holds no object, the limits are NaN.
-    limits = np.percentile(drawn, [50 * (1 - level), 50 * (1 + level)], axis=1)
-    intervals = [Interval(*map(float, each)) for each in zip(values, *limits, strict=True)]
-    return intervals, drawn
-
-
-def _count_draws(indices: npt.NDArray[np.intp], units: int) -> npt.NDArray[np.int64]:
-    """Turn drawn units, shape (R, n), into how often each was drawn, shape (R, units)."""
-    flat = indices + units * np.arange(len(indices))[:, None]
-    return np.bincount(flat.ravel(), minlength=units * len(indices)).reshape(-1, units)
-
-
-def _draw_within(
-    times: npt.NDArray[np.int64], members: list[npt.NDArray[np.intp]], rng: np.random.Generator
-) -> npt.NDArray[np.int64]:
-    """Draw blocks within images that were drawn `times` (R, images); return shape (R, B)."""
-    drawn = np.zeros((len(times), sum(len(own) for own in members)), np.int64)
-    for column, own in enumerate(members):
-        even = np.full(len(own), 1 / len(own))
-        drawn[:, own] = rng.multinomial(times[:, column] * len(own), even)
-    return drawn
 
 
 @dataclass(frozen=True)

@@ -107,3 +107,21 @@ def test_a_mosaic_stays_under_two_gigabytes_and_two_minutes(tmp_path: Path) -> N
     print(f"stats on 20,000 x 20,000: {seconds:.0f} s, {megabytes:.0f} MB")
     assert megabytes < 2000
     assert seconds < 120
+
+
+@pytest.mark.skipif(not FULL, reason="MUDROCK_FULL_BENCHMARKS=1 runs it (two minutes)")
+def test_a_thousand_small_images_in_200_groups_take_under_a_minute(tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    phases = make_mask((4000, 4000))
+    for number in range(1000):
+        top, left = 400 * (number // 10 % 10), 400 * (number % 10)
+        field = np.roll(phases[top : top + 400, left : left + 400], number // 100, axis=0)
+        name = f"bed{number // 5:03}_{number:04}"
+        write_mask(folder / f"{name}.tif", PhaseMask.from_array(name, field, PIXEL))
+    before = os.times()
+    run_stats(folder, "--group", "(?P<bed>bed[0-9]+)_", "--out", tmp_path / "r.parquet")
+    after = os.times()
+    seconds = sum(after[2:4]) - sum(before[2:4])
+    print(f"stats on 1,000 masks of 400 x 400: {seconds:.0f} s of CPU time")
+    assert seconds < 60

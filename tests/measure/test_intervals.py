@@ -10,14 +10,10 @@ from scipy import stats
 from mudrock_cli.measure.uncertainty import (
     FIELDS_DIFFER,
     LEAST_BEYOND,
-    RESAMPLES,
-    SEED,
-    Interval,
     field_fraction,
     interval_percentiles,
     interval_shares,
     is_uneven,
-    resample_blocks,
     rock_difference,
     rock_fraction,
     unseen_fraction,
@@ -228,31 +224,3 @@ def test_cumulative_curve_has_a_band() -> None:
     assert (fields[2] - fields[1])[2] > (high - low)[2]  # two fields tell less than 25 blocks
     assert np.isnan(interval_shares([], [], [], np.zeros(4), [1.0])[0]).all()
     assert np.isnan(interval_shares([1.0], [1.0], [0], [0], [2.0])[1]).all()
-
-
-def test_draws_of_one_image_are_scipys_bootstrap_of_the_blocks() -> None:
-    rng = np.random.default_rng(0)
-    sums = np.stack([rng.binomial(800, rng.uniform(0.05, 0.2, 25)), rng.integers(800, 1000, 25)])
-
-    def share(times: Floats) -> Floats:
-        above, below = sums @ times.T
-        return np.array([above / below])
-
-    (ours,), _ = resample_blocks(np.zeros(25), share)
-    scipys = stats.bootstrap(
-        tuple(sums),
-        lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
-        paired=True,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(SEED),
-    ).confidence_interval
-    assert ours == Interval(*map(pytest.approx, (sums[0].sum() / sums[1].sum(), *scipys)))
-
-
-def test_draws_of_several_images_keep_the_number_of_blocks() -> None:
-    seen = []
-    resample_blocks(np.repeat([0, 1, 2], 4), lambda times: seen.append(times) or times.T[:1])
-    assert all((times.sum(axis=1) == 12).all() for times in seen)
-    (single,), _ = resample_blocks([0], lambda times: times.T)
-    assert np.isnan([single.low, single.high]).all()
