@@ -630,7 +630,8 @@ def segment_mask(
 
     def finish() -> dict[str, Any]:
         kept = float(counts.sum() - counts[Phase.VOID]) / max(seen_px, 1)  # not painted over
-        results = summarise(counts, entropy * kept) | {"resample_factor": factor}
+        results = summarise(counts, entropy * kept)
+        results |= {"resample_factor": factor, "model_judged": bool(model.card.get("judged"))}
         results |= _compare_with_training(
             appearance.figures(), model, known, results["mean_entropy"], source, warn
         )

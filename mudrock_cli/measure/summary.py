@@ -477,11 +477,10 @@ def warn_of_field(
 
 def describe_origin(provenance: Mapping[str, Any]) -> Row:
     """Return the columns of how far the model fitted the micrograph, from a mask's provenance."""
-    results, model = (provenance.get(key) for key in ("results", "model"))
+    results = provenance.get("results")
     results = results if isinstance(results, Mapping) else {}
-    model = model if isinstance(model, Mapping) else {}
     outside, factor = results.get("outside_domain"), results.get("resample_factor")
-    judged = model.get("judged")
+    judged = results.get("model_judged")
     return {
         "outside_training_range": [str(name) for name in outside]
         if isinstance(outside, list)

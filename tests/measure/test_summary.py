@@ -274,8 +274,11 @@ def test_warnings_of_images_are_repeated_where_they_are_pooled() -> None:
 def test_what_the_mask_says_of_its_origin_is_told() -> None:
     provenance = {
         "method": "segment",
-        "model": {"name": "m", "judged": False},
-        "results": {"outside_domain": ["coarse_texture", "grey_skew"], "resample_factor": 0.25},
+        "results": {
+            "outside_domain": ["coarse_texture", "grey_skew"],
+            "resample_factor": 0.25,
+            "model_judged": False,
+        },
     }
     mask = PhaseMask.from_array("a", scatter(1), provenance=provenance)
     image = measure_image("a", mask, PixelSize(1000, "test"), 2.0)
