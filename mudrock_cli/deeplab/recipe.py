@@ -1,248 +1,168 @@
-"""The values that a recipe may hold: names that are known, numbers that make sense."""
+"""Every hyper-parameter of a model, from and to TOML. The defaults are the paper's values."""
 
-import dataclasses
-import reprlib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
-from typing import Any, Self, get_type_hints
+from typing import Any, Self
 
-import tomli_w
-
-from mudrock_cli.config import parse_toml, read_text
+from mudrock_cli import config
+from mudrock_cli.config import parse_toml, read_packaged, setting
 from mudrock_cli.errors import MudrockError, UsageError
 
-_CHOICES: dict[str, tuple[Any, ...]] = {
-    "network.architecture": ("deeplab", "unet", "forest"),
-    "network.encoder": ("resnet101", "resnet50", "resnet50v1", "mobilenetv2", "plain"),
-    "network.output_stride": (8, 16, 32),
-    "network.decoder": ("dense", "separable"),
-    "optimizer.name": ("momentum", "adamw"),
-    "training.precision": ("float32", "mixed_bfloat16", "mixed_float16"),
-}
-
-_MOST_RATES = 8
+_PACKAGE = "mudrock_cli.deeplab"
 _MOST_CHANNELS = 4096  # of one layer: more are gigabytes of weights
 
-# Smallest and largest value; lists: of each of their values. Booleans have none.
-_LIMITS: dict[str, tuple[float, float]] = {
-    "network.rates": (1, 64),
-    "network.aspp_channels": (1, 1024),
-    "network.low_level_channels": (1, 1024),
-    "network.decoder_channels": (1, 1024),
-    "network.detail_channels": (0, 1024),
-    "network.outline_channels": (0, 256),
-    "network.batch_norm_decay": (0, 0.99999),
-    "network.unet_channels": (1, 512),
-    "network.unet_levels": (1, 6),
-    "data.nm_per_pixel": (0.01, 1e6),
-    "data.crop": (32, 8192),
-    "data.tile": (0, 100_000),
-    "data.images": (0, 10_000_000),
-    "data.parts": (0, 1),
-    "augment.scale": (0.05, 20),
-    "augment.brightness": (0, 255),
-    "augment.contrast": (0, 0.95),
-    "augment.gamma": (0, 3),
-    "augment.seams": (0, 1),
-    "augment.shading": (0, 255),
-    "augment.noise": (0, 255),
-    "augment.blur": (0, 50),
-    "augment.curtaining": (0, 255),
-    "augment.charging": (0, 255),
-    "loss.class_weights": (0, 1000),
-    "loss.dice": (0, 100),
-    "loss.weight_decay": (0, 1),
-    "optimizer.rate": (1e-12, 100),
-    "optimizer.end_rate": (0, 100),
-    "optimizer.power": (0.01, 10),
-    "optimizer.decay_steps": (0, 1_000_000_000),
-    "optimizer.momentum": (0, 0.9999),
-    "optimizer.decoupled_decay": (0, 10),
-    "optimizer.warmup_steps": (0, 100_000_000),
-    "training.batch": (1, 4096),
-    "training.epochs": (1, 1_000_000),
-    "training.steps_per_epoch": (0, 100_000_000),
-    "training.average": (0, 0.99999),
-    "training.seed": (0, 2**32 - 1),
-    "inference.tile": (32, 4096),
-    "inference.overlap": (0, 4096),
-    "inference.workflow": (0, 20),
-}
 
-
-def check_values(table: Mapping[str, Mapping[str, Any]], source: str) -> None:
-    """Check that every value of a recipe lies in its range and fits the others.
-
-    Parameters
-    ----------
-    table : mapping
-        All sections of a recipe with all their keys, as `Recipe.to_dict` returns them.
-    source : str
-        Where the recipe comes from, for the message.
-
-    Raises
-    ------
-    MudrockError
-        For the first value that does not, with what is allowed.
-    """
-    for section, values in table.items():
-        for key, value in values.items():
-            name = f"{section}.{key}"
-            if name in _CHOICES and value not in _CHOICES[name]:
-                allowed = ", ".join(str(choice) for choice in _CHOICES[name])
-                raise _refuse(source, name, value, f"known: {allowed}")
-            if name in _LIMITS:
-                low, high = _LIMITS[name]
-                for number in value if isinstance(value, tuple) else (value,):
-                    if not low <= number <= high:
-                        raise _refuse(source, name, value, f"allowed: {low:g} to {high:g}")
-    for name, value, allowed in _find_conflicts(table):
-        raise _refuse(source, name, value, allowed)
-
-
-def _refuse(source: str, name: str, value: Any, allowed: str) -> MudrockError:
-    shown = reprlib.repr(list(value) if isinstance(value, tuple) else value)
-    return MudrockError(f"{source}: {name} cannot be {shown}", allowed)
-
-
-def _find_conflicts(table: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any, str]]:
-    """Yield values that are possible by themselves and impossible together."""
-    network, data, inference = table["network"], table["data"], table["inference"]
-    low, high = table["augment"]["scale"]
-    if low > high:
-        yield "augment.scale", (low, high), "the smaller value stands first"
-    if not 1 <= len(network["rates"]) <= _MOST_RATES:
-        yield "network.rates", network["rates"], f"1 to {_MOST_RATES} rates"
-    deepest = network["unet_channels"] * 2 ** network["unet_levels"]
-    if deepest > _MOST_CHANNELS:
-        allowed = f"unet_channels x 2^unet_levels up to {_MOST_CHANNELS}"
-        yield "network.unet_levels", network["unet_levels"], allowed
-    fitting = {"deeplab": network["encoder"] != "plain", "unet": network["encoder"] == "plain"}
-    if not fitting.get(network["architecture"], True):
-        allowed = "deeplab: resnet101, resnet50, resnet50v1, mobilenetv2; unet: plain"
-        yield "network.encoder", network["encoder"], allowed
-    if network["encoder"] == "resnet50v1" and network["output_stride"] > 16:
-        yield "network.output_stride", network["output_stride"], "8 or 16 with resnet50v1"
-    if table["forest"] and network["architecture"] != "forest":
-        yield "forest", table["forest"], 'only with network.architecture = "forest"'
-    if (data["tile"][0] == 0) != (data["tile"][1] == 0):
-        yield "data.tile", data["tile"], "rows and columns, or 0, 0 for whole micrographs"
-    if data["normalise"] and data["tile"][0]:
-        yield "data.normalise", True, "only of whole micrographs: data.tile = [0, 0]"
-    if abs(sum(data["parts"]) - 1) > 1e-6 or data["parts"][0] == 0:
-        yield "data.parts", data["parts"], "three shares that sum to 1, the first above 0"
-    if sum(table["loss"]["class_weights"]) == 0:
-        yield "loss.class_weights", table["loss"]["class_weights"], "at least one above 0"
-    step = 2 ** network["unet_levels"] if network["architecture"] == "unet" else 32
-    if inference["tile"] % step:
-        yield "inference.tile", inference["tile"], f"a multiple of {step}"
-    if inference["overlap"] >= inference["tile"]:
-        yield "inference.overlap", inference["overlap"], "less than inference.tile"
-
-
-# Every hyper-parameter of a model, from and to TOML. The defaults are the paper's values.
+def _channels(default: int, meaning: str, low: int = 1, high: int = 1024) -> int:
+    return setting(default, meaning, low=low, high=high)
 
 
 @dataclass(frozen=True)
 class NetworkRecipe:
     """The shape of the network."""
 
-    architecture: str = "deeplab"  # deeplab | unet | forest
-    encoder: str = "resnet101"  # see `encode`; plain, of unet and forest
-    output_stride: int = 8
-    rates: tuple[int, ...] = (6, 12, 18)  # of the ASPP at output stride 16; doubled at 8
-    decoder: str = "dense"  # dense | separable: depthwise-separable, outlines drawn at half size
-    aspp_channels: int = 256
-    low_level_channels: int = 48
-    decoder_channels: int = 256
-    detail_channels: int = 0  # > 0 adds finer skips, down to stride 2; the paper has none
-    relief: bool = False  # two of the three copies of the grey show its contrast instead
-    outline_channels: int = 0  # > 0 adds a skip at full size, for outlines; the paper has none
-    batch_norm_decay: float = 0.9997
-    unet_channels: int = 64  # of the first of unet's levels; each level doubles them
-    unet_levels: int = 4  # how often unet halves the image
+    architecture: str = setting("deeplab", "what predicts", choices=("deeplab", "unet", "forest"))
+    encoder: str = setting(
+        "resnet101",
+        "plain is that of unet and forest",
+        choices=("resnet101", "resnet50", "resnet50v1", "mobilenetv2", "plain"),
+    )
+    output_stride: int = setting(8, "input over deepest features", choices=(8, 16, 32))
+    rates: tuple[int, ...] = setting(
+        (6, 12, 18), "of the ASPP at output stride 16; doubled at 8", low=1, high=64, length=(1, 8)
+    )
+    decoder: str = setting(
+        "dense",
+        "separable: depthwise-separable convolutions, outlines drawn at half size",
+        choices=("dense", "separable"),
+    )
+    aspp_channels: int = _channels(256, "of each view of the spatial pyramid")
+    low_level_channels: int = _channels(48, "of the skip at stride 4")
+    decoder_channels: int = _channels(256, "of the decoder")
+    detail_channels: int = _channels(0, "of a finer skip, at stride 2; the paper has none", 0)
+    relief: bool = setting(False, "two of the three copies of the grey show its contrast instead")
+    outline_channels: int = _channels(
+        0, "of a skip at full size, for outlines; the paper has none", 0, 256
+    )
+    batch_norm_decay: float = setting(
+        0.9997, "share of the old moving statistics that a step keeps", low=0, high=0.99999
+    )
+    unet_channels: int = _channels(
+        64, "of the first of unet's levels; each level doubles them", 1, 512
+    )
+    unet_levels: int = setting(4, "how often unet halves the image", low=1, high=6)
 
 
 @dataclass(frozen=True)
 class DataRecipe:
     """How micrographs become training crops."""
 
-    nm_per_pixel: float = 10.0
-    normalise: bool = False  # brightness and contrast of a micrograph to those of every other
-    crop: tuple[int, int] = (230, 300)  # rows, columns
-    tile: tuple[int, int] = (343, 400)  # micrographs are cut into these first; 0, 0: left whole
-    mirrored: bool = True  # a left-right and an upside-down copy of every tile
-    images: int = 2239  # changed copies of random tiles are added up to so many; 0 adds none
-    parts: tuple[float, float, float] = (0.70, 0.15, 0.15)  # training, validation, test
-    register: bool = False  # move labels back that drift off their micrograph
+    nm_per_pixel: float = setting(10.0, "pixel size of all micrographs, nm", low=0.01, high=1e6)
+    normalise: bool = setting(
+        False, "brightness and contrast of a micrograph to those of every other"
+    )
+    crop: tuple[int, int] = setting((230, 300), "rows and columns", low=32, high=8192)
+    tile: tuple[int, int] = setting(
+        (343, 400), "micrographs are cut into these first; 0, 0: left whole", low=0, high=100_000
+    )
+    mirrored: bool = setting(True, "a left-right and an upside-down copy of every tile")
+    images: int = setting(
+        2239,
+        "changed copies of random tiles are added up to so many; 0 adds none",
+        low=0,
+        high=10_000_000,
+    )
+    parts: tuple[float, float, float] = setting(
+        (0.70, 0.15, 0.15), "shares for training, validation, test", low=0, high=1
+    )
+    register: bool = setting(False, "move labels back that drift off their micrograph")
 
 
 @dataclass(frozen=True)
 class AugmentRecipe:
     """Random changes of a crop; a range of zero width, or a share of 0, switches one off."""
 
-    scale: tuple[float, float] = (0.7, 1.3)
-    flip_horizontal: bool = True
-    flip_vertical: bool = False
-    quarter_turns: bool = False
-    brightness: float = 0.0  # ± this many grey levels
-    contrast: float = 0.0  # gain in 1 ± this
-    gamma: float = 0.0  # exponent in exp(± this)
-    seams: float = 0.0  # share of crops with steps of brightness and contrast between fields
-    shading: float = 0.0  # ± this many grey levels from edge to edge
-    noise: float = 0.0  # standard deviation of shot noise at full grey, up to this many levels
-    blur: float = 0.0  # defocus, Gaussian sigma up to this many pixels
-    curtaining: float = 0.0  # vertical streaks, up to this many grey levels
-    charging: float = 0.0  # horizontal streaks, up to this many grey levels
+    scale: tuple[float, float] = setting((0.7, 1.3), "smallest and largest", low=0.05, high=20)
+    flip_horizontal: bool = setting(True, "left and right changed over, or not")
+    flip_vertical: bool = setting(False, "top and bottom changed over, or not")
+    quarter_turns: bool = setting(False, "turned by 0, 90, 180 or 270 degrees")
+    brightness: float = setting(0.0, "plus or minus so many grey levels", low=0, high=255)
+    contrast: float = setting(0.0, "gain in 1 plus or minus this", low=0, high=0.95)
+    gamma: float = setting(0.0, "exponent in exp(plus or minus this)", low=0, high=3)
+    seams: float = setting(
+        0.0, "share of crops with steps of brightness and contrast between fields", low=0, high=1
+    )
+    shading: float = setting(
+        0.0, "plus or minus so many grey levels from edge to edge", low=0, high=255
+    )
+    noise: float = setting(
+        0.0, "standard deviation of shot noise at full grey, up to so many levels", low=0, high=255
+    )
+    blur: float = setting(0.0, "defocus, Gaussian sigma up to so many pixels", low=0, high=50)
+    curtaining: float = setting(0.0, "vertical streaks, up to so many levels", low=0, high=255)
+    charging: float = setting(0.0, "horizontal streaks, up to so many levels", low=0, high=255)
 
 
 @dataclass(frozen=True)
 class LossRecipe:
     """What is minimised."""
 
-    class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)  # clay, silt, pore
-    dice: float = 0.0  # weight of the soft Dice term beside the cross-entropy
-    weight_decay: float = 2e-4  # L2 / 2 on all trainable weights, added to the loss
+    class_weights: tuple[float, float, float] = setting(
+        (1.0, 1.0, 1.0), "of clay, silt, pore", low=0, high=1000
+    )
+    dice: float = setting(0.0, "weight of soft Dice beside the cross-entropy", low=0, high=100)
+    weight_decay: float = setting(
+        2e-4, "L2 / 2 on all trainable weights, added to the loss", low=0, high=1
+    )
 
 
 @dataclass(frozen=True)
 class OptimizerRecipe:
     """How it is minimised."""
 
-    name: str = "momentum"  # momentum | adamw (decay decoupled, on kernels)
-    rate: float = 7e-3
-    end_rate: float = 1e-6
-    power: float = 0.9
-    decay_steps: int = 15_000  # 0: all steps of the training
-    momentum: float = 0.9
-    decoupled_decay: float = 0.0  # of adamw
-    warmup_steps: int = 0
+    name: str = setting(
+        "momentum", "adamw decays kernels, decoupled", choices=("momentum", "adamw")
+    )
+    rate: float = setting(7e-3, "learning rate at first", low=1e-12, high=100)
+    end_rate: float = setting(1e-6, "learning rate after decay_steps", low=0, high=100)
+    power: float = setting(0.9, "of the polynomial between them", low=0.01, high=10)
+    decay_steps: int = setting(15_000, "0: all steps of the training", low=0, high=10**9)
+    momentum: float = setting(0.9, "share of the step before", low=0, high=0.9999)
+    decoupled_decay: float = setting(0.0, "weight decay of adamw", low=0, high=10)
+    warmup_steps: int = setting(0, "over which the rate rises from 0", low=0, high=10**8)
 
 
 @dataclass(frozen=True)
 class TrainingRecipe:
     """How long, how many at a time, in which precision."""
 
-    batch: int = 4
-    epochs: int = 50
-    steps_per_epoch: int = 0  # 0: each tile once, or whole micrographs as often as crops fit
-    precision: str = "float32"  # float32 | mixed_bfloat16 | mixed_float16
-    average: float = 0.0  # decay of the exponential moving average of the weights; 0 = off
-    seed: int = 20220101
+    batch: int = setting(4, "crops of a step", low=1, high=4096)
+    epochs: int = setting(50, "after each of which a checkpoint is kept", low=1, high=10**6)
+    steps_per_epoch: int = setting(
+        0, "0: each tile once, or whole micrographs as often as crops fit", low=0, high=10**8
+    )
+    precision: str = setting(
+        "float32", "of the layers", choices=("float32", "mixed_bfloat16", "mixed_float16")
+    )
+    average: float = setting(
+        0.0, "decay of the exponential moving average of the weights; 0: off", low=0, high=0.99999
+    )
+    seed: int = setting(20220101, "of everything random", low=0, high=2**32 - 1)
 
 
 @dataclass(frozen=True)
 class InferenceRecipe:
     """How a whole micrograph is predicted."""
 
-    tile: int = 512
-    overlap: int = 128
-    workflow: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)  # of the classical prior:
-    # logarithms of odds by which its clay counts against silt, its silt against clay, its solid
-    # against pore, its pore against both solids. Zeros: the network alone
+    tile: int = setting(512, "side of a tile, pixels", low=32, high=4096)
+    overlap: int = setting(128, "pixels that neighbouring tiles share", low=0, high=4096)
+    workflow: tuple[float, float, float, float] = setting(
+        (0.0, 0.0, 0.0, 0.0),
+        "weights of the classical prior, logarithms of odds: its clay against silt, its silt "
+        "against clay, its solid against pore, its pore against both; zeros: the network alone",
+        low=0,
+        high=20,
+    )
 
 
 @dataclass(frozen=True)
@@ -252,8 +172,8 @@ class Recipe:
     Raises
     ------
     MudrockError
-        From :meth:`from_toml`, if the text is no TOML, names an unknown key or gives a value of
-        the wrong type or outside its range.
+        From :meth:`from_toml` and :meth:`from_dict`, if the text is no TOML, names an unknown key
+        or gives a value of the wrong type, outside its range or in conflict with another.
     """
 
     network: NetworkRecipe = field(default_factory=NetworkRecipe)
@@ -272,13 +192,13 @@ class Recipe:
 
     @classmethod
     def from_dict(
-        cls, table: dict[str, Any], source: str = "recipe", ignored: list[str] | None = None
+        cls, table: Mapping[str, Any], source: str = "recipe", ignored: list[str] | None = None
     ) -> Self:
         """Read a recipe from nested tables.
 
         Parameters
         ----------
-        table : dict
+        table : mapping
             Sections of keys and values.
         source : str
             Where it is from, for messages.
@@ -286,26 +206,46 @@ class Recipe:
             Takes the names of keys that an earlier version knew and that asked for something. By
             default such a key is an error; one that asked for nothing is left out either way.
         """
-        sections = get_type_hints(cls)
-        table = _drop_removed(table, source, ignored)
-        _refuse_unknown(table, set(sections), source)
-        recipe = cls(
-            **{
-                name: _section(sections[name], value, f"{source} [{name}]")
-                for name, value in table.items()
-            }
-        )
-        check_values(recipe.to_dict(), source)
-        return recipe
+        return config.from_dict(cls, _drop_removed(table, source, ignored), source)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as nested tables of plain values."""
-        return dataclasses.asdict(self)
+        return config.to_dict(self)
 
     def to_toml(self) -> str:
         """Write the whole recipe, defaults included."""
-        table = self.to_dict()
-        return tomli_w.dumps({name: values for name, values in table.items() if values})
+        return config.to_toml(self)
+
+    def find_conflicts(self) -> Iterator[tuple[str, Any, str]]:
+        """Yield values that are possible by themselves and impossible together."""
+        network, data, inference = self.network, self.data, self.inference
+        if self.augment.scale[0] > self.augment.scale[1]:
+            yield "augment.scale", self.augment.scale, "the smaller value stands first"
+        if network.unet_channels * 2**network.unet_levels > _MOST_CHANNELS:
+            allowed = f"unet_channels x 2^unet_levels up to {_MOST_CHANNELS}"
+            yield "network.unet_levels", network.unet_levels, allowed
+        if network.architecture != "forest" and (
+            (network.architecture == "unet") != (network.encoder == "plain")
+        ):
+            allowed = "plain for unet, any other for deeplab"
+            yield "network.encoder", network.encoder, allowed
+        if network.encoder == "resnet50v1" and network.output_stride > 16:
+            yield "network.output_stride", network.output_stride, "8 or 16 with resnet50v1"
+        if self.forest and network.architecture != "forest":
+            yield "forest", self.forest, 'only with network.architecture = "forest"'
+        if (data.tile[0] == 0) != (data.tile[1] == 0):
+            yield "data.tile", data.tile, "rows and columns, or 0, 0 for whole micrographs"
+        if data.normalise and data.tile[0]:
+            yield "data.normalise", True, "only of whole micrographs: data.tile = [0, 0]"
+        if abs(sum(data.parts) - 1) > 1e-6 or data.parts[0] == 0:
+            yield "data.parts", data.parts, "three shares that sum to 1, the first above 0"
+        if sum(self.loss.class_weights) == 0:
+            yield "loss.class_weights", self.loss.class_weights, "at least one above 0"
+        step = 2**network.unet_levels if network.architecture == "unet" else 32
+        if inference.tile % step:
+            yield "inference.tile", inference.tile, f"a multiple of {step}"
+        if inference.overlap >= inference.tile:
+            yield "inference.overlap", inference.overlap, "less than inference.tile"
 
 
 _REMOVED: dict[str, dict[str, Any]] = {
@@ -318,7 +258,9 @@ _REMOVED: dict[str, dict[str, Any]] = {
 """Keys of earlier versions, with the value that asked for nothing (None: any)."""
 
 
-def _drop_removed(table: dict[str, Any], source: str, ignored: list[str] | None) -> dict[str, Any]:
+def _drop_removed(
+    table: Mapping[str, Any], source: str, ignored: list[str] | None
+) -> dict[str, Any]:
     """Return a recipe without the keys of earlier versions; see `Recipe.from_dict`."""
     kept = dict(table)
     for section, removed in _REMOVED.items():
@@ -332,57 +274,15 @@ def _drop_removed(table: dict[str, Any], source: str, ignored: list[str] | None)
                 continue
             if ignored is None:
                 raise MudrockError(
-                    f"{source} [{section}]: {key} is no longer supported", "leave the key out"
+                    f"{source}: {section}.{key} is no longer supported", "leave the key out"
                 )
             ignored.append(f"{section}.{key}")
     return kept
 
 
-def _section(kind: type, table: Any, source: str) -> Any:
-    if not isinstance(table, dict):
-        raise MudrockError(f"{source} must be a table")
-    if not dataclasses.is_dataclass(kind):
-        return table
-    hints = get_type_hints(kind)
-    _refuse_unknown(table, set(hints), source)
-    return kind(**{k: _value(hints[k], v, f"{source} {k}") for k, v in table.items()})
-
-
-def _value(hint: Any, value: Any, source: str) -> Any:
-    """Convert a TOML value to the field's type, or say what was expected."""
-    if getattr(hint, "__origin__", None) is tuple:
-        inner = hint.__args__
-        if not isinstance(value, list | tuple):
-            raise MudrockError(f"{source} must be a list, not {reprlib.repr(value)}")
-        length = None if inner[-1] is Ellipsis else len(inner)
-        if length is not None and len(value) != length:
-            raise MudrockError(f"{source} must have {length} values, not {len(value)}")
-        return tuple(_value(inner[0], item, source) for item in value)
-    if hint is float and type(value) is int and abs(value) < 1 << 53:
-        return float(value)
-    if type(value) is not hint:
-        shown = reprlib.repr(value)
-        raise MudrockError(f"{source} must be of type {hint.__name__}, not {shown}")
-    return value
-
-
-def _refuse_unknown(table: dict[str, Any], known: set[str], source: str) -> None:
-    unknown = sorted(set(table) - known)
-    if unknown:
-        raise MudrockError(
-            f"{source} has no key {', '.join(unknown)[:200]}", f"known: {', '.join(sorted(known))}"
-        )
-
-
-# Recipes by name, from a file, and with single values changed.
-
-_RECIPES = files("mudrock_cli.deeplab") / "recipes"
-
-
 def list_recipes() -> list[str]:
     """Return the names of the packaged recipes, sorted."""
-    found = (Path(entry.name) for entry in _RECIPES.iterdir())
-    return sorted(path.stem for path in found if path.suffix == ".toml")
+    return config.list_packaged(_PACKAGE)
 
 
 def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
@@ -403,44 +303,27 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     MudrockError
         If the recipe or a value in it is wrong.
     """
-    if name in list_recipes():
-        text, source = (_RECIPES / f"{name}.toml").read_text("utf-8"), f"recipe {name}"
-    else:
-        text, source = _read(Path(name)), name
-    table = parse_toml(text, source)
-    for setting in settings:
-        _override(table, setting)
-    return Recipe.from_dict(table, f"{source} with --set" if settings else source)
+    text, source = read_packaged(_PACKAGE, name)
+    return _override(parse_toml(text, source), settings, source)
 
 
 def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """Return a recipe with single values changed; see `load_recipe`."""
-    table = recipe.to_dict()
-    for setting in settings:
-        _override(table, setting)
-    return Recipe.from_dict(table, "recipe with --set")
+    return _override(recipe.to_dict(), settings, "recipe")
 
 
-def _read(path: Path) -> str:
-    if not path.is_file():
-        known = ", ".join(list_recipes())
-        raise UsageError(f"{path}: no recipe of this name and no such file", f"recipes: {known}")
-    try:
-        return read_text(path)
-    except MudrockError as error:
-        raise UsageError(error.message, error.hint) from error
-
-
-def _override(table: dict[str, Any], setting: str) -> None:
-    name, equals, value = setting.partition("=")
-    section, dot, key = name.strip().partition(".")
-    if not (equals and dot and key and section):
-        raise UsageError(f"--set {setting}: cannot be read", "write --set optimizer.rate=0.01")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
-        parsed = value.strip()
-    inner = table.setdefault(section, {})
-    if not isinstance(inner, dict):
-        raise UsageError(f"--set {setting}: {section} is no section of a recipe")
-    inner[key] = parsed
+def _override(table: dict[str, Any], settings: Sequence[str], source: str) -> Recipe:
+    for text in settings:
+        name, equals, value = text.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (equals and dot and key and section):
+            raise UsageError(f"--set {text}: cannot be read", "write --set optimizer.rate=0.01")
+        try:
+            parsed = tomllib.loads(f"value = {value}")["value"]
+        except (ValueError, RecursionError):
+            parsed = value.strip()
+        inner = table.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"--set {text}: {section} is no section of a recipe")
+        inner[key] = parsed
+    return Recipe.from_dict(table, f"{source} with --set" if settings else source)

@@ -113,7 +113,7 @@ def read_images(report: Path) -> tuple[set[str], set[str]] | None:
         if "of another run" not in error.message:
             raise
         return None
-    return {row["image"] for row in tables.images}, {*tables.instances["image"].to_pylist()}
+    return {row["image"] for row in tables.images}, {*tables.instances["image"]}
 
 
 def test_two_reports_into_one_place_never_mix(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_a_card_that_nests_or_counts_without_end(folder: Path, card: str) -> Non
         ('architecture = "unet"\nencoder = "plain"\nunet_channels = 512\nunet_levels = 6', "4096"),
         (f"rates = [{'6,' * 10_000}]", "rates"),
         (f"aspp_channels = {'9' * 400}", "aspp_channels"),
-        (f"batch_norm_decay = {'9' * 400}", "batch_norm_decay must be of type float"),
+        (f"batch_norm_decay = {'9' * 400}", "network.batch_norm_decay cannot be"),
         ("decoder_channels = 4096", "decoder_channels"),
     ],
 )
