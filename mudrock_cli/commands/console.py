@@ -23,7 +23,7 @@ from mudrock_cli.commands.log import note, note_error
 from mudrock_cli.errors import MudrockError
 
 if TYPE_CHECKING:
-    from mudrock_cli.cross_validation import Campaign
+    from mudrock_cli.cross_validation import TrainingPlan
     from mudrock_cli.deeplab.model import TrainedModel
     from mudrock_cli.deeplab.training import Row, Trained
 
@@ -407,17 +407,17 @@ class TrainingConsole:
         note("warning", message=text)
         self._stderr.print(Text(f"warning: {text}"))
 
-    def tell_split(self, campaign: "Campaign") -> None:
-        """Print which parents train, validate and test."""
-        split = campaign.split
+    def tell_split(self, plan: "TrainingPlan") -> None:
+        """Print which micrographs train, validate and test."""
+        split = plan.split
         for part in ("train", "validation", "test"):
-            parents = split.parents(part)
-            if parents:
-                count = len(split.choose(campaign.samples, part))
+            sources = split.sources(part)
+            if sources:
+                count = len(split.choose(plan.samples, part))
                 files = "1 file" if count == 1 else f"{count} files"
-                shown = ", ".join(parents[:8]) + (" …" if len(parents) > 8 else "")
+                shown = ", ".join(sources[:8]) + (" …" if len(sources) > 8 else "")
                 self._stderr.print(Text(f"{part}: {files} of {shown}"))
-        shared = split.shared_parents()
+        shared = split.leaking_sources()
         if shared:
             self.warn(
                 f"this split leaks: {len(shared)} micrographs stand on both sides, "

@@ -1,92 +1,16 @@
-"""Train the paper's other method, the random forest, by the same split and onto the same card."""
+"""``mudrock train``: labelled micrographs to a model folder."""
 
 import contextlib
-import time
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import mudrock_cli
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 
 if TYPE_CHECKING:
-    from mudrock_cli.classical.forest import Forest
     from mudrock_cli.commands.console import TrainingConsole
-    from mudrock_cli.cross_validation import Campaign, Findings, Narrator, Order, Outcome
-    from mudrock_cli.deeplab.model import TrainedModel
-    from mudrock_cli.deeplab.split import Split
-
-
-def run_forest_campaign(campaign: "Campaign", narrator: "Narrator") -> "TrainedModel":
-    """Grow forests on the folds and on the split, judge them, and write the model folder.
-
-    Parameters
-    ----------
-    campaign : Campaign
-        With a recipe of architecture ``forest``.
-    narrator : Narrator
-        Is told how it goes.
-
-    Raises
-    ------
-    MudrockError
-        If a phase is missing, or the folder cannot be written.
-    """
-    from mudrock_cli.cross_validation import pool_findings
-    from mudrock_cli.deeplab.split import write_split
-
-    found = []
-    for number, fold in enumerate(campaign.folds, start=1):
-        held = ", ".join(fold.parents("test"))
-        narrator.on_stage(f"fold {number} of {len(campaign.folds)}, without {held}")
-        found.append(_judge(campaign, fold, _grow(campaign, fold)))
-    narrator.on_stage("growing the forest")
-    began = time.monotonic()
-    forest = _grow(campaign, campaign.split)
-    hours = (time.monotonic() - began) / 3600
-    narrator.on_stage("judging")
-    findings = pool_findings(found) if campaign.folds else _judge(campaign, campaign.split, forest)
-    write_split(campaign.out / "split.csv", campaign.split, campaign.samples)
-    return _write(campaign, forest, findings, hours)
-
-
-def _grow(campaign: "Campaign", split: "Split") -> "Forest":
-    from mudrock_cli.classical.forest import ForestRecipe, train_forest
-
-    samples = split.choose(campaign.samples, "train")
-    recipe = ForestRecipe.from_toml(campaign.recipe.to_toml())
-    return train_forest([s.grey for s in samples], [s.labels for s in samples], recipe)
-
-
-def _judge(campaign: "Campaign", split: "Split", forest: "Forest") -> "Findings":
-    from mudrock_cli.cross_validation import HELD_OUT, judge_engine
-    from mudrock_cli.segmentation import ForestEngine
-
-    engine = ForestEngine(forest, campaign.recipe.inference.tile)
-    keep = campaign.work / HELD_OUT
-    return judge_engine(engine, campaign.samples, split, campaign.recipe, keep=keep)
-
-
-def _write(
-    campaign: "Campaign", forest: "Forest", findings: "Findings", hours: float
-) -> "TrainedModel":
-    from mudrock_cli.cross_validation import describe_figures
-    from mudrock_cli.deeplab.model import assembling, describe_model, load_model, seal_model
-    from mudrock_cli.files import write_text
-
-    facts: dict[str, Any] = {"mudrock": mudrock_cli.__version__, "temperature": 1.0}
-    facts |= describe_figures(campaign, campaign.split, findings)
-    facts["training"] = {"trees": forest.recipe.trees, "hours": hours}
-    with assembling(campaign.out) as scratch:
-        forest.save(scratch)
-        write_text(scratch / "card.md", describe_model(campaign.out.name, campaign.recipe, facts))
-        seal_model(scratch, facts)
-    return load_model(str(campaign.out))
-
-
-# ``mudrock train``: labelled micrographs to a model folder.
+    from mudrock_cli.cross_validation import TrainingConfiguration, TrainingPlan
 
 
 def train(
@@ -117,7 +41,7 @@ def train(
         typer.Option(help="A CSV of name,part; or paper: at random, which leaks.", metavar="FILE"),
     ] = None,
     folds: Annotated[
-        int, typer.Option(min=0, help="First hold each parent out in turn, in N trainings.")
+        int, typer.Option(min=0, help="First hold each micrograph out in turn, in N trainings.")
     ] = 0,
     pixel_size: Annotated[
         str | None, typer.Option(help="Overrides the files: 10nm, 0.01um.", metavar="LENGTH")
@@ -138,12 +62,12 @@ def train(
     start_backend()
     from mudrock_cli.cross_validation import (
         WORK,
-        Order,
-        recall_order,
-        record_order,
+        TrainingConfiguration,
         refuse_taken,
+        run_training,
     )
     from mudrock_cli.files import lock_folder, remove_leftovers
+    from mudrock_cli.report.figures import draw_curves
 
     if resume:
         if recipe or init or split or folds or pixel_size:
@@ -151,71 +75,43 @@ def train(
                 "--resume goes on with the recipe, start and split of the stopped training",
                 "leave --recipe, --init, --split, --folds and --pixel-size out",
             )
-        order = recall_order(out, settings or [])
+        wanted = TrainingConfiguration.read(out, settings or [])
     else:
-        order = Order.place(recipe or "fast", settings or [], init, split, folds, pixel_size)
+        wanted = TrainingConfiguration.from_options(
+            recipe or "fast", settings or [], init, split, folds, pixel_size
+        )
         refuse_taken(out)
-    with TrainingConsole() as narrator, contextlib.ExitStack() as claim:
-        campaign = _plan(data, out, order, narrator)
-        claim.enter_context(lock_folder(out / WORK))
+    with TrainingConsole() as console, contextlib.ExitStack() as stack:
+        plan = _plan(data, out, wanted, console)
+        stack.enter_context(lock_folder(out / WORK))
         for folder in (out, *(out / WORK).glob("fold-*")):
             remove_leftovers(folder)
-        record_order(out, order)
-        if order.recipe.network.architecture == "forest":
-            forest = run_forest_campaign(campaign, narrator)
-            narrator.close(_measure_range(forest, campaign, narrator), None)
-            return
-        outcome = _run(campaign, narrator, resume)
-        narrator.close(outcome.model, outcome.trained)
-    _exit_unless_ended_well(outcome)
-
-
-def _plan(data: Path, out: Path, order: "Order", narrator: "TrainingConsole") -> "Campaign":
-    """Read the data and divide it."""
-    from mudrock_cli.cross_validation import plan_campaign
-    from mudrock_cli.deeplab.dataset import load_samples
-
-    narrator.on_stage("reading the data")
-    loaded = load_samples(data, order.recipe.data, order.size)
-    for remark in loaded.remarks:
-        narrator.warn(remark)
-    campaign = plan_campaign(order, loaded.samples, data, out)
-    narrator.tell_split(campaign)
-    return campaign
-
-
-def _run(campaign: "Campaign", narrator: "TrainingConsole", resume: bool) -> "Outcome":
-    from mudrock_cli.cross_validation import run_campaign
-    from mudrock_cli.report.figures import draw_curves
-
-    outcome = run_campaign(campaign, narrator, resume=resume)
-    if outcome.trained.ended != "interrupted":
-        model = _measure_range(outcome.model, campaign, narrator)
-        outcome = replace(outcome, model=model)
-    if outcome.trained.progress.history:
-        draw_curves(campaign.out / "curves.png", outcome.trained.progress.history)
-    return outcome
-
-
-def _measure_range(
-    model: "TrainedModel", campaign: "Campaign", narrator: "TrainingConsole"
-) -> "TrainedModel":
-    """Put on the model's card what its training micrographs span."""
-    from mudrock_cli.segmentation import measure_training_range
-
-    narrator.on_stage("measuring what the model knows")
-    train = campaign.split.choose(campaign.samples, "train")
-    return measure_training_range(
-        model, [sample.micrograph(model.nm_per_pixel) for sample in train]
-    )
-
-
-def _exit_unless_ended_well(outcome: "Outcome") -> None:
-    ended = outcome.trained.ended
-    if ended == "interrupted":
+        wanted.write(out)
+        outcome = run_training(plan, console, resume=resume)
+        trained = outcome.trained
+        if trained and trained.progress.history:
+            draw_curves(out / "curves.png", trained.progress.history)
+        console.close(outcome.model, trained)
+    if trained and trained.ended == "interrupted":
         raise typer.Exit(ExitCode.INTERRUPTED)
-    if ended not in ("finished",):
+    if trained and trained.ended != "finished":
         raise MudrockError(
-            f"{ended}; the model has the weights of the epoch before",
+            f"{trained.ended}; the model has the weights of the epoch before",
             "lower the rate (--set optimizer.rate=) or raise optimizer.warmup_steps",
         )
+
+
+def _plan(
+    data: Path, out: Path, wanted: "TrainingConfiguration", console: "TrainingConsole"
+) -> "TrainingPlan":
+    """Read the data and divide it."""
+    from mudrock_cli.cross_validation import plan_training
+    from mudrock_cli.deeplab.dataset import load_samples
+
+    console.on_stage("reading the data")
+    loaded = load_samples(data, wanted.recipe.data, wanted.size)
+    for remark in loaded.remarks:
+        console.warn(remark)
+    plan = plan_training(wanted, loaded.samples, data, out)
+    console.tell_split(plan)
+    return plan

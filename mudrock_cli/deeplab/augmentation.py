@@ -174,7 +174,7 @@ def _add_shot_noise(grey: Floats, strength: float, rng: np.random.Generator) -> 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]
 
 _AHEAD = 8  # batches drawn before they are asked for
-_AREA_POWER = 0.75  # a parent twice as large is drawn 1.7 times as often
+_AREA_POWER = 0.75  # a source twice as large is drawn 1.7 times as often
 
 
 def count_steps(samples: Sequence[Sample], recipe: Recipe) -> int:
@@ -197,7 +197,7 @@ class TrainingCrops(keras.utils.PyDataset):  # type: ignore[misc]
     Parameters
     ----------
     samples : sequence of Sample
-        Tiles are each taken once in a random order; whole micrographs are drawn by their parents,
+        Tiles are each taken once in a random order; whole micrographs are drawn by their sources,
         weighted by area to the power 0.75.
     recipe : Recipe
         Crop, augmentation, batch, seed.
@@ -263,12 +263,12 @@ class TrainingCrops(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def weigh_samples(samples: Sequence[Sample]) -> npt.NDArray[np.float64]:
-    """Return how likely each sample is drawn: a parent by its area to the power 0.75."""
+    """Return how likely each sample is drawn: a source by its area to the power 0.75."""
     areas = np.array([sample.grey.size for sample in samples], float)
-    of_parent: dict[str, float] = {}
+    of_source: dict[str, float] = {}
     for sample, area in zip(samples, areas, strict=True):
-        of_parent[sample.parent] = of_parent.get(sample.parent, 0.0) + area
-    totals = np.array([of_parent[sample.parent] for sample in samples])
+        of_source[sample.source] = of_source.get(sample.source, 0.0) + area
+    totals = np.array([of_source[sample.source] for sample in samples])
     weights: npt.NDArray[np.float64] = areas * totals ** (_AREA_POWER - 1)
     weights /= weights.sum()
     return weights
@@ -332,7 +332,7 @@ def make_tiles(
 
 
 def cut_tiles(samples: Sequence[Sample], recipe: DataRecipe) -> list[Sample]:
-    """Cut samples into equal tiles, named ``parent_tile_a``; leave them whole without a tile size.
+    """Cut samples into equal tiles, named ``source_tile_a``; leave them whole without a tile size.
 
     Tiles are spread evenly, so that the last ends on the edge; neighbours overlap where the size
     is no multiple of the tile's. A sample smaller than a tile stays as it is.

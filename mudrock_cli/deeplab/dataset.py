@@ -245,7 +245,7 @@ def _pair_by_provenance(data: Path) -> Pairing:
 
 _MOST_TOLD = 20  # problems; the rest is counted
 _FACTOR = 8  # a pixel size further than this from the recipe's is a mistake
-_TILE_NAME = re.compile(r"(?P<parent>.+)_\d+_[a-z]")  # parent_tile_variant, as in MudrockNet
+_TILE_NAME = re.compile(r"(?P<source>.+)_\d+_[a-z]")  # source_tile_variant, as in MudrockNet
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ class Sample:
     ----------
     name : str
         Path below the folder of labels, without suffix.
-    parent : str
+    source : str
         The micrograph it was cut from, by its name; itself where the name tells no other.
     grey, labels : ndarray of uint8, shape (H, W)
         Grey levels; phases with `Phase.VOID` where nothing is labelled.
@@ -291,7 +291,7 @@ class Sample:
     """
 
     name: str
-    parent: str
+    source: str
     grey: Grey
     labels: Grey
     files: tuple[str, str] = ("", "")
@@ -373,13 +373,13 @@ def load_samples(
     return LabelledData(tuple(samples), (*remarks, *_find_absent(samples)))
 
 
-def name_parent(name: str) -> str:
+def name_source(name: str) -> str:
     """Return the micrograph that a file was cut from: ``11`` of the tile ``11_4_b``.
 
-    Any other name is its own parent; copies that a name hides are found by content.
+    Any other name is its own source; copies that a name hides are found by content.
     """
     match = _TILE_NAME.fullmatch(name)
-    return match["parent"] if match else name
+    return match["source"] if match else name
 
 
 def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Sample:
@@ -410,7 +410,7 @@ def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Samp
         raise MudrockError(f"{pair.label}: no pixel of the specimen is labelled")
     return Sample(
         name=pair.name,
-        parent=name_parent(pair.name),
+        source=name_source(pair.name),
         grey=np.ascontiguousarray(scaled.read(box.rows, box.columns)),
         labels=np.ascontiguousarray(labels),
         files=(hash_file(pair.image), hash_file(pair.label)),

@@ -174,7 +174,7 @@ def _thumbnail(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return np.zeros_like(detail) if flat else np.asarray(detail / norm, np.float32)
 
 
-# Which micrographs train, which choose the epoch, which judge; a parent is never divided.
+# Which micrographs train, which validate, which judge; a source micrograph is never divided.
 
 PARTS = ("train", "validation", "test")
 
@@ -189,49 +189,49 @@ class Split:
         ``parents``, ``file`` (given by the user), ``paper`` (random per file: leaks) or ``all``.
     part : mapping of str
         From a sample's name to ``train``, ``validation`` or ``test``.
-    parent : mapping of str
-        From a sample's name to its parent.
+    source : mapping of str
+        From a sample's name to its source.
     """
 
     kind: str
     part: Mapping[str, str]
-    parent: Mapping[str, str]
+    source: Mapping[str, str]
 
     def choose(self, samples: Iterable[Sample], part: str) -> list[Sample]:
         """Return the samples of one part, in their order."""
         return [sample for sample in samples if self.part[sample.name] == part]
 
-    def parents(self, part: str) -> list[str]:
-        """Return the parents of one part, sorted."""
-        return sorted({self.parent[name] for name, of in self.part.items() if of == part})
+    def sources(self, part: str) -> list[str]:
+        """Return the sources of one part, sorted."""
+        return sorted({self.source[name] for name, of in self.part.items() if of == part})
 
-    def shared_parents(self) -> list[str]:
-        """Return the parents that stand on two sides; a split that shares none does not leak."""
-        sides = [set(self.parents(part)) for part in PARTS]
+    def leaking_sources(self) -> list[str]:
+        """Return the sources that stand on two sides; a split that shares none does not leak."""
+        sides = [set(self.sources(part)) for part in PARTS]
         return sorted((sides[0] & sides[1]) | (sides[0] & sides[2]) | (sides[1] & sides[2]))
 
 
-def find_parents(samples: Sequence[Sample]) -> dict[str, str]:
-    """Return the parent of each sample: by its name, and by content where copies are found.
+def find_sources(samples: Sequence[Sample]) -> dict[str, str]:
+    """Return the source micrograph of each sample, by its name and by its content.
 
-    Tiles of one parent (``parent_tile_variant``), identical files, flipped and turned copies and
-    crops that overlap get one parent, whatever they are called.
+    Tiles of one source (``source_tile_variant``), identical files, flipped and turned copies and
+    crops that overlap get one source, whatever they are called.
     """
-    chosen = {sample.name: sample.parent for sample in samples}
+    chosen = {sample.name: sample.source for sample in samples}
     for group in group_copies(samples):
-        parents = sorted({chosen[name] for name in group})
-        merged = {name: parents[0] for name, parent in chosen.items() if parent in parents}
+        sources = sorted({chosen[name] for name in group})
+        merged = {name: sources[0] for name, source in chosen.items() if source in sources}
         chosen |= merged
     return chosen
 
 
-def split_by_parent(
+def split_by_source(
     samples: Sequence[Sample], shares: tuple[float, float, float], seed: int
 ) -> Split:
-    """Divide parents among training, validation and test, as near to the shares as they allow.
+    """Divide sources among training, validation and test, as near to the shares as they allow.
 
-    Large parents are given out first, each to the part that lacks most of its area; every part
-    with a share gets a parent as long as there are enough, validation before test.
+    Large sources are given out first, each to the part that lacks most of its area; every part
+    with a share gets a source as long as there are enough, validation before test.
 
     Parameters
     ----------
@@ -240,15 +240,15 @@ def split_by_parent(
     shares : tuple of float
         Of the area, for training, validation, test.
     seed : int
-        Orders parents of like area.
+        Orders sources of like area.
 
     Raises
     ------
     MudrockError
-        If all samples have one parent: then nothing can be held out.
+        If all samples have one source: then nothing can be held out.
     """
-    parent = find_parents(samples)
-    area = _areas(samples, parent)
+    source = find_sources(samples)
+    area = _areas(samples, source)
     if len(area) < 2 and shares[0] < 1:
         raise _refuse_single(next(iter(area)), len(samples))
     needed = [index for index in (0, 1, 2) if shares[index] > 0][: len(area)]
@@ -263,23 +263,23 @@ def split_by_parent(
         part = max(choices, key=lambda index: (lacking[index], -index))
         given[name] = part
         lacking[part] -= area[name]
-    part_of = {name: PARTS[given[parent[name]]] for name in parent}
-    return Split("parents", part_of, parent)
+    part_of = {name: PARTS[given[source[name]]] for name in source}
+    return Split("parents", part_of, source)
 
 
 def split_in_folds(samples: Sequence[Sample], folds: int, seed: int) -> list[Split]:
-    """Hold every parent out once: `folds` splits whose test parts together are all samples.
+    """Hold every source out once: `folds` splits whose test parts together are all samples.
 
     Raises
     ------
     MudrockError
-        If there are fewer parents than folds.
+        If there are fewer sources than folds.
     """
-    parent = find_parents(samples)
-    area = _areas(samples, parent)
+    source = find_sources(samples)
+    area = _areas(samples, source)
     if len(area) < folds:
         raise MudrockError(
-            f"{folds} folds need as many parents, the data has {len(area)}",
+            f"{folds} folds need as many sources, the data has {len(area)}",
             f"--folds {len(area)}, or more micrographs" if len(area) > 1 else "more micrographs",
         )
     held = [0.0] * folds
@@ -290,8 +290,8 @@ def split_in_folds(samples: Sequence[Sample], folds: int, seed: int) -> list[Spl
     return [
         Split(
             "parents",
-            {name: "test" if fold_of[of] == fold else "train" for name, of in parent.items()},
-            parent,
+            {name: "test" if fold_of[of] == fold else "train" for name, of in source.items()},
+            source,
         )
         for fold in range(folds)
     ]
@@ -303,9 +303,9 @@ def split_like_the_paper(
     seed: int,
     image_sets: Mapping[str, Sequence[str]],
 ) -> Split:
-    """Divide files at random, or as the data's ``ImageSets`` do; tiles of one parent part ways.
+    """Divide files at random, or as the data's ``ImageSets`` do; tiles of one source part ways.
 
-    What is measured by such a split is too good: see `Split.shared_parents`.
+    What is measured by such a split is too good: see `Split.leaking_sources`.
     """
     names = [sample.name for sample in samples]
     listed = {
@@ -320,38 +320,38 @@ def split_like_the_paper(
         edges = np.rint(np.cumsum(shares) * len(names)).astype(int)
         for rank, index in enumerate(order):
             part[names[index]] = PARTS[int(np.searchsorted(edges, rank, side="right"))]
-    return Split("paper", part, find_parents(samples))
+    return Split("paper", part, find_sources(samples))
 
 
 def take_all(samples: Sequence[Sample]) -> Split:
     """Train on everything; nothing is held out."""
-    return Split("all", {sample.name: "train" for sample in samples}, find_parents(samples))
+    return Split("all", {sample.name: "train" for sample in samples}, find_sources(samples))
 
 
-def _areas(samples: Iterable[Sample], parent: Mapping[str, str]) -> dict[str, float]:
+def _areas(samples: Iterable[Sample], source: Mapping[str, str]) -> dict[str, float]:
     area: dict[str, float] = {}
     for sample in samples:
-        name = parent[sample.name]
+        name = source[sample.name]
         area[name] = area.get(name, 0.0) + float(sample.grey.size)
     return area
 
 
 def _largest_first(area: Mapping[str, float], seed: int) -> list[str]:
-    """Order parents by size class (factors of two), at random within one."""
+    """Order sources by size class (factors of two), at random within one."""
     names = sorted(area)
     shuffled = [names[index] for index in np.random.default_rng(seed).permutation(len(names))]
     return sorted(shuffled, key=lambda name: -round(float(np.log2(area[name]))))
 
 
-def _refuse_single(parent: str, count: int) -> MudrockError:
-    what = "the only micrograph" if count == 1 else f"the one parent of all {count} files"
+def _refuse_single(source: str, count: int) -> MudrockError:
+    what = "the only micrograph" if count == 1 else f"the one source of all {count} files"
     return MudrockError(
-        f"{parent} is {what}: nothing can be held out to judge the network",
+        f"{source} is {what}: nothing can be held out to judge the network",
         "add a micrograph of another place, or train without judging: --set data.parts=[1,0,0]",
     )
 
 
-# A split as a table: name, part, parent and the hashes of the files.
+# A split as a table: name, part, source and the hashes of the files.
 
 _COLUMNS = ("name", "part", "parent", "image_sha256", "label_sha256")
 
@@ -362,7 +362,7 @@ def read_split(path: Path, samples: Sequence[Sample]) -> Split:
     Parameters
     ----------
     path : Path
-        CSV with the columns ``name`` (of a file or of a parent) and ``part``; hashes, where they
+        CSV with the columns ``name`` (of a file or of a source) and ``part``; hashes, where they
         stand there, must be those of the files.
     samples : sequence of Sample
         All of them.
@@ -380,18 +380,18 @@ def read_split(path: Path, samples: Sequence[Sample]) -> Split:
             f"part {wrong[0][:60]!r} is unknown" if rows and wrong else "no rows with name,part"
         )
         raise MudrockError(f"{path}: {reason}", f"parts are {', '.join(PARTS)}")
-    parent = find_parents(samples)
+    source = find_sources(samples)
     part = {}
     for sample in samples:
-        row = told.get(sample.name) or told.get(parent[sample.name])
+        row = told.get(sample.name) or told.get(source[sample.name])
         if row is None:
-            raise MudrockError(f"{path}: has no row for {sample.name}", "add it, or its parent")
+            raise MudrockError(f"{path}: has no row for {sample.name}", "add it, or its source")
         if row.get("image_sha256") and row["name"] == sample.name:
             _check_hashes(path, row, sample)
         part[sample.name] = str(row["part"])
     if "train" not in part.values():
         raise MudrockError(f"{path}: gives no file to train")
-    return Split("file", part, parent)
+    return Split("file", part, source)
 
 
 def write_split(path: Path, split: Split, samples: Sequence[Sample]) -> None:
@@ -401,7 +401,7 @@ def write_split(path: Path, split: Split, samples: Sequence[Sample]) -> None:
     table.writerow(_COLUMNS)
     for sample in samples:
         table.writerow(
-            [sample.name, split.part[sample.name], split.parent[sample.name], *sample.files]
+            [sample.name, split.part[sample.name], split.source[sample.name], *sample.files]
         )
     write_text(path, text.getvalue())
 

@@ -6,8 +6,6 @@ import dataclasses
 import io
 import json
 import math
-import os
-import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -78,7 +76,7 @@ class PhaseLoss(keras.losses.Loss):  # type: ignore[misc]
         return ops.reshape(loss, (1,))
 
 
-# Pixel accuracy and IoU of each phase, counted while a network is trained or judged.
+# Pixel accuracy and IoU of each phase, counted while a network is trained.
 
 PHASES = (Phase.CLAY, Phase.SILT, Phase.PORE)
 
@@ -102,7 +100,7 @@ class PhaseScores(keras.metrics.Metric):  # type: ignore[misc]
         self.counts.assign(self.counts + ops.matmul(ops.transpose(truth), chosen))
 
     def result(self) -> dict[str, keras.KerasTensor]:
-        """Return the figures of `score_counts`, as tensors."""
+        """Return pixel accuracy, IoU of each phase (NaN where it is nowhere) and their mean."""
         hits = ops.diagonal(self.counts)
         union = ops.sum(self.counts, axis=0) + ops.sum(self.counts, axis=1) - hits
         there = ops.cast(union > 0, "float32")
@@ -113,28 +111,6 @@ class PhaseScores(keras.metrics.Metric):  # type: ignore[misc]
             "iou_mean": ops.sum(known) / ops.maximum(ops.sum(there), 1.0),
         }
         return figures | {f"iou_{phase.name.lower()}": iou[phase] for phase in PHASES}
-
-
-def count_pixels(truth: npt.NDArray[Any], found: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Return how often phase i (row) was called phase j (column), where the truth is labelled."""
-    known = truth < len(PHASES)
-    pairs = truth[known].astype(np.int64) * 3 + found[known]
-    return np.bincount(pairs, minlength=9).reshape(3, 3)
-
-
-def score_counts(counts: npt.NDArray[np.int64]) -> dict[str, float | None]:
-    """Return pixel accuracy, IoU of each phase (None where it is nowhere) and their mean."""
-    hits = np.diagonal(counts).astype(float)
-    union = counts.sum(axis=0) + counts.sum(axis=1) - hits
-    iou = [hit / whole if whole else math.nan for hit, whole in zip(hits, union, strict=True)]
-    known = [value for value in iou if not math.isnan(value)]
-    figures: dict[str, float | None] = {
-        "pixel_accuracy": float(hits.sum() / max(1, counts.sum())),
-        "iou_mean": float(np.mean(known)) if known else None,
-    }
-    for phase, value in zip(PHASES, iou, strict=True):
-        figures[f"iou_{phase.name.lower()}"] = None if math.isnan(value) else float(value)
-    return figures
 
 
 # The recipe's optimiser: momentum or AdamW, warm-up, polynomial decay, averaged weights.
@@ -290,117 +266,33 @@ def _state(network: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
         yield f"optimizer:{index}:{variable.name}", variable
 
 
-# TensorBoard's event files: records of protocol buffers, each with two checksums.
-#
-# Written here in fifty lines, because TensorFlow's writer comes with TensorFlow only, and a
-# training may run on another backend.
-
-
-class EventFile:
-    """Appends scalars to an event file of its own in a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        TensorBoard's ``--logdir``, or below it. Made when the first scalars come.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / f"events.out.tfevents.{time.time():.0f}.{os.getpid()}"
-
-    def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Append an event of named scalars.
-
-        Raises
-        ------
-        MudrockError
-            If the file cannot be written.
-        """
-        events = []
-        if not self._path.exists():
-            events.append(_event(0, _bytes_field(3, b"brain.Event:2")))  # file_version
-        values = b"".join(
-            _bytes_field(1, _bytes_field(1, name.encode()) + b"\x15" + struct.pack("<f", value))
-            for name, value in scalars.items()  # Value: tag = 1, simple_value = 2
-        )
-        events.append(_event(step, _bytes_field(5, values)))  # summary
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab") as file:
-                file.write(b"".join(_record(event) for event in events))
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise MudrockError(f"{self._path}: cannot be written ({reason})") from error
-
-
-def _event(step: int, content: bytes) -> bytes:
-    """Return an Event: wall_time = 1 (double), step = 2 (integer), then its content."""
-    return b"\x09" + struct.pack("<d", time.time()) + b"\x10" + _varint(step) + content
-
-
-def _bytes_field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    """Return an integer in groups of seven bits, the lowest first."""
-    groups = bytearray()
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*groups, value])
-
-
-def _record(content: bytes) -> bytes:
-    """Return a TFRecord: length, its checksum, content, its checksum."""
-    length = struct.pack("<Q", len(content))
-    return length + _checksum(length) + content + _checksum(content)
-
-
-def _checksum(content: bytes) -> bytes:
-    """Return TFRecord's masked CRC-32C (Castagnoli's polynomial)."""
-    crc = 0xFFFFFFFF
-    for byte in content:
-        crc = _TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
-    crc ^= 0xFFFFFFFF
-    rotated = (crc >> 15 | crc << 17) + 0xA282EAD8
-    return struct.pack("<I", rotated & 0xFFFFFFFF)
-
-
-def _crc_of(byte: int) -> int:
-    for _ in range(8):
-        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-    return byte
-
-
-_TABLE = [_crc_of(byte) for byte in range(256)]
-
-
 # The figures of each epoch: a CSV, and the same for TensorBoard.
-
-CSV = "log.csv"
 
 
 class TrainingLog:
-    """Writes ``log.csv`` whole after every epoch, and appends to TensorBoard's event file.
+    """Writes ``log.csv`` whole after every epoch, and events for TensorBoard.
 
     Parameters
     ----------
     folder : Path
         Gets both; the events lie in ``tensorboard/``.
+    network : keras.Model
+        Compiled.
     history : sequence of dict
         Epochs of before, of a training that is resumed.
 
     Raises
     ------
     MudrockError
-        If they cannot be written.
+        If the table cannot be written.
     """
 
-    def __init__(self, folder: Path, history: Sequence[Row]) -> None:
-        self._path = folder / CSV
+    def __init__(self, folder: Path, network: keras.Model, history: Sequence[Row]) -> None:
+        self._path = folder / "log.csv"
         self._rows = list(history)
-        self._events = EventFile(folder / "tensorboard")
+        # Not handed to `fit`, which runs an epoch at a time and would begin a file for each.
+        self._events = keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False)
+        self._events.set_model(network)
         if self._rows:  # a kill between checkpoint and log leaves the log an epoch short
             self._write_table()
 
@@ -408,8 +300,14 @@ class TrainingLog:
         """Add an epoch."""
         self._rows.append(row)
         self._write_table()
-        scalars = {name: value for name, value in row.items() if value is not None}
-        self._events.write(int(scalars.pop("epoch")), scalars)
+        known = {name: value for name, value in row.items() if value is not None}
+        epoch = int(known.pop("epoch"))
+        logs = {name.replace("validation_", "val_"): value for name, value in known.items()}
+        self._events.on_epoch_end(epoch, logs)
+
+    def close(self) -> None:
+        """Close the file of events."""
+        self._events.on_train_end()
 
     def _write_table(self) -> None:
         columns = list(dict.fromkeys(name for row in self._rows for name in row))
@@ -484,7 +382,7 @@ class TrainingLoop:
             self.progress = load_checkpoint(self.folder / LAST, self.network, self.key)
             self.weights = self._average()
         ended = "finished"
-        log = TrainingLog(self.folder, self.progress.history)
+        log = TrainingLog(self.folder, self.network, self.progress.history)
         try:
             while self.progress.epochs < self.recipe.training.epochs:
                 row = self._run_epoch()
@@ -498,6 +396,8 @@ class TrainingLoop:
             if not self.weights:
                 hint = "lower the rate (--set optimizer.rate=) or raise optimizer.warmup_steps"
                 raise MudrockError(f"{ended}, and no epoch had ended", hint) from None
+        finally:
+            log.close()
         return Trained(self.weights, self.progress, ended)
 
     def _run_epoch(self) -> Row:

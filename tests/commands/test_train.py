@@ -205,16 +205,16 @@ def test_a_forest_is_a_model_like_any_other(data: Path, tmp_path: Path) -> None:
 
 
 def test_the_papers_split_is_made_and_told(data: Path, tmp_path: Path) -> None:
-    from mudrock_cli.cross_validation import Order, plan_campaign
+    from mudrock_cli.cross_validation import TrainingConfiguration, plan_training
     from mudrock_cli.deeplab.dataset import load_samples
 
     settings = ["data.tile=[35, 45]", "data.images=40", "data.crop=[32, 32]"]
-    order = Order.place("paper", settings, "scratch", "paper", 0, None)
-    samples = load_samples(data, order.recipe.data).samples
-    campaign = plan_campaign(order, samples, data, tmp_path)
-    assert len(campaign.samples) == 40  # 3 micrographs · 4 tiles · 3 variants, and 4 recoloured
-    assert campaign.split.kind == "paper"
-    assert campaign.split.shared_parents()
+    wanted = TrainingConfiguration.from_options("paper", settings, "scratch", "paper", 0, None)
+    samples = load_samples(data, wanted.recipe.data).samples
+    plan = plan_training(wanted, samples, data, tmp_path)
+    assert len(plan.samples) == 40  # 3 micrographs · 4 tiles · 3 variants, and 4 recoloured
+    assert plan.split.kind == "paper"
+    assert plan.split.leaking_sources()
 
 
 @pytest.mark.usefixtures("quick")
@@ -261,7 +261,7 @@ def test_bad_data_is_told_before_any_training(data: Path, recipe: Path, tmp_path
     assert "a is the only micrograph: nothing can be held out" in train(tmp_path / "one")
     for number in range(3):
         write_pair(tmp_path / "tiles", f"7_{number}_a", number)
-    assert "7 is the one parent of all 3 files" in train(tmp_path / "tiles")
+    assert "7 is the one source of all 3 files" in train(tmp_path / "tiles")
     label = data / "labels" / "b.png"
     Image.fromarray(np.arange(70 * 90, dtype=np.uint8).reshape(70, 90)).save(label)
     assert "b.png: no phase mask" in train(data)

@@ -117,7 +117,7 @@ def test_tiles_cover_everything_and_are_equal() -> None:
     tiles = cut_tiles([sample], recipe)
     assert [tile.name for tile in tiles] == [f"11_{n}_a" for n in range(1, 10)]
     assert {tile.grey.shape for tile in tiles} == {(40, 50)}
-    assert {tile.parent for tile in tiles} == {"11"}
+    assert {tile.source for tile in tiles} == {"11"}
     assert np.array_equal(tiles[0].grey, sample.grey[:40, :50])
     assert np.array_equal(tiles[-1].labels, sample.labels[60:, 80:])
     small = cut_tiles([plain_sample((30, 30))], recipe)
@@ -183,11 +183,11 @@ class TestBatches:
             assert sorted(orders[-1]) == list(range(8))
         assert orders[0] != orders[1]
 
-    def test_parents_are_drawn_by_area_to_three_quarters(self, tiny_recipe: Recipe) -> None:
+    def test_sources_are_drawn_by_area_to_three_quarters(self, tiny_recipe: Recipe) -> None:
         from mudrock_cli.deeplab.augmentation import weigh_samples
 
-        half = replace(plain_sample((40, 20), "half"), parent="whole")
-        rest = replace(plain_sample((40, 60), "rest"), parent="whole")
+        half = replace(plain_sample((40, 20), "half"), source="whole")
+        rest = replace(plain_sample((40, 60), "rest"), source="whole")
         other = plain_sample((10, 20), "other")
         weights = weigh_samples([half, rest, other])
         assert (weights[0] + weights[1]) / weights[2] == pytest.approx(16**0.75)

@@ -90,7 +90,7 @@ def test_the_voc_layout_counts_what_its_lists_name(tmp_path: Path) -> None:
     (tmp_path / "ImageSets" / "train.txt").write_text("11_1_a\n", "utf-8")
     (tmp_path / "ImageSets" / "val.txt").write_text("12_1_a\n\n", "utf-8")
     found = load_samples(tmp_path, RECIPE, TEN)
-    assert [(s.name, s.parent) for s in found.samples] == [("11_1_a", "11"), ("12_1_a", "12")]
+    assert [(s.name, s.source) for s in found.samples] == [("11_1_a", "11"), ("12_1_a", "12")]
 
 
 def test_masks_of_mudrock_find_their_micrograph_by_content(tmp_path: Path) -> None:

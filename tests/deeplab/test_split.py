@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mudrock_cli.deeplab.dataset import Sample, name_parent
+from mudrock_cli.deeplab.dataset import Sample, name_source
 from mudrock_cli.deeplab.split import (
     PARTS,
-    find_parents,
+    find_sources,
     read_split,
-    split_by_parent,
+    split_by_source,
     split_in_folds,
     split_like_the_paper,
     write_split,
@@ -24,15 +24,15 @@ PAPER = (0.7, 0.15, 0.15)
 
 def noise(name: str, seed: int, side: int = 16) -> Sample:
     grey = np.random.default_rng(seed).integers(0, 256, (side, side)).astype(np.uint8)
-    return Sample(name, name_parent(name), grey, np.zeros_like(grey), (f"i{seed}", f"l{seed}"))
+    return Sample(name, name_source(name), grey, np.zeros_like(grey), (f"i{seed}", f"l{seed}"))
 
 
 @pytest.mark.parametrize(
-    ("name", "parent"),
+    ("name", "source"),
     [("11_4_b", "11"), ("deep/11_4_b", "deep/11"), ("kumano_11", "kumano_11"), ("a_b_c", "a_b_c")],
 )
-def test_a_tile_tells_its_parent_by_its_name(name: str, parent: str) -> None:
-    assert name_parent(name) == parent
+def test_a_tile_tells_its_source_by_its_name(name: str, source: str) -> None:
+    assert name_source(name) == source
 
 
 @settings(max_examples=40, deadline=None)
@@ -42,30 +42,30 @@ def test_a_tile_tells_its_parent_by_its_name(name: str, parent: str) -> None:
     shares=st.sampled_from([PAPER, (0.5, 0.5, 0.0), (0.8, 0.0, 0.2)]),
     seed=st.integers(0, 5),
 )
-def test_no_parent_stands_on_two_sides(
+def test_no_source_stands_on_two_sides(
     tiles: list[int], sides: list[int], shares: tuple[float, float, float], seed: int
 ) -> None:
     samples = [
-        noise(f"{parent}_{tile}_a", 100 * parent + tile, sides[parent])
-        for parent, count in enumerate(tiles)
+        noise(f"{source}_{tile}_a", 100 * source + tile, sides[source])
+        for source, count in enumerate(tiles)
         for tile in range(count)
     ]
-    split = split_by_parent(samples, shares, seed)
-    assert not split.shared_parents()
+    split = split_by_source(samples, shares, seed)
+    assert not split.leaking_sources()
     assert set(split.part) == {sample.name for sample in samples}
     wanted = [part for part, share in zip(PARTS, shares, strict=True) if share]
     for part in wanted[: len(tiles)]:
         assert split.choose(samples, part), part
-    assert split == split_by_parent(samples[::-1], shares, seed)
+    assert split == split_by_source(samples[::-1], shares, seed)
     folds = split_in_folds(samples, 2, seed)
     held = [name for fold in folds for name in fold.part if fold.part[name] == "test"]
     assert sorted(held) == sorted(split.part)
-    assert not any(fold.shared_parents() for fold in folds)
+    assert not any(fold.leaking_sources() for fold in folds)
 
 
-def test_large_parents_follow_the_shares() -> None:
+def test_large_sources_follow_the_shares() -> None:
     samples = [noise(f"p{i}", i, 32) for i in range(20)]
-    split = split_by_parent(samples, PAPER, 0)
+    split = split_by_source(samples, PAPER, 0)
     assert [len(split.choose(samples, part)) for part in PARTS] == [14, 3, 3]
 
 
@@ -77,7 +77,7 @@ def test_copies_are_found_by_content_whatever_they_are_called(
 
     def copy(name: str, grey: np.ndarray) -> Sample:
         array = np.ascontiguousarray(grey)
-        return dataclasses.replace(one, name=name, parent=name, grey=array, labels=array * 0)
+        return dataclasses.replace(one, name=name, source=name, grey=array, labels=array * 0)
 
     changed = np.clip(
         1.3 * (one.grey.astype(float) - 90) + 70 + rng.normal(0, 5, (96, 128)), 0, 255
@@ -89,14 +89,14 @@ def test_copies_are_found_by_content_whatever_they_are_called(
         copy("turned", np.rot90(one.grey)),
         copy("brighter", changed.astype(np.uint8)[::-1]),
     ]
-    parent = find_parents(samples)
-    assert len({parent[name] for name in ("one", "mirrored", "turned", "brighter")}) == 1
-    assert parent["other"] == "other"
-    with pytest.raises(MudrockError, match="the one parent of all 2 files"):
-        split_by_parent([samples[0], samples[2]], PAPER, 0)
+    source = find_sources(samples)
+    assert len({source[name] for name in ("one", "mirrored", "turned", "brighter")}) == 1
+    assert source["other"] == "other"
+    with pytest.raises(MudrockError, match="the one source of all 2 files"):
+        split_by_source([samples[0], samples[2]], PAPER, 0)
 
 
-def test_crops_that_overlap_are_one_parent() -> None:
+def test_crops_that_overlap_are_one_source() -> None:
     rng = np.random.default_rng(0)
     coarse = rng.uniform(0, 255, (60, 80))
     image = np.kron(coarse, np.ones((8, 8))).astype(np.uint8)  # 480 × 640
@@ -106,11 +106,11 @@ def test_crops_that_overlap_are_one_parent() -> None:
         return Sample(name, name, grey, np.zeros_like(grey))
 
     crops = [crop("a", 0, 0), crop("b", 101, 77), crop("c", 0, 380), crop("d", 219, 377)]
-    parent = find_parents(crops)
-    assert parent["a"] == parent["b"]  # they share more than half
-    assert len({parent[name] for name in "acd"}) == 3  # these touch or share a strip
+    source = find_sources(crops)
+    assert source["a"] == source["b"]  # they share more than half
+    assert len({source[name] for name in "acd"}) == 3  # these touch or share a strip
     whole = crop("whole", 0, 0, 480, 640)
-    assert len(set(find_parents([*crops, whole]).values())) == 1
+    assert len(set(find_sources([*crops, whole]).values())) == 1
 
 
 def test_flat_pictures_are_not_taken_for_copies() -> None:
@@ -120,15 +120,15 @@ def test_flat_pictures_are_not_taken_for_copies() -> None:
         )
         for level in (10, 20, 30)
     ]
-    assert len(set(find_parents(flat).values())) == 3
+    assert len(set(find_sources(flat).values())) == 3
 
 
-def test_a_single_parent_is_refused_with_what_to_do() -> None:
+def test_a_single_source_is_refused_with_what_to_do() -> None:
     samples = [noise("11_1_a", 1), noise("11_2_a", 2)]
-    with pytest.raises(MudrockError, match="11 is the one parent of all 2 files") as caught:
-        split_by_parent(samples, PAPER, 0)
+    with pytest.raises(MudrockError, match="11 is the one source of all 2 files") as caught:
+        split_by_source(samples, PAPER, 0)
     assert "data.parts=[1,0,0]" in caught.value.hint
-    with pytest.raises(MudrockError, match="2 folds need as many parents, the data has 1"):
+    with pytest.raises(MudrockError, match="2 folds need as many sources, the data has 1"):
         split_in_folds(samples, 2, 0)
 
 
@@ -136,7 +136,7 @@ def test_the_papers_split_leaks_and_knows_it() -> None:
     samples = [noise(f"{p}_{t}_{v}", 9 * p + t) for p in range(4) for t in range(5) for v in "abc"]
     split = split_like_the_paper(samples, PAPER, 0, {})
     assert [len(split.choose(samples, part)) for part in PARTS] == [42, 9, 9]
-    assert split.shared_parents() == ["0", "1", "2", "3"]
+    assert split.leaking_sources() == ["0", "1", "2", "3"]
     sets = {"train": [s.name for s in samples[:50]], "val": [s.name for s in samples[50:55]]}
     sets["test"] = [s.name for s in samples[55:]]
     given = split_like_the_paper(samples, PAPER, 0, sets)
@@ -145,16 +145,16 @@ def test_the_papers_split_leaks_and_knows_it() -> None:
 
 def test_a_recorded_split_can_be_given_again(tmp_path: Path) -> None:
     samples = [noise(f"{p}_{t}_a", 9 * p + t) for p in range(5) for t in range(2)]
-    split = split_by_parent(samples, PAPER, 3)
+    split = split_by_source(samples, PAPER, 3)
     write_split(tmp_path / "split.csv", split, samples)
     again = read_split(tmp_path / "split.csv", samples)
-    assert (again.part, again.parent) == (split.part, split.parent)
+    assert (again.part, again.source) == (split.part, split.source)
     changed = [dataclasses.replace(samples[0], files=("other", "l0")), *samples[1:]]
     with pytest.raises(MudrockError, match=r"0_0_a: is not the file that .* recorded"):
         read_split(tmp_path / "split.csv", changed)
 
 
-def test_a_split_may_name_parents(tmp_path: Path) -> None:
+def test_a_split_may_name_sources(tmp_path: Path) -> None:
     samples = [noise(f"{p}_{t}_a", 9 * p + t) for p in range(2) for t in range(2)]
     path = tmp_path / "s.csv"
     path.write_text("name,part\n0,train\n1,test\n", "utf-8")

@@ -88,10 +88,9 @@ def change(recipe: Recipe, section: str, **values: Any) -> Recipe:
 def test_a_network_learns_one_image_by_heart(
     make_sample: Callable[..., Sample], tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    from mudrock_cli.cross_validation import count_by_sample
+    from mudrock_cli.cross_validation import count_by_sample, score_confusion
     from mudrock_cli.deeplab.engine import KerasEngine
     from mudrock_cli.deeplab.network import build_network
-    from mudrock_cli.deeplab.training import score_counts
 
     table = tiny_recipe.to_dict()
     table["network"]["unet_channels"] = 8
@@ -105,7 +104,7 @@ def test_a_network_learns_one_image_by_heart(
     for weight in network.weights:
         weight.assign(trained.weights[weight.path])
     counts = count_by_sample(KerasEngine(network), [sample], recipe)[0][0]
-    scores = score_counts(counts)
+    scores = score_confusion(counts)
     assert min(v for k, v in scores.items() if "iou" in k and v is not None) > 0.95
     assert trained.ended == "finished"
     assert trained.progress.epochs == 4

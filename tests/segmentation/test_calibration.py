@@ -17,7 +17,7 @@ def draw(scale: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 @settings(max_examples=8, deadline=None)
 @given(scale=st.floats(0.4, 3.5), seed=st.integers(0, 9))
 def test_the_temperature_undoes_confidence(scale: float, seed: int) -> None:
-    from mudrock_cli.cross_validation import calibrate
+    from mudrock_cli.deeplab.calibration import calibrate
 
     found = calibrate(*draw(scale, seed))
     assert found.temperature == pytest.approx(scale, rel=0.05)
@@ -26,7 +26,7 @@ def test_the_temperature_undoes_confidence(scale: float, seed: int) -> None:
 
 
 def test_the_error_is_what_it_was_and_what_it_became() -> None:
-    from mudrock_cli.cross_validation import calibrate
+    from mudrock_cli.deeplab.calibration import calibrate
 
     found = calibrate(*draw(3.0))
     assert found.error_before > 0.1
@@ -34,7 +34,7 @@ def test_the_error_is_what_it_was_and_what_it_became() -> None:
 
 
 def test_the_error_by_hand() -> None:
-    from mudrock_cli.cross_validation import expected_calibration_error
+    from mudrock_cli.deeplab.calibration import expected_calibration_error
 
     shares = np.array([[0.9, 0.1, 0.0], [0.9, 0.1, 0.0], [0.6, 0.3, 0.1], [0.1, 0.6, 0.3]])
     logits = np.log(shares + 1e-12)
@@ -44,7 +44,7 @@ def test_the_error_by_hand() -> None:
 
 
 def test_the_likelihood_by_hand() -> None:
-    from mudrock_cli.cross_validation import negative_log_likelihood
+    from mudrock_cli.deeplab.calibration import negative_log_likelihood
 
     logits = np.array([[2.0, 0.0, -1.0], [1e4, 0.0, 0.0]])
     expected = (-2 + np.log(np.exp(2) + 1 + np.exp(-1)) + 1e4) / 2

@@ -20,10 +20,11 @@ from mudrock_cli.deeplab.weights import start_backend  # noqa: E402
 
 start_backend()  # without its notices
 
+from mudrock_cli.cross_validation import score_confusion  # noqa: E402
 from mudrock_cli.deeplab.dataset import Sample, load_samples  # noqa: E402
 from mudrock_cli.deeplab.recipe import load_recipe  # noqa: E402
-from mudrock_cli.deeplab.training import count_pixels, score_counts  # noqa: E402
 from mudrock_cli.image.mask import open_mask  # noqa: E402
+from mudrock_cli.measure.scores import count_confusion  # noqa: E402
 
 KUMANO = ROOT / ".." / "shared" / "data" / "kumano"
 MASKS = Path(__file__).parent / "held-out"
@@ -36,11 +37,11 @@ def count(folder: Path, suffix: str, sample: Sample) -> Counts:
     """Count distinct pixels of a stored mask by registered label (row) and phase (column)."""
     assert sample.frame is not None
     read = sample.frame.deduplicated.choose(open_mask(folder / f"{sample.name}{suffix}").read)
-    return count_pixels(sample.labels, read(slice(None), slice(None)))
+    return count_confusion(sample.labels, read(slice(None), slice(None)))[:, :3]
 
 
 def show(name: str, ours: Counts, authors: Counts) -> None:
-    scores = [score_counts(counts) for counts in (ours, authors)]
+    scores = [score_confusion(counts) for counts in (ours, authors)]
     print(
         f"{name:12s}", *(" ".join(f"{s[figure]:.3f}" for figure in FIGURES) + "  " for s in scores)
     )
@@ -59,7 +60,7 @@ def main() -> int:
         show(sample.name, ours, authors)
         all_ours += ours
         all_authors += authors
-        scores = score_counts(ours)
+        scores = score_confusion(ours)
         if any(abs((scores[f] or 0) - told[sample.name][f]) > 5e-4 for f in FIGURES):
             wrong.append(sample.name)
     show("pooled", all_ours, all_authors)
