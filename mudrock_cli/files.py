@@ -1,4 +1,4 @@
-"""New files and folders: written beside their place and moved into it, so that they are whole."""
+"""Files and folders: atomic writes, locks, checksums, untrusted content, finding inputs."""
 
 import contextlib
 import glob
@@ -163,7 +163,7 @@ def check_writable(folder: Path) -> None:
         raise UsageError(message, "choose another --out") from error
 
 
-# What runs leave beside their places: marks of those that live, leftovers of those that died.
+# Locks: a mark of each run that lives; leftovers of those that died are removed.
 
 _LEFTOVER = re.compile(r"\.(.+)\.([0-9a-f]{6})-(\d+)\.part", re.DOTALL)
 _REPLACED = re.compile(r"(.+)\.old", re.DOTALL)  # see `atomic_write`
@@ -640,19 +640,15 @@ def _expand(argument: str, suffixes: tuple[str, ...], keep_masks: bool) -> Itera
     path = Path(argument)
     if is_image(path):
         yield Input(path, Path(path.stem))
-    elif path.is_dir():
-        for file in walk_images(path):
-            if _is_wanted(file, suffixes, keep_masks):
-                yield Input(file, file.relative_to(path).with_suffix(""))
-    elif glob.has_magic(argument):
+        return
+    base, matches = path, [path] if path.is_dir() else []
+    if not matches and glob.has_magic(argument):
         base = _glob_base(path)
-        for match in sorted(glob.glob(argument, recursive=True)):  # noqa: PTH207 takes ** too
-            file = Path(match)
-            if file.is_dir() and not is_image(file):
-                for inner in walk_images(file):
-                    if _is_wanted(inner, suffixes, keep_masks):
-                        yield Input(inner, inner.relative_to(base).with_suffix(""))
-            elif _is_wanted(file, suffixes, keep_masks):
+        matches = [Path(found) for found in sorted(glob.glob(argument, recursive=True))]  # noqa: PTH207 takes ** too
+    for match in matches:
+        inside = walk_images(match) if match.is_dir() and not is_image(match) else [match]
+        for file in inside:
+            if _is_wanted(file, suffixes, keep_masks):
                 yield Input(file, file.relative_to(base).with_suffix(""))
 
 
@@ -704,7 +700,6 @@ _LAYOUTS = (
     ("JPEGImages", "SegmentationClassRaw"),
     ("JPEGImages", "SegmentationClass"),
 )
-_SIDE_OUTPUTS = (".overlay", ".confidence", ".instances", ".probability")  # of `segment --save`
 
 
 @dataclass(frozen=True)
@@ -778,7 +773,7 @@ def _list_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
         if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
-        if name.endswith(_SIDE_OUTPUTS):
+        if _DERIVED.fullmatch(name):
             continue
         if name in files:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""A window reader that travels to another process as the name of its file."""
+"""The grey micrograph, read through windows, and opening one from any file."""
 
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -21,61 +21,6 @@ from mudrock_cli.image.tiff import open_tiff
 from mudrock_cli.image.types import Box, Colours, Inside, Level, Phase, PixelSize, Reader, Samples
 
 _OPEN_FILES = 4  # that a process keeps at hand; their readers cache decoded pixels
-
-
-class FileReader:
-    """Read windows of a file, which is opened again where the reader is unpickled.
-
-    Parameters
-    ----------
-    opener : callable
-        ``opener(path, *options)`` returns a window reader; importable by name.
-    path : Path
-        The file.
-    *options
-        Hashable.
-    read : callable, optional
-        The reader, where the file is open already.
-    """
-
-    def __init__(
-        self,
-        opener: Callable[..., Reader],
-        path: Path,
-        *options: Any,
-        read: Reader | None = None,
-    ) -> None:
-        self._opener, self._path, self._options, self._read = opener, path, options, read
-
-    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
-        """Return the pixels of a window.
-
-        Raises
-        ------
-        MudrockError
-            If the file cannot be opened or read.
-        """
-        if self._read is None:
-            with reading(self._path):
-                known = self._path.stat()
-            version = known.st_size, known.st_mtime_ns
-            self._read = _open_again(self._opener, self._path, self._options, version)
-        return self._read(rows, columns)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return FileReader, (self._opener, self._path.absolute(), *self._options)
-
-
-@lru_cache(_OPEN_FILES)
-def _open_again(
-    opener: Callable[..., Reader], path: Path, options: tuple[Any, ...], version: tuple[int, int]
-) -> Reader:
-    """Open a file once for all parts of it; `version` tells a changed file from the old one."""
-    return opener(path, *options)
-
-
-# A grey micrograph that is read through windows.
-
 _COLOUR_ROWS = 32
 _COLOURED = 0.1  # of the range of a channel, by which the channels of a coloured pixel differ
 _COLOURED_SHARE = 0.01
@@ -325,13 +270,41 @@ def open_samples(path: Path, max_pixels: int, *, allow_high_compression: bool = 
         If the file cannot be read as an image.
     """
     samples = _open_format(path, max_pixels, allow_high_compression)
-    options = path, max_pixels, allow_high_compression
+    options = path.absolute(), max_pixels, allow_high_compression
     reduced = (
-        replace(level, read=FileReader(_open_level, *options, number, read=level.read))
+        replace(level, read=_FileReader(*options, number, level.read))
         for number, level in enumerate(samples.reduced)
     )
-    read = FileReader(_open_reader, *options, read=samples.read)
-    return replace(samples, read=read, reduced=tuple(reduced))
+    return replace(samples, read=_FileReader(*options, None, samples.read), reduced=tuple(reduced))
+
+
+@dataclass(frozen=True)
+class _FileReader:
+    """Reads windows of a file, or of a reduced level of it; where unpickled, the file is opened."""
+
+    path: Path
+    max_pixels: int
+    allow_high_compression: bool
+    level: int | None
+    opened: Reader | None = None
+
+    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
+        read = self.opened
+        if read is None:
+            with reading(self.path):
+                known = self.path.stat()
+            read = _open_again(self, (known.st_size, known.st_mtime_ns))
+        return read(rows, columns)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _FileReader, (self.path, self.max_pixels, self.allow_high_compression, self.level)
+
+
+@lru_cache(_OPEN_FILES)
+def _open_again(reader: _FileReader, version: tuple[int, int]) -> Reader:
+    """Open a file once for all parts of it; `version` tells a changed file from the old one."""
+    samples = _open_format(reader.path, reader.max_pixels, reader.allow_high_compression)
+    return (samples if reader.level is None else samples.reduced[reader.level]).read
 
 
 def _open_format(path: Path, max_pixels: int, allow_high_compression: bool) -> Samples:
@@ -362,11 +335,3 @@ def _open_format(path: Path, max_pixels: int, allow_high_compression: bool) -> S
             f"{path}: neither TIFF, PNG, JPEG, BMP nor OME-Zarr", "export it as TIFF or PNG"
         )
     return samples
-
-
-def _open_reader(path: Path, max_pixels: int, allow_high_compression: bool) -> Reader:
-    return _open_format(path, max_pixels, allow_high_compression).read
-
-
-def _open_level(path: Path, max_pixels: int, allow_high_compression: bool, number: int) -> Reader:
-    return _open_format(path, max_pixels, allow_high_compression).reduced[number].read

@@ -1,4 +1,4 @@
-"""Windows of an image at another pixel size, the same whichever window they are read in."""
+"""Images at another pixel size, and without repeated rows and columns."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -236,12 +236,8 @@ def _keys(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
 
 
-# Pictures enlarged by nearest neighbour: rows and columns that repeat the one before.
-#
-# Slides, web pages and viewers enlarge so. The copies tell nothing, and methods that look at single
-# pixels take the steps for outlines. What is left without them is the picture as it was; a result
-# on
-# it goes back to the file's pixels by the same copying.
+# Images that were enlarged by nearest neighbour, as slides, web pages and viewers do: repeated rows
+# and columns tell nothing, and methods that look at single pixels take their steps for outlines.
 
 _LEAST = 0.04  # share of copies along an axis: fewer are chance, or lines that a file lost
 _LONGEST = 8  # equal lines in a row: more are a blank margin, not an enlargement

@@ -1,4 +1,4 @@
-"""Cover an image with overlapping tiles, and blend what is computed on them, band by band."""
+"""Images in parts: overlapping tiles that are blended, bands of rows, stored pieces."""
 
 import math
 import threading

@@ -1,4 +1,4 @@
-"""The phases of a mudrock and the colours in which they are shown."""
+"""The nouns of images: phases, pixel sizes, boxes and readers, facts, stored samples."""
 
 import math
 import re
