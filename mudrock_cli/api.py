@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +106,7 @@ def segment(
     *,
     model: "str | os.PathLike[str] | TrainedModel" = "kumano",
     pixel_size: Length = None,
+    outlines: Literal["labels", "exact"] = "labels",
 ) -> PhaseMask:
     """Segment a micrograph into silt, pore and clay, as ``mudrock segment`` does.
 
@@ -115,6 +116,9 @@ def segment(
         See `open_micrograph`.
     model : str, path or TrainedModel
         A model that ships, a model folder, or what `load_model` returned.
+    outlines : str
+        ``labels``: 10 nm (pores) and 145 nm (silt) inside the visible ones, as published labels
+        draw them; ``exact``: the visible ones, to measure.
 
     Returns
     -------
@@ -141,7 +145,8 @@ def segment(
     )
     if trained.warning:
         _warn("", trained.warning)
-    return segment_mask(open_micrograph(image, pixel_size=pixel_size), trained, start, warn=_warn)
+    micrograph = open_micrograph(image, pixel_size=pixel_size)
+    return segment_mask(micrograph, trained, start, outlines=outlines, warn=_warn)
 
 
 def groundtruth(
@@ -175,7 +180,11 @@ def groundtruth(
             f"{micrograph.path or micrograph.name}: no pixel size, and every length is physical",
             'give it, for example pixel_size="10nm"',
         )
-    facts = {"method": "groundtruth", "recipe": {"name": name, "sha256": chosen.digest}}
+    facts = {
+        "method": "groundtruth",
+        "recipe": {"name": name, "sha256": chosen.digest},
+        "outlines": chosen.outlines,
+    }
     phases = label_phases(micrograph, chosen)
     return PhaseMask.from_array(micrograph.name, phases, micrograph.pixel_size, facts)
 

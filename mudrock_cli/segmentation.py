@@ -19,8 +19,9 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from mudrock_cli.classical.outlines import Outlines, exact_outlines
 from mudrock_cli.classical.recipe import load_recipe as load_workflow
-from mudrock_cli.classical.workflow import candidate_phases
+from mudrock_cli.classical.workflow import candidate_phases, frame_phases
 from mudrock_cli.deeplab import engine as networks
 from mudrock_cli.deeplab.engine import Engine, EngineName, Probabilities
 from mudrock_cli.deeplab.model import (
@@ -568,6 +569,7 @@ def segment_mask(
     model: TrainedModel,
     start_engine: Callable[[], Engine] | None = None,
     *,
+    outlines: Outlines = "labels",
     out: Path | None = None,
     provenance: Mapping[str, Any] | None = None,
     confidence: IO[bytes] | None = None,
@@ -586,13 +588,17 @@ def segment_mask(
         Loaded.
     start_engine, advance, mapper, parts
         See `segment_bands`; by default what suits this machine.
+    outlines : str
+        ``labels``: where the labels that the model learnt from draw them; ``exact``: moved outwards
+        to where they are visible, see `exact_outlines`. A micrograph without a pixel size is taken
+        to have the model's.
     out : Path, optional
         File or OME-Zarr to which the mask is written; its folder exists. By default the mask is
         held in memory.
     provenance : mapping, optional
         What the mask tells of itself; ``results`` are added: the phases' fractions of the specimen,
         the network's mean entropy, the resample factor, and how the micrograph lies to the model's
-        training range.
+        training range; with exact outlines, ``as_labels`` has the fractions before they were moved.
     confidence : binary file, optional
         Gets the confidence of all pixels, a byte each (see `SegmentedBand`).
     warn : callable
@@ -615,8 +621,8 @@ def segment_mask(
         raise MudrockError(
             f"{source}: every pixel has the same grey, or nearly", "check how it was exported"
         )
-    described = dict(provenance or describe_model_used(model))
-    counts, entropy, seen_px = np.zeros(256, np.int64), 0.0, 0
+    described = dict(provenance or describe_model_used(model) | {"outlines": outlines})
+    counts, as_labels, entropy, seen_px = np.zeros(256, np.int64), np.zeros(256, np.int64), 0.0, 0
     bands = segment_bands(
         seen,
         model.recipe,
@@ -632,6 +638,9 @@ def segment_mask(
         kept = float(counts.sum() - counts[Phase.VOID]) / max(seen_px, 1)  # not painted over
         results = summarise(counts, entropy * kept)
         results |= {"resample_factor": factor, "model_judged": bool(model.card.get("judged"))}
+        if outlines == "exact":
+            before = summarise(as_labels, entropy)
+            results["as_labels"] = {n: v for n, v in before.items() if n.endswith("_fraction")}
         results |= _compare_with_training(
             appearance.figures(), model, known, results["mean_entropy"], source, warn
         )
@@ -639,30 +648,55 @@ def segment_mask(
 
     kept: list[Phases] = []
 
-    def count_bands() -> Iterator[Phases]:
-        nonlocal counts, entropy, seen_px
-        for band in (_restore(band, given) for band in bands):
-            phases = micrograph.leave_out(band.rows, band.phases)
-            counts += np.bincount(phases.ravel(), minlength=256)
-            entropy += band.entropy
-            seen_px += int((band.phases != Phase.VOID).sum())
+    def give_bands() -> Iterator[SegmentedBand]:
+        nonlocal as_labels, entropy, seen_px
+        for band in bands:
+            restored = _restore(band, given)
+            phases = micrograph.leave_out(restored.rows, restored.phases)
+            as_labels += np.bincount(phases.ravel(), minlength=256)
+            entropy += restored.entropy
+            seen_px += int((restored.phases != Phase.VOID).sum())
             if confidence:
-                sure = np.where(phases == Phase.VOID, np.uint8(0), band.confidence)
+                sure = np.where(phases == Phase.VOID, np.uint8(0), restored.confidence)
                 confidence.write(sure.tobytes())
+            yield band if outlines == "exact" else replace(restored, phases=phases)
+
+    def finish_bands() -> Iterator[Phases]:
+        nonlocal counts
+        done = 0
+        drawn: Iterator[Phases] = (band.phases for band in give_bands())
+        if outlines == "exact":
+            drawn = _move_outlines(given, give_bands(), model.nm_per_pixel, mapper)
+        for band in drawn:
+            phases = micrograph.leave_out(slice(done, done + len(band)), band)
+            done += len(phases)
+            counts += np.bincount(phases.ravel(), minlength=256)
             yield phases
 
     if out is None:
-        kept.extend(count_bands())
+        kept.extend(finish_bands())
         described["results"] = finish()
         phases = np.concatenate(kept)
         return PhaseMask.from_array(micrograph.name, phases, micrograph.pixel_size, described)
     with create_mask(
         out, micrograph.shape, micrograph.pixel_size, described, micrograph.read
     ) as writer:
-        for phases in count_bands():
+        for phases in finish_bands():
             writer.write_rows(phases)
         writer.provenance["results"] = finish()
     return open_mask(out)
+
+
+def _move_outlines(
+    given: Deduplicated, bands: Iterator[SegmentedBand], model_nm: float, mapper: Map
+) -> Iterator[Phases]:
+    """Yield whole rows of the file with exact outlines, from the bands of what was seen of it."""
+    seen = given.micrograph
+    box, size = seen.specimen, seen.pixel_size or PixelSize(model_nm, "that of the model")
+    inner = (
+        band.phases[:, box.columns] for band in bands if box.top <= band.rows.start < box.bottom
+    )
+    return frame_phases(given, exact_outlines(inner, replace(seen, pixel_size=size), mapper))
 
 
 def describe_model_used(model: TrainedModel) -> dict[str, Any]:

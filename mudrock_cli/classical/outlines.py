@@ -8,7 +8,7 @@ labels; porosity and grain sizes come out too small.
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from mudrock_cli.classical.workflow import candidate_phases
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.tiles import Packed, Rows
 from mudrock_cli.image.types import Map, Phase
+
+Outlines = Literal["labels", "exact"]
+"""Where a mask draws outlines: as the published labels do, or where they are visible."""
 
 _OPENING_NM = 180.0
 """Diameter of the disc that must fit into silt wherever it is: threads of silt are none."""
@@ -74,6 +77,8 @@ def exact_outlines(
         nothing = Packed.pack(np.zeros_like(opened), bits=True)
         found.append(CandidateMasks(nothing, Packed.pack(opened, bits=True), nothing))
         given.append(Packed.pack(window.rows[window.own]))
+    if not found:
+        return iter(())
     by_size = replace(exact.silt, rim_nm=labels.silt.rim_nm)
     grains = choose_grains(found, by_size, nm, mapper)
     # Where pixels are too coarse for the recipe, or for the edge itself, pores stay as they are.

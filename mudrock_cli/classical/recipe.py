@@ -137,6 +137,11 @@ class WorkflowRecipe:
         return min(shape) * pixel_nm >= 2 * self.silt.min_ecd_nm
 
     @property
+    def outlines(self) -> str:
+        """``exact`` where no rim is taken off pores and grains, else ``labels``."""
+        return "labels" if self.silt.rim_nm or self.pore.edge_nm else "exact"
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the values; comments and order do not count."""
         return hashlib.sha256(to_toml(self).encode()).hexdigest()

@@ -467,7 +467,8 @@ def make_masks(
         finally:  # also after Ctrl-C: what is finished
             table = tabulate_masks(outcomes, columns)
             seconds = time.monotonic() - start
-            lines = describe_masks(outcomes, places.folder, seconds)
+            outlines = str(options.fingerprint.get("outlines", ""))
+            lines = describe_masks(outcomes, places.folder, seconds, outlines)
             console.close(table, lines[-1:] if options.json_lines else lines)
     failed = any(outcome.status == "failed" for outcome in outcomes)
     return ExitCode.SOME_FAILED if failed else ExitCode.DONE
@@ -687,7 +688,10 @@ def find_finished(job: Job, sides: Mapping[str, str]) -> dict[str, Any] | None:
         raise
     except MudrockError:
         return None
-    tells = found.provenance
+    # Masks of version 0.1 do not tell: `segment` and most recipes drew outlines as labels do.
+    recipe = found.provenance.get("recipe")
+    exact = isinstance(recipe, dict) and recipe.get("name") == "exact"
+    tells = {"outlines": "exact" if exact else "labels", **found.provenance}
     wanted = json.loads(json.dumps(job.provenance))
     if any(tells.get(key) != value for key, value in wanted.items() if key != "version"):
         return None

@@ -210,6 +210,11 @@ SIZE_COLUMN = Column(
 )
 PHASE_COLUMNS = tuple(percent_column(f"{name} %", f"{name}_fraction") for name in ("pore", "silt"))
 CLAY_COLUMN = percent_column("clay %", "clay_fraction")
+_OUTLINES = {
+    "labels": "outlines: as published labels draw them, 10 nm (pores) and 145 nm (silt) inside the "
+    "visible ones; to measure, take --outlines exact",
+    "exact": "outlines: exact, where they are visible",
+}
 CLAY_NOTE = (
     "clay: all that is neither pore nor silt, organic matter and pyrite too; of the silt, mudrock "
     "stats counts grains up to 2 µm as clay"
@@ -259,7 +264,9 @@ class Outcome:
         return line | {"seconds": round(self.seconds, 3)}
 
 
-def describe_masks(outcomes: Sequence[Outcome], out: Path, seconds: float) -> list[str]:
+def describe_masks(
+    outcomes: Sequence[Outcome], out: Path, seconds: float, outlines: str = ""
+) -> list[str]:
     """Return the lines below the closing table: where pixel sizes are from, marks, the sum."""
     lines = []
     sources = Counter(
@@ -270,6 +277,7 @@ def describe_masks(outcomes: Sequence[Outcome], out: Path, seconds: float) -> li
     if sources:
         shown = "; ".join(f"{source} ({count})" for source, count in sources.most_common())
         lines += [f"pixel sizes from: {shown}", CLAY_NOTE]
+        lines += [_OUTLINES[outlines]] if outlines else []
     outside = Counter(name for outcome in outcomes for name in outcome.outside)
     if outside:
         shown = ", ".join(f"{n.replace('_', ' ')} ({count})" for n, count in outside.most_common())

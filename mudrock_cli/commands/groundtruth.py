@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,7 +23,7 @@ from mudrock_cli.commands.options import (
     parse_save,
     read_pixel_sizes,
 )
-from mudrock_cli.errors import MudrockError
+from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.image.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ def groundtruth(
         bool,
         typer.Option("--band", help="Report low and high fractions within the tolerances, too."),
     ] = False,
+    outlines: Annotated[
+        Literal["labels", "exact"] | None,
+        typer.Option(help="exact: the visible ones, to measure (the recipe exact)."),
+    ] = None,
     force: Force = False,
     as_json: JsonPerImage = False,
     override_pixel_size: OverridePixelSize = False,
@@ -73,12 +77,18 @@ def groundtruth(
 
     sides = parse_save(save, SIDES)
     sizes = read_pixel_sizes(pixel_size, override=override_pixel_size)
+    if (recipe, outlines) == ("groundtruth", "exact"):
+        recipe = "exact"
     chosen = load_recipe(recipe)
+    if outlines and chosen.outlines != outlines:
+        hint = "its [silt] rim_nm and [pore] edge_nm are 0 for exact ones"
+        raise UsageError(f"--outlines {outlines}: the recipe {recipe} draws other ones", hint)
     options = BatchOptions(
         places=choose_places(out, find_inputs(inputs)),
         fingerprint={
             "method": "groundtruth",
             "recipe": {"name": Path(recipe).stem, "sha256": chosen.digest},
+            "outlines": chosen.outlines,
             "options": {"band": band},
         },
         sides=sides,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -64,6 +64,12 @@ Exclude = Annotated[
         metavar="FOLDER",
         help="Images of the inputs' names: what is not black in them becomes 255.",
         rich_help_panel=RARE,
+    ),
+]
+Outlines = Annotated[
+    Literal["labels", "exact"],
+    typer.Option(
+        help="labels: inside the visible ones, as published labels draw them; exact: to measure."
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Make finished masks again.")]

@@ -16,6 +16,7 @@ from mudrock_cli.commands.options import (
     JsonPerImage,
     MaskFolder,
     MaxPixels,
+    Outlines,
     OverridePixelSize,
     PixelSizeText,
     Scheduler,
@@ -54,6 +55,7 @@ def segment(
     save: Annotated[
         str, typer.Option(help="Save beside each mask: overlay,confidence,instances.")
     ] = "",
+    outlines: Outlines = "labels",
     force: Force = False,
     as_json: JsonPerImage = False,
     override_pixel_size: OverridePixelSize = False,
@@ -99,6 +101,7 @@ def segment(
         fingerprint={
             "method": "segment",
             "model": {"name": trained.name, "sha256": trained.digest},
+            "outlines": outlines,
             "options": {"engine": chosen, "workflow": name_prior(trained)},
         },
         sides=sides,
@@ -114,7 +117,9 @@ def segment(
     ships = model in list_models()
     reference = model if ships else str(trained.path.absolute())
     start_engine = partial(share_engine, reference, trained.digest, chosen)
-    process = partial(_segment_one, model=trained, start_engine=start_engine, sides=sides)
+    process = partial(
+        _segment_one, model=trained, start_engine=start_engine, outlines=outlines, sides=sides
+    )
     columns = (SIZE_COLUMN, *PHASE_COLUMNS, CLAY_COLUMN)
     with open_cluster(scheduler) as cluster:
         needed = [] if ships else [trained.path]
@@ -126,6 +131,7 @@ def _segment_one(
     job: "Job",
     model: "TrainedModel",
     start_engine: Callable[[], "Engine"],
+    outlines: Literal["labels", "exact"],
     sides: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write the mask of one micrograph, and what is wanted beside it."""
@@ -137,6 +143,7 @@ def _segment_one(
             job.micrograph,
             model,
             start_engine,
+            outlines=outlines,
             out=job.mask,
             provenance=job.provenance,
             confidence=spool if "confidence" in sides else None,

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from mudrock_cli.classical.recipe import WorkflowRecipe
 from mudrock_cli.cli import app
 from mudrock_cli.errors import ExitCode
-from mudrock_cli.image.mask import open_mask
+from mudrock_cli.image.mask import create_mask, open_mask
 from mudrock_cli.image.types import Phase, palette
 
 KUMANO = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "kumano"
@@ -125,6 +125,38 @@ def test_recipes_that_are_packaged_find_different_pores(folder: Path, tmp_path: 
         found[recipe] = json.loads(groundtruth(*words, "--recipe", recipe).stdout)["pore_fraction"]
     assert len(set(found.values())) == 3
     assert all(0.02 < fraction < 0.3 for fraction in found.values())
+
+
+def test_exact_outlines_are_those_of_the_exact_recipe(folder: Path, tmp_path: Path) -> None:
+    words = (folder / "a.png", "--pixel-size", "10nm", "--out")
+    masks = []
+    for name, options in (("a", ("--outlines", "exact")), ("b", ("--recipe", "exact"))):
+        result = groundtruth(*words, tmp_path / name, *options)
+        assert result.exit_code == ExitCode.DONE, result.output
+        assert "outlines: exact" in result.stdout
+        masks.append(open_mask(tmp_path / name / "a.tif"))
+        assert masks[-1].provenance["outlines"] == "exact"
+    assert np.array_equal(*(mask.phases() for mask in masks))
+    result = groundtruth(*words, tmp_path / "c")
+    assert "outlines: as published labels draw them" in " ".join(result.stdout.split())
+    assert open_mask(tmp_path / "c" / "a.tif").provenance["outlines"] == "labels"
+    result = groundtruth(*words, tmp_path / "d", "--recipe", "threshold", "--outlines", "exact")
+    assert result.exit_code == ExitCode.USAGE
+    assert "the recipe threshold draws other ones" in result.stderr
+
+
+@pytest.mark.parametrize("recipe", ["groundtruth", "exact"])
+def test_masks_that_do_not_tell_their_outlines_are_kept(
+    folder: Path, tmp_path: Path, recipe: str
+) -> None:
+    """Version 0.1 wrote no word of them."""
+    words = (folder / "a.png", "--out", tmp_path, "--pixel-size", "10nm", "--recipe", recipe)
+    assert groundtruth(*words).exit_code == ExitCode.DONE
+    mask = open_mask(tmp_path / "a.tif")
+    phases, told = mask.phases(), {k: v for k, v in mask.provenance.items() if k != "outlines"}
+    with create_mask(tmp_path / "a.tif", mask.shape, mask.pixel_size, told) as writer:
+        writer.write_rows(phases)
+    assert json.loads(groundtruth(*words, "--json").stdout)["status"] == "skipped"
 
 
 def test_overlay_and_contact_sheet(folder: Path, tmp_path: Path) -> None:
