@@ -84,7 +84,11 @@ def _list_provenance(tables: "Tables", command: list[str]) -> "list[Fact]":
     options = dict(tables.facts.get("options") or {})
     if "min_silt_um" in options:
         options["min_silt"] = f"{options.pop('min_silt_um'):g}um"
-    given = [f"--{key.replace('_', '-')} {value}" for key, value in options.items() if value]
+    given = [
+        f"--{key.replace('_', '-')}" + ("" if value is True else f" {value}")
+        for key, value in options.items()
+        if value
+    ]
     return [
         Fact("tables", tables.path.name, f"mudrock stats {tables.facts.get('version', '')}"),
         Fact("options of stats", ", ".join(given) or "none"),

@@ -69,6 +69,9 @@ def stats(
     as_json: Annotated[
         bool, typer.Option("--json", help="A JSON line per row of the summary on stdout.")
     ] = False,
+    split: Annotated[
+        bool, typer.Option("--split", help="Divide silt grains that touch at their necks.")
+    ] = False,
     override_pixel_size: OverridePixelSize = False,
     scheduler: Scheduler = None,
 ) -> None:
@@ -99,7 +102,9 @@ def stats(
     names = dict(zip((item.path for item in inputs), name_inputs(inputs), strict=True))
     groups = _assign_groups(group, list(names.values()))
     options = {"min_silt_um": min_silt_um, "pixel_size": pixel_size, "group": group}
-    settings = Settings(out, sizes, min_silt_um, micrographs, groups, names)
+    if split:
+        options["split"] = True
+    settings = Settings(out, sizes, min_silt_um, micrographs, groups, names, split)
     with (
         open_cluster(scheduler) as cluster,
         _open_report(out, options, groups.columns) as writer,
@@ -181,6 +186,8 @@ class Settings:
         Group of each image.
     names : dict of Path to str
         What each mask is called in the tables.
+    split : bool
+        Whether touching grains of silt are divided.
     """
 
     out: Path
@@ -189,6 +196,7 @@ class Settings:
     micrographs: Path | None
     groups: "Groups"
     names: dict[Path, str]
+    split: bool
 
     def absolute(self) -> "Settings":
         """Return the same for a worker, which runs in another folder."""
@@ -267,7 +275,14 @@ def _measure_mask(settings: Settings, item: "Input", hooks: "Hooks") -> "Measure
             f"{item.path}: the pixel size is not known", "give it: --pixel-size 10nm"
         )
     image = measure_image(
-        name, mask, size, settings.min_silt_um, found.layers, hooks.advance, hooks.mapper
+        name,
+        mask,
+        size,
+        settings.min_silt_um,
+        found.layers,
+        hooks.advance,
+        hooks.mapper,
+        settings.split,
     )
     image.row.update(
         group=settings.groups.words.get(name),

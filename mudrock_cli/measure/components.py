@@ -8,7 +8,7 @@ joins their pieces into objects; the second, `Labelling.paint`, paints labels.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,12 @@ from mudrock_cli.measure.window import Window, void_cell
 Pairs = tuple[Ints, Ints]
 Label = np.unsignedinteger[Any]
 Labels = npt.NDArray[Label]
+
+MOST_PARTS = 14
+"""Numbers by which touching grains of silt differ, at most."""
+
+_PART = np.uint8(16)
+"""Parts of silt are told apart by multiples of this, added to their phase."""
 
 _BAND_PIXELS = 1 << 22
 """Pixels of a band: larger ones need more memory and gain nothing."""
@@ -161,6 +167,8 @@ class Labelling:
         Rows of a band.
     numbers : list of ndarray of int32 or int64
         Object of each piece of each band; objects past the last label are VOID.
+    parts : ndarray of uint8, shape (H, W), or None
+        What divides touching silt, as given to `label_mask`.
     """
 
     objects: Components
@@ -170,6 +178,7 @@ class Labelling:
     shape: tuple[int, int]
     band_rows: int
     numbers: list[Whole]
+    parts: npt.NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -213,8 +222,8 @@ class Labelling:
         tops = range(0, height, self.band_rows)
         for top, number in zip(tops, self.numbers, strict=True):
             rows = min(self.band_rows, height - top)
-            runs = Runs.find(_read_band(mask, top, rows))
-            piece = _label_runs(runs)[1]  # numbered as in the first pass
+            phases = _read_band(mask, top, rows, self.parts)
+            runs, piece, *_ = _label_band(phases, self.parts is not None)
             runs = runs[: int(np.searchsorted(runs.row, rows))]
             label = number[piece[: len(runs)]].astype(np.int64) + 1
             label[runs.phase == Phase.VOID] = 0
@@ -231,6 +240,7 @@ def label_mask(
     layers: Mapping[str, Reader] | None = None,
     band_rows: int | None = None,
     cells: CellCounter | None = None,
+    parts: npt.NDArray[np.uint8] | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
     mapper: Map = map,
 ) -> Labelling:
@@ -247,6 +257,9 @@ def label_mask(
         Rows scanned at a time; it changes no result.
     cells : CellCounter, optional
         To count the phases in, in the same pass.
+    parts : ndarray of uint8, shape (H, W), optional
+        Numbers to `MOST_PARTS` that differ between the grains into which a region of silt is to
+        be divided, from `spatial.part_grains`; 0 elsewhere.
     advance : callable
         ``advance(done, total)`` in rows.
     mapper : Map
@@ -259,7 +272,7 @@ def label_mask(
     """
     height, width = mask.shape
     band_rows = band_rows or max(1, _BAND_PIXELS // max(width, 1))
-    work = partial(_scan_rows, mask, layers or {}, band_rows, cells)
+    work = partial(_scan_rows, mask, layers or {}, band_rows, cells, parts)
     step = _TASK_BANDS * band_rows
     tasks = (range(top, min(top + step, height), band_rows) for top in range(0, height, step))
     bands: list[Band] = []
@@ -306,6 +319,7 @@ def label_mask(
         shape=mask.shape,
         band_rows=band_rows,
         numbers=numbers,
+        parts=parts,
     )
 
 
@@ -314,6 +328,7 @@ def _scan_rows(
     layers: Mapping[str, Reader],
     band_rows: int,
     cells: CellCounter | None,
+    parts: npt.NDArray[np.uint8] | None,
     tops: range,
 ) -> list[Band]:
     """Measure the pieces in the bands that begin at the rows `tops`, refusing unknown phases."""
@@ -323,7 +338,9 @@ def _scan_rows(
         rows = min(band_rows, height - top)
         window = slice(top, top + rows), slice(0, width)
         values = {name: read(*window) for name, read in layers.items()}
-        band = _scan_band(_read_band(mask, top, rows), rows, top, mask.shape, values, cells)
+        phases = _read_band(mask, top, rows, parts)
+        divided = parts is not None
+        band = _scan_band(phases, rows, top, mask.shape, values, cells, divided)
         wrong = np.setdiff1d(band.pieces.phase, [int(phase) for phase in Phase])
         if len(wrong):
             shown = ", ".join(str(value) for value in wrong[:5])
@@ -335,10 +352,13 @@ def _scan_rows(
     return bands
 
 
-def _read_band(mask: PhaseMask, top: int, rows: int) -> npt.NDArray[np.uint8]:
-    """Read a band and, unless the image ends there, the row below it."""
+def _read_band(
+    mask: PhaseMask, top: int, rows: int, parts: npt.NDArray[np.uint8] | None
+) -> npt.NDArray[np.uint8]:
+    """Read a band and, unless the image ends there, the row below it; parts of silt differ."""
     bottom = min(top + rows + 1, mask.shape[0])
-    return mask.read(slice(top, bottom), slice(0, mask.shape[1]))
+    phases = mask.read(slice(top, bottom), slice(0, mask.shape[1]))
+    return phases if parts is None else phases + _PART * parts[top:bottom]
 
 
 def _scan_band(
@@ -348,6 +368,7 @@ def _scan_band(
     shape: tuple[int, int],
     layers: Mapping[str, npt.NDArray[np.integer]],
     cells: CellCounter | None,
+    divided: bool,
 ) -> Band:
     """Measure the pieces of objects in a band.
 
@@ -365,9 +386,10 @@ def _scan_band(
         Further images of the same band, to be summed over each piece.
     cells : CellCounter or None
         How to count the phases in cells.
+    divided : bool
+        Whether parts of silt are told apart by their values.
     """
-    runs = Runs.find(phases)
-    count, label, neighbours = _label_runs(runs)
+    runs, label, count, neighbours = _label_band(phases, divided)
     own = int(np.searchsorted(runs.row, rows))
     sums = _sum_pixels(runs[:own], label[:own], top, count)
     sums |= _count_ends(runs, label, neighbours, own, sums["area"])
@@ -414,15 +436,20 @@ def _scan_band(
     )
 
 
-def _label_runs(runs: Runs) -> tuple[int, Ints, Pairs]:
-    """Return the number of 8-connected pieces of one phase, the piece of each run, and neighbours.
+def _label_band(phases: npt.NDArray[np.uint8], divided: bool) -> tuple[Runs, Ints, int, Pairs]:
+    """Return runs, the 8-connected piece of one phase of each, the number of pieces, neighbours.
 
-    The neighbours are those of `Runs.find_neighbours`.
+    The neighbours are those of `Runs.find_neighbours`; `divided` silt has parts, told apart by
+    their values.
     """
+    runs = Runs.find(phases)
     upper, lower = runs.find_neighbours()
     same = runs.phase[upper] == runs.phase[lower]
     count, label = _unite(upper[same], lower[same], len(runs))
-    return count, label, (upper, lower)
+    if divided:
+        part = (runs.phase > _PART) & (runs.phase < Phase.VOID)
+        runs = replace(runs, phase=np.where(part, np.uint8(Phase.SILT), runs.phase))
+    return runs, label, count, (upper, lower)
 
 
 def _sum_pixels(runs: Runs, label: Ints, top: int, count: int) -> dict[str, Ints]:

@@ -8,8 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mudrock_cli.image.types import Phase, PixelSize
-from mudrock_cli.measure.components import Components, Labelling, find_hosts, whole_areas
+from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.image.types import Map, Phase, PixelSize
+from mudrock_cli.measure.components import (
+    Components,
+    Labelling,
+    find_hosts,
+    label_mask,
+    whole_areas,
+)
 from mudrock_cli.measure.schema import INSTANCES, pack_numbers, pack_words
 from mudrock_cli.measure.shapes import Bools, Floats, Ints
 from mudrock_cli.measure.sizes import (
@@ -20,7 +27,7 @@ from mudrock_cli.measure.sizes import (
     frame_weights,
     to_phi,
 )
-from mudrock_cli.measure.spatial import nearest_distances
+from mudrock_cli.measure.spatial import nearest_distances, part_grains
 from mudrock_cli.measure.window import Window
 
 PHASES = ("clay", "silt", "pore")
@@ -146,6 +153,34 @@ def survey_objects(labelling: Labelling, pixel_size: PixelSize, min_silt_um: flo
     counted_as = labelling.objects.phase.copy()
     counted_as[(counted_as == Phase.SILT) & (columns["whole_ecd_um"] <= min_silt_um)] = Phase.CLAY
     return columns | {"counted_as": counted_as}
+
+
+def divide_silt(
+    mask: PhaseMask, pixel_size: PixelSize, min_silt_um: float, mapper: Map = map
+) -> tuple[npt.NDArray[np.uint8], int]:
+    """Divide what counts as silt where grains touch.
+
+    Parameters
+    ----------
+    mask : PhaseMask
+        The mask.
+    pixel_size : PixelSize
+        Side of its pixels.
+    min_silt_um : float
+        Silt regions up to this equivalent-circle diameter count as clay, µm.
+    mapper : Map
+        Who finds the regions.
+
+    Returns
+    -------
+    parts : ndarray of uint8, shape (H, W)
+        What `label_mask` takes to keep the grains apart.
+    regions : int
+        Number of silt regions before.
+    """
+    labelling = label_mask(mask, mapper=mapper)
+    silt = survey_objects(labelling, pixel_size, min_silt_um)["counted_as"] == Phase.SILT
+    return part_grains(mask, labelling, silt), int(silt.sum())
 
 
 class Instances:

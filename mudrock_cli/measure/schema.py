@@ -428,7 +428,7 @@ def _describe_objects(phase: str) -> list[Column]:
         Column(f"{phase}_ripley_critical_um", "float", "µm", "a random pattern stays within this "
                "of the distance at all distances in 95 % of cases", "95 % quantile of the "
                "largest deviation of a Gaussian process with the covariance of L, at least "
-               "1.42 sqrt(A) / n", "Hoeffding 1948 (covariance of K), Ripley 1979"),
+               "1.48 sqrt(A) / n", "Hoeffding 1948 (covariance of K), Ripley 1979"),
         Column(f"{phase}_two_point", "floats", "1", "chance that two points at "
                f"two_point_distance_um both lie in {phase}", "", _TORQUATO),
         Column(f"{phase}_boundary_per_um", "float", "1/µm", f"boundary of {phase} per area",
@@ -482,6 +482,8 @@ SUMMARY: tuple[Column, ...] = (
     Column("min_silt_um", "float", "µm", "silt regions up to this ECD count as clay", "", _BIHANI),
     Column("pores", "int", "1", "number of pores"),
     Column("silt_grains", "int", "1", "number of silt grains larger than min_silt_um"),
+    Column("silt_regions", "int", "1", "the same before touching grains were divided; null where "
+           "they were not", since=2),
     Column("small_silt_regions", "int", "1", "number of silt regions that count as clay"),
     *_describe_sizes("pore"),
     *_describe_sizes("silt"),

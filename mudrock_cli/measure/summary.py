@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from mudrock_cli.measure.instances import (
     Columns,
     Instances,
     counts_as_clay,
+    divide_silt,
     place_centroids,
     survey_objects,
 )
@@ -140,6 +141,8 @@ class Field:
         Silt grains and pores.
     warnings : dict of str to str
         What to know before its figures are used: kind, and the matter in words.
+    silt_regions : int or None
+        Number of silt regions before touching grains were divided; None where they were not.
     """
 
     pixel_size: PixelSize
@@ -148,6 +151,7 @@ class Field:
     small_regions: int
     grains: dict[Phase, Grains]
     warnings: dict[str, str] = dataclasses.field(default_factory=dict)
+    silt_regions: int | None = None
 
     def block_areas(self, phase: Phase) -> Floats:
         """Return the area that counts as a phase in each block, µm², shape (B,)."""
@@ -218,6 +222,9 @@ def summarise(fields: Sequence[Field], min_silt_um: float) -> Row:
         "min_silt_um": min_silt_um,
         "small_silt_regions": sum(field.small_regions for field in fields),
     }
+    regions = [field.silt_regions for field in fields if field.silt_regions is not None]
+    if len(regions) == len(fields):
+        row["silt_regions"] = sum(regions)
     for phase in (Phase.SILT, Phase.CLAY):
         share = float(areas.sum(axis=0)[phase]) / total if total else math.nan
         row[f"mask_{phase.name.lower()}_fraction"] = share
@@ -680,6 +687,7 @@ def measure_image(
     layers: Mapping[str, Reader] | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
     mapper: Map = map,
+    split: bool = False,
 ) -> MeasuredImage:
     """Measure a mask.
 
@@ -699,14 +707,22 @@ def measure_image(
         ``advance(done, total)`` is called as rows are done.
     mapper : Map
         Who does the bands.
+    split : bool
+        Divide silt grains that touch at their necks, and measure each.
 
     Raises
     ------
     MudrockError
         If the mask cannot be read, holds values that are no phase, or no specimen at all.
     """
+    parts = regions = None
+    if split:
+        parts, regions = divide_silt(mask, pixel_size, min_silt_um, mapper)
+        mapper = map  # the parts are here
     cells = CellCounter(mask.shape, partial(counts_as_clay, pixel_size.um, min_silt_um))
-    labelling = label_mask(mask, layers=layers, cells=cells, advance=advance, mapper=mapper)
+    labelling = label_mask(
+        mask, layers=layers, cells=cells, parts=parts, advance=advance, mapper=mapper
+    )
     if labelling.specimen is None:
         raise MudrockError(
             f"{mask.path or mask.name}: no specimen in it, all pixels are void",
@@ -720,7 +736,7 @@ def measure_image(
     with ThreadPoolExecutor(1) as beside:
         texture = beside.submit(measure_texture, read_windows(mask, small))
         instances = Instances(name, labelling, columns, pixel_size, {"confidence": 255.0})
-        field = gather_field(columns, cells, pixel_size)
+        field = replace(gather_field(columns, cells, pixel_size), silt_regions=regions)
         row = summarise([field], min_silt_um)
         row |= describe_field(columns, cells, texture.result(), pixel_size, labelling)
     row |= describe_origin(mask.provenance)

@@ -20,8 +20,9 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.files import hash_file, is_image, walk_images
 from mudrock_cli.image.mask import PhaseMask, open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
-from mudrock_cli.image.types import Level, Phase
+from mudrock_cli.image.types import Level, Phase, PixelSize
 from mudrock_cli.measure.components import label_mask
+from mudrock_cli.measure.instances import divide_silt
 from mudrock_cli.report.tables import Row, Tables, read_provenance
 
 _PAGE_BYTES = 2_600_000  # for the pictures of all images
@@ -86,7 +87,11 @@ def make_viewers(tables: Tables, micrographs: Path | None) -> "dict[str, Picture
         mask = find_mask(tables, row)
         if isinstance(mask, PhaseMask):
             micrograph = find_micrograph(tables, row, micrographs)
-            found[row["image"]] = make_pictures(mask, micrograph, budget)
+            parts = None
+            if row["silt_regions"] is not None:  # touching grains were divided
+                size = PixelSize(row["pixel_size_nm"], row["pixel_size_source"])
+                parts = divide_silt(mask, size, row["min_silt_um"])[0]
+            found[row["image"]] = make_pictures(mask, micrograph, budget, parts)
         else:
             found[row["image"]] = mask
     return found
@@ -138,7 +143,12 @@ def _candidates(tables: Tables, row: Row, folder: Path | None) -> list[Path]:
     return [*others, mask] if mask.is_dir() else others  # an OME-Zarr may hold the micrograph too
 
 
-def make_pictures(mask: PhaseMask, micrograph: Micrograph | None, budget: int) -> Pictures:
+def make_pictures(
+    mask: PhaseMask,
+    micrograph: Micrograph | None,
+    budget: int,
+    parts: npt.NDArray[np.uint8] | None = None,
+) -> Pictures:
     """Make the pictures of a viewer, as large as a number of bytes allows.
 
     Parameters
@@ -149,9 +159,11 @@ def make_pictures(mask: PhaseMask, micrograph: Micrograph | None, budget: int) -
         The micrograph that it belongs to, of the same shape.
     budget : int
         Bytes for all three pictures; exceeded only where the smallest pictures do.
+    parts : ndarray of uint8, shape (H, W), optional
+        What divides touching grains, as in `label_mask`.
     """
     longest = min(_STEPS[0][0], max(mask.shape))
-    phases, labels = _sample_mask(mask, longest)
+    phases, labels = _sample_mask(mask, longest, parts)
     grey = None if micrograph is None else _reduce_grey(micrograph, phases.shape)
     pictures = None
     for side, quality in _STEPS:
@@ -174,10 +186,10 @@ def make_pictures(mask: PhaseMask, micrograph: Micrograph | None, budget: int) -
 
 
 def _sample_mask(
-    mask: PhaseMask, side: int
+    mask: PhaseMask, side: int, parts: npt.NDArray[np.uint8] | None
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
     """Return phases and labels at the middle of each pixel of a picture."""
-    labelling = label_mask(mask)
+    labelling = label_mask(mask, parts=parts)
     size = _fit(mask.shape, side)
     level = _pick_level(Level(mask.shape, mask.read), mask.reduced, size)
     rows, columns = (_pick(*sides) for sides in zip(level.shape, size, strict=True))

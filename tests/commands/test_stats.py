@@ -296,3 +296,21 @@ def test_heavy_libraries_are_left_alone(mask_folder: Path, tmp_path: Path) -> No
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_touching_grains_are_divided_on_request(tmp_path: Path) -> None:
+    row, column = np.ogrid[:60, :100]
+    phases = np.zeros((60, 100), np.uint8)
+    for middle in (32, 66):
+        phases[np.hypot(row - 30, column - middle) <= 18] = Phase.SILT
+    save_mask(tmp_path / "a.tif", phases)
+    counts = []
+    for options in ((), ("--split",)):
+        out = tmp_path / "r.parquet"
+        assert stats(tmp_path / "a.tif", "--out", out, *options).exit_code == ExitCode.DONE
+        found, pooled = read_summary(out)
+        counts.append((found["silt_grains"], found["silt_regions"], pooled["silt_regions"]))
+    assert counts == [(1, None, None), (2, 1, 1)]
+    assert read_table(out, "instances")[1]["options"]["split"] is True
+    assert run("report", out, "--out", tmp_path / "r.html").exit_code == ExitCode.DONE
+    assert "--split" in (tmp_path / "r.html").read_text(encoding="utf-8")

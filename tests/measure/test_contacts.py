@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_fill_holes, gaussian_filter
 
+from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.image.types import Phase, PixelSize
+from mudrock_cli.measure.components import label_mask
+from mudrock_cli.measure.instances import divide_silt
 from mudrock_cli.measure.spatial import divide_grains, sum_contacts
+from mudrock_cli.measure.summary import measure_image
 
 
 def _discs(shape: tuple[int, int], *discs: tuple[float, float, float]) -> np.ndarray:
@@ -108,6 +114,41 @@ def test_every_silt_pixel_has_a_grain_and_nothing_outside_has() -> None:
     enclosed = binary_fill_holes(mask)
     assert not grains[~enclosed].any()
     assert set(np.unique(grains[grains > 0])) == set(range(1, grains.max() + 1))
+
+
+def test_touching_grains_are_measured_apart_on_request() -> None:
+    """A chain, a square and a heap of discs, and one alone; bands change nothing."""
+    places = [(30, 30), (30, 66), (30, 102), (30, 160), (100, 30), (100, 66), (136, 30), (136, 66)]
+    heap = [(110, 150), (110, 186), (141, 168)]
+    discs = _discs((180, 220), *[(row, column, 19) for row, column in places + heap])
+    phases = discs.astype(np.uint8)
+    phases[100:104, 28:32] = phases[28:31, 160] = Phase.PORE
+    mask = PhaseMask.from_array("a", phases)
+    once = measure_image("a", mask, PixelSize(100, "test"), 2.0)
+    split = measure_image("a", mask, PixelSize(100, "test"), 2.0, split=True)
+    assert (once.row["silt_grains"], split.row["silt_grains"]) == (4, 11)
+    assert "silt_regions" not in once.row
+    assert split.row["silt_regions"] == 4
+    for name in ("silt_fraction", "porosity", "silt_contiguity"):
+        assert split.row[name] == pytest.approx(once.row[name])
+    table = split.instances.slice().to_pandas()
+    grains, pores = (table[table["phase"] == phase] for phase in ("silt", "pore"))
+    assert grains["ecd_um"].to_numpy() == pytest.approx(3.75, rel=0.03)
+    assert set(pores["host"]) == {"intraparticle"}
+    parts, regions = divide_silt(mask, PixelSize(100, "test"), 2.0)
+    assert regions == 4
+    whole, bands = (label_mask(mask, parts=parts, band_rows=rows) for rows in (1000, 7))
+    painted = [np.concatenate(list(each.paint(mask))) for each in (whole, bands)]
+    np.testing.assert_array_equal(*painted)
+    assert painted[0].max() == 13
+    assert (painted[0] > 0).sum() == np.count_nonzero(phases)
+
+
+def test_values_that_mark_parts_are_refused_in_masks() -> None:
+    mask = PhaseMask.from_array("a", np.full((9, 9), 17, np.uint8))
+    for split in (False, True):
+        with pytest.raises(MudrockError, match="the value 17"):
+            measure_image("a", mask, PixelSize(100, "test"), 2.0, split=split)
 
 
 def test_nothing() -> None:
