@@ -665,12 +665,12 @@ def find_finished(job: Job, sides: Mapping[str, str]) -> dict[str, Any] | None:
     MudrockError
         If the mask there is somebody's work: another program's, or corrected by hand.
     """
-    from mudrock_cli.image.mask import open_mask
-    from mudrock_cli.image.ome_zarr import is_untouched
-
     mask = job.mask
     if not mask.exists():
         return None
+    from mudrock_cli.image.mask import open_mask
+    from mudrock_cli.image.ome_zarr import is_untouched
+
     edited = f"{mask}: was not written by mudrock, or was edited by hand since"
     hint = "--force to replace it, or another --out"
     try:

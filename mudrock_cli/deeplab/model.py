@@ -1,4 +1,4 @@
-"""The card of a model: what it was trained on, how well it does, what it is not for."""
+"""A model is a folder: recipe, weights, the network compiled for CPUs, and a card with hashes."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ import numpy.typing as npt
 import mudrock_cli
 from mudrock_cli.config import read_text
 from mudrock_cli.deeplab.recipe import Recipe
-from mudrock_cli.deeplab.training_range import COARSE, FINE, MARGIN, MIDDLE
+from mudrock_cli.deeplab.training_range import COARSE, FINE, MARGIN, MIDDLE, name_figure
 from mudrock_cli.deeplab.weights import save_weights
 from mudrock_cli.errors import MudrockError, UsageError, describe
 from mudrock_cli.files import atomic_write, fsync, hash_file, part_path, write_text
@@ -29,172 +29,6 @@ if TYPE_CHECKING:
     import keras
     import openvino
 
-_PHASES = ("clay", "silt", "pore")
-_LEAK = (
-    "**The figures below are too good.** Files of one micrograph stand on both sides of the split "
-    "(as in the paper), so the network was judged on places that it had seen."
-)
-
-
-def describe_model(name: str, recipe: Recipe, facts: Mapping[str, Any]) -> str:
-    """Write ``card.md``.
-
-    Parameters
-    ----------
-    name : str
-        Of the model.
-    recipe : Recipe
-        What it was trained by.
-    facts : mapping
-        What stands in ``card.json``. Known keys, all optional: ``summary`` (a sentence), ``data``
-        (``name``, ``split``, ``parts``: of each part its ``parents``, ``files``, ``megapixels``),
-        ``leaks`` (parents on two sides), ``judged`` (``on`` and ``images``: dicts of ``name``,
-        ``part``, ``pixel_accuracy``, ``iou_clay``, ...), ``iou`` (by phase), ``pixel_accuracy``,
-        ``calibration`` (``error_before``, ``error_after``), ``temperature``, ``domain`` (see
-        `span_training_range`), ``training`` (any figures), ``limits``, ``licence``,
-        ``citation``.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
-    low, high = (recipe.data.nm_per_pixel * factor for factor in recipe.augment.scale)
-    lines = [f"# {name}", ""]
-    lines += [facts["summary"], ""] if facts.get("summary") else []
-    lines += [
-        f"Phases: clay, silt, pore. Trained at {recipe.data.nm_per_pixel:g} nm per pixel, shown "
-        f"{low:g} to {high:g} nm; `mudrock segment` resamples other micrographs and back.",
-        "",
-        *_describe_data(facts),
-        *_describe_figures(facts),
-        *_describe_calibration(facts),
-        *_describe_domain(recipe, facts),
-        *_describe_training(recipe, facts),
-        *_list_section("Limits", facts.get("limits", ())),
-        *_list_section("Licence", [facts["licence"]] if facts.get("licence") else []),
-        *_list_section("Citation", [facts["citation"]] if facts.get("citation") else []),
-    ]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _describe_data(facts: Mapping[str, Any]) -> Iterator[str]:
-    data = facts.get("data")
-    if not data:
-        return
-    yield from ("## Data", "")
-    yield f"`{data['name']}`, split by {_SPLITS.get(data['split'], data['split'])}."
-    yield ""
-    yield from ("| part | parents | files | megapixels |", "| --- | --- | ---: | ---: |")
-    for part, what in data["parts"].items():
-        parents = what["parents"]
-        shown = ", ".join(parents[:12]) + (f" and {len(parents) - 12} more" * (len(parents) > 12))
-        yield f"| {part} | {shown} | {what['files']} | {what['megapixels']:.2f} |"
-    yield ""
-
-
-_SPLITS = {
-    "parents": "parent: no micrograph stands on two sides",
-    "folds": "parent, each held out once; the model itself was trained on all of them",
-    "file": "a file that was given",
-    "paper": "chance, file by file, as the paper did",
-    "all": "none: everything was trained on",
-}
-
-
-def _describe_figures(facts: Mapping[str, Any]) -> Iterator[str]:
-    judged: Mapping[str, Any] = facts.get("judged") or {}
-    iou: Mapping[str, Any] = facts.get("iou") or {}
-    yield from ("## Figures", "")
-    if not iou:
-        yield from ("None: nothing was held out to judge this model on.", "")
-        return
-    if facts.get("leaks"):
-        yield from (_LEAK, "")
-    yield f"Pooled over the pixels of {judged.get('on', 'what was held out')}."
-    yield ""
-    yield "| | pixel accuracy | " + " | ".join(f"IoU {phase}" for phase in _PHASES) + " |"
-    yield "| --- | ---: | ---: | ---: | ---: |"
-    rows: Sequence[Mapping[str, Any]] = judged.get("images", ())
-    for row in rows if len(rows) <= 24 else ():
-        title = f"{row['name']} ({row['part']})" if row.get("part") else row["name"]
-        yield _row(title, row["pixel_accuracy"], [row.get(f"iou_{p}") for p in _PHASES])
-        given = row.get("as_given")
-        if given:
-            title = f"{row['name']}, labels as they came"
-            yield _row(title, given["pixel_accuracy"], [given.get(f"iou_{p}") for p in _PHASES])
-    yield _row("**pooled**", facts.get("pixel_accuracy"), [iou.get(p) for p in _PHASES])
-    yield ""
-
-
-def _row(title: str, accuracy: float | None, iou: Sequence[float | None]) -> str:
-    cells = ["–" if value is None else f"{value:.3f}" for value in (accuracy, *iou)]
-    return f"| {title} | {' | '.join(cells)} |"
-
-
-def _describe_calibration(facts: Mapping[str, Any]) -> Iterator[str]:
-    found = facts.get("calibration")
-    if not found:
-        return
-    yield from ("## Calibration", "")
-    yield (
-        f"Logits are divided by a temperature of {facts['temperature']:.3f}, fitted on "
-        f"{found['pixels']:,} pixels of what was held out: expected calibration error "
-        f"{found['error_before']:.4f} before, {found['error_after']:.4f} after."
-    )
-    yield ""
-
-
-def _describe_domain(recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[str]:
-    if not facts.get("domain"):
-        return
-    fine, middle, coarse = (lag * recipe.data.nm_per_pixel for lag in (FINE, MIDDLE, COARSE))
-    meanings = {
-        "doubt": "mean entropy of the phases' probabilities: 0 certain, 1 knows nothing",
-        "fine_texture": f"growth of grey differences from {fine:g} to {middle:g} nm: "
-        "0 noise, 2 smooth",
-        "coarse_texture": f"the same from {middle:g} to {coarse:g} nm",
-        "texture_bend": "the first less the second",
-        "grey_skew": "-1 dark stands out, 1 bright stands out",
-    }
-    yield from ("## Domain", "")
-    yield (
-        f"What the training micrographs span, widened by {MARGIN:g} of its width at either end. "
-        "`mudrock segment` marks micrographs outside."
-    )
-    yield ""
-    yield from ("| figure | from | to | |", "| --- | ---: | ---: | --- |")
-    for name, limits in facts["domain"].items():
-        span = f"{limits['low']:.2f} | {limits['high']:.2f}"
-        yield f"| {name.replace('_', ' ')} | {span} | {meanings.get(name, '')} |"
-    yield ""
-
-
-def _describe_training(recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[str]:
-    yield from ("## Training", "")
-    network, training = recipe.network, recipe.training
-    if network.architecture == "forest":
-        yield "A random forest on filter responses: `recipe.toml`."
-    else:
-        yield (
-            f"{network.architecture}, encoder {network.encoder}; {training.epochs} epochs of "
-            f"{training.steps_per_epoch} steps, batch {training.batch}, {training.precision}. "
-            "All of it: `recipe.toml`."
-        )
-    yield ""
-    for key, value in (facts.get("training") or {}).items():
-        yield f"- {key.replace('_', ' ')}: {f'{value:g}' if isinstance(value, float) else value}"
-    yield ""
-
-
-def _list_section(title: str, items: Sequence[str]) -> Iterator[str]:
-    if items:
-        yield from (f"## {title}", "")
-        yield from (f"- {item}" for item in items)
-        yield ""
-
-
-# The models that ship, and a model folder loaded with everything in it checked.
 
 DEFAULT_MODEL = "kumano"
 CARD = "card.json"
@@ -360,6 +194,238 @@ def _read_card(path: Path) -> dict[str, Any]:
     return card
 
 
+def write_model(
+    folder: Path,
+    recipe: Recipe,
+    network: "keras.Model",
+    facts: Mapping[str, Any],
+    temperature: float = 1.0,
+) -> TrainedModel:
+    """Write a model folder that `segment --model` takes.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing; its name is the model's.
+    recipe : Recipe
+        What the network was built and trained by.
+    network : keras.Model
+        From `build_network` by that recipe, for any tile size, with its weights.
+    facts : mapping
+        What the card tells, see `describe_model`; JSON-able.
+    temperature : float
+        Divides the logits; goes into the compiled network.
+
+    Raises
+    ------
+    MudrockError
+        If a weight is not finite, the folder cannot be written, or the network compiled for CPUs
+        is not the network.
+    """
+    facts = {**facts, "temperature": temperature}
+    with assembling(folder) as scratch:
+        write_text(scratch / "recipe.toml", recipe.to_toml())
+        save_weights(network, scratch / "weights.npz")
+        compile_for_cpu(scratch, temperature)
+        write_text(scratch / "card.md", describe_model(folder.name, recipe, facts))
+        seal_model(scratch, facts)
+    return load_model(str(folder))
+
+
+@contextmanager
+def assembling(folder: Path) -> Iterator[Path]:
+    """Yield a scratch folder for all files of a model, and move them into `folder` at the end.
+
+    A model that `folder` holds already stays as it is until the new one is complete. Its card
+    goes first and the new card comes last, so that no moment shows a card beside the files of
+    another model.
+
+    Parameters
+    ----------
+    folder : Path
+        The model folder; other files in it stay.
+
+    Raises
+    ------
+    MudrockError
+        If the folder cannot be written.
+    """
+    scratch = part_path(folder / "model")
+    try:
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        yield scratch
+        names = sorted((path.name for path in scratch.iterdir()), key=CARD.__eq__)
+        for name in (CARD, *COMPILED):
+            (folder / name).unlink(missing_ok=True)
+        for name in names:
+            fsync(scratch / name)
+            (scratch / name).replace(folder / name)
+    except OSError as error:
+        raise MudrockError(
+            f"{folder}: cannot be written ({describe(error)})", "make room there, then --resume"
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+# The card: what a model was trained on, how well it does, what it is not for.
+
+_PHASES = ("clay", "silt", "pore")
+_LEAK = (
+    "**The figures below are too good.** Files of one micrograph stand on both sides of the split "
+    "(as in the paper), so the network was judged on places that it had seen."
+)
+_SPLITS = {
+    "parents": "parent: no micrograph stands on two sides",
+    "folds": "parent, each held out once; the model itself was trained on all of them",
+    "file": "a file that was given",
+    "paper": "chance, file by file, as the paper did",
+    "all": "none: everything was trained on",
+}
+
+
+def describe_model(name: str, recipe: Recipe, facts: Mapping[str, Any]) -> str:
+    """Write ``card.md``.
+
+    Parameters
+    ----------
+    name : str
+        Of the model.
+    recipe : Recipe
+        What it was trained by.
+    facts : mapping
+        What stands in ``card.json``. Known keys, all optional: ``summary`` (a sentence), ``data``
+        (``name``, ``split``, ``parts``: of each part its ``parents``, the source micrographs, its
+        ``files`` and ``megapixels``), ``leaks`` (source micrographs on two sides), ``judged``
+        (``on`` and ``images``: dicts of ``name``, ``part``, ``pixel_accuracy``, ``iou_clay``, ...),
+        ``iou`` (by phase), ``pixel_accuracy``, ``calibration`` (``error_before``,
+        ``error_after``), ``temperature``, ``domain`` (see `span_training_range`), ``training``
+        (any figures), ``limits``, ``licence``, ``citation``.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    low, high = (recipe.data.nm_per_pixel * factor for factor in recipe.augment.scale)
+    sections = {
+        f"# {name}": [
+            *([facts["summary"], ""] if facts.get("summary") else []),
+            f"Phases: clay, silt, pore. Trained at {recipe.data.nm_per_pixel:g} nm per pixel, "
+            f"shown {low:g} to {high:g} nm; `mudrock segment` resamples other micrographs and "
+            "back.",
+        ],
+        "## Data": _describe_data(facts.get("data")),
+        "## Figures": _describe_figures(facts),
+        "## Calibration": _describe_calibration(facts),
+        "## Training range": _describe_range(recipe, facts.get("domain")),
+        "## Training": _describe_training(recipe, facts.get("training") or {}),
+        "## Limits": [f"- {limit}" for limit in facts.get("limits", ())],
+        "## Licence": [f"- {facts['licence']}"] if facts.get("licence") else [],
+        "## Citation": [f"- {facts['citation']}"] if facts.get("citation") else [],
+    }
+    told = [f"{title}\n\n" + "\n".join(lines) for title, lines in sections.items() if lines]
+    return "\n\n".join(told) + "\n"
+
+
+def _describe_data(data: Mapping[str, Any] | None) -> list[str]:
+    if not data:
+        return []
+    lines = [
+        f"`{data['name']}`, split by {_SPLITS.get(data['split'], data['split'])}.",
+        "",
+        "| part | parents | files | megapixels |",
+        "| --- | --- | ---: | ---: |",
+    ]
+    for part, what in data["parts"].items():
+        names = what["parents"]
+        shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" * (len(names) > 12))
+        lines.append(f"| {part} | {shown} | {what['files']} | {what['megapixels']:.2f} |")
+    return lines
+
+
+def _describe_figures(facts: Mapping[str, Any]) -> list[str]:
+    judged: Mapping[str, Any] = facts.get("judged") or {}
+    iou: Mapping[str, Any] = facts.get("iou") or {}
+    if not iou:
+        return ["None: nothing was held out to judge this model on."]
+    lines = [_LEAK, ""] if facts.get("leaks") else []
+    lines += [
+        f"Pooled over the pixels of {judged.get('on', 'what was held out')}.",
+        "",
+        "| | pixel accuracy | " + " | ".join(f"IoU {phase}" for phase in _PHASES) + " |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    images: Sequence[Mapping[str, Any]] = judged.get("images", ())
+    for image in images if len(images) <= 24 else ():
+        name, part = image["name"], image.get("part")
+        lines.append(_row(f"{name} ({part})" if part else name, image))
+        if image.get("as_given"):
+            lines.append(_row(f"{name}, labels as they came", image["as_given"]))
+    pooled = {f"iou_{phase}": iou.get(phase) for phase in _PHASES}
+    return [*lines, _row("**pooled**", {**pooled, "pixel_accuracy": facts.get("pixel_accuracy")})]
+
+
+def _row(title: str, figures: Mapping[str, Any]) -> str:
+    values = [figures.get(key) for key in ("pixel_accuracy", *(f"iou_{p}" for p in _PHASES))]
+    cells = ["–" if value is None else f"{value:.3f}" for value in values]
+    return f"| {title} | {' | '.join(cells)} |"
+
+
+def _describe_calibration(facts: Mapping[str, Any]) -> list[str]:
+    found = facts.get("calibration")
+    if not found:
+        return []
+    return [
+        f"Logits are divided by a temperature of {facts['temperature']:.3f}, fitted on "
+        f"{found['pixels']:,} pixels of what was held out: expected calibration error "
+        f"{found['error_before']:.4f} before, {found['error_after']:.4f} after."
+    ]
+
+
+def _describe_range(recipe: Recipe, known: Mapping[str, Any] | None) -> list[str]:
+    if not known:
+        return []
+    fine, middle, coarse = (lag * recipe.data.nm_per_pixel for lag in (FINE, MIDDLE, COARSE))
+    meanings = {
+        "doubt": "of the phases' probabilities: 0 certain, 1 knows nothing",
+        "fine_texture": f"growth of grey differences from {fine:g} to {middle:g} nm: "
+        "0 noise, 2 smooth",
+        "coarse_texture": f"the same from {middle:g} to {coarse:g} nm",
+        "texture_bend": "the first less the second",
+        "grey_skew": "-1 dark stands out, 1 bright stands out",
+    }
+    return [
+        f"What the training micrographs span, widened by {MARGIN:g} of its width at either end. "
+        "`mudrock segment` marks micrographs outside.",
+        "",
+        "| figure | from | to | |",
+        "| --- | ---: | ---: | --- |",
+        *(
+            f"| {name_figure(name)} | {limits['low']:.2f} | {limits['high']:.2f} | "
+            f"{meanings.get(name, '')} |"
+            for name, limits in known.items()
+        ),
+    ]
+
+
+def _describe_training(recipe: Recipe, figures: Mapping[str, Any]) -> list[str]:
+    network, training = recipe.network, recipe.training
+    told = "A random forest on filter responses: `recipe.toml`."
+    if network.architecture != "forest":
+        told = (
+            f"{network.architecture}, encoder {network.encoder}; {training.epochs} epochs of "
+            f"{training.steps_per_epoch} steps, batch {training.batch}, {training.precision}. "
+            "All of it: `recipe.toml`."
+        )
+    rows = [
+        f"- {key.replace('_', ' ')}: {f'{value:g}' if isinstance(value, float) else value}"
+        for key, value in figures.items()
+    ]
+    return [told, *(["", *rows] if rows else [])]
+
+
 # A trained network to OpenVINO's IR, the form in which a CPU runs it fast.
 
 _KERNEL_SIZE = 4096  # numbers; a vector of the network has fewer
@@ -472,81 +538,3 @@ def _compare(model: "keras.Model", compiled: Path, tile: int) -> None:
 
 if __name__ == "__main__":
     _convert(Path(sys.argv[1]), float(sys.argv[2]))
-
-
-# A trained network as a model folder that is whole or absent.
-
-
-def write_model(
-    folder: Path,
-    recipe: Recipe,
-    network: "keras.Model",
-    facts: Mapping[str, Any],
-    temperature: float = 1.0,
-) -> TrainedModel:
-    """Write a model folder that `segment --model` takes.
-
-    Parameters
-    ----------
-    folder : Path
-        Made where it is missing; its name is the model's.
-    recipe : Recipe
-        What the network was built and trained by.
-    network : keras.Model
-        From `build_network` by that recipe, for any tile size, with its weights.
-    facts : mapping
-        What the card tells, see `describe_model`; JSON-able.
-    temperature : float
-        Divides the logits; goes into the compiled network.
-
-    Raises
-    ------
-    MudrockError
-        If a weight is not finite, the folder cannot be written, or the network compiled for CPUs
-        is not the network.
-    """
-    facts = {**facts, "temperature": temperature}
-    with assembling(folder) as scratch:
-        write_text(scratch / "recipe.toml", recipe.to_toml())
-        save_weights(network, scratch / "weights.npz")
-        compile_for_cpu(scratch, temperature)
-        write_text(scratch / "card.md", describe_model(folder.name, recipe, facts))
-        seal_model(scratch, facts)
-    return load_model(str(folder))
-
-
-@contextmanager
-def assembling(folder: Path) -> Iterator[Path]:
-    """Yield a scratch folder for all files of a model, and move them into `folder` at the end.
-
-    A model that `folder` holds already stays as it is until the new one is complete. Its card
-    goes first and the new card comes last, so that no moment shows a card beside the files of
-    another model.
-
-    Parameters
-    ----------
-    folder : Path
-        The model folder; other files in it stay.
-
-    Raises
-    ------
-    MudrockError
-        If the folder cannot be written.
-    """
-    scratch = part_path(folder / "model")
-    try:
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        yield scratch
-        names = sorted((path.name for path in scratch.iterdir()), key=CARD.__eq__)
-        for name in (CARD, *COMPILED):
-            (folder / name).unlink(missing_ok=True)
-        for name in names:
-            fsync(scratch / name)
-            (scratch / name).replace(folder / name)
-    except OSError as error:
-        raise MudrockError(
-            f"{folder}: cannot be written ({describe(error)})", "make room there, then --resume"
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

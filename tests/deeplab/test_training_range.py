@@ -62,7 +62,7 @@ def test_the_card_keeps_it(tiny_model: TrainedModel, tmp_path: Path) -> None:
     assert read_training_range(tiny_model) == {}
     text = describe_model("tiny", model.recipe, model.card)
     assert "| fine texture | 0.50 | 1.75 | growth of grey differences from 10 to 40 nm" in text
-    assert "## Domain" not in describe_model("tiny", model.recipe, tiny_model.card)
+    assert "## Training range" not in describe_model("tiny", model.recipe, tiny_model.card)
 
 
 @pytest.mark.parametrize(

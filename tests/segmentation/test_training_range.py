@@ -63,7 +63,7 @@ def test_the_card_gets_what_the_training_micrographs_span(
     assert set(model.card["domain"]) == FIGURES
     assert model.digest == tiny_model.digest
     assert model.card["iou"] == tiny_model.card["iou"]
-    assert "## Domain" in (model.path / "card.md").read_text("utf-8")
+    assert "## Training range" in (model.path / "card.md").read_text("utf-8")
     assert model.card["domain"]["doubt"]["high"] < 0.05  # the greys are far from its thresholds
 
 
