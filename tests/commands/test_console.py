@@ -1,0 +1,57 @@
+"""What is printed while a batch runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+from command_runs import run
+
+from mudrock_cli.commands import console as printed
+from mudrock_cli.commands.console import Console, format_duration
+from mudrock_cli.deeplab.model import TrainedModel
+from mudrock_cli.errors import ExitCode
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "<1 s"), (42, "42 s"), (100, "2 min"), (5000, "83 min"), (9000, "2 h 30 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+def test_without_a_terminal_a_line_tells_the_expected_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(printed.time, "monotonic", lambda: now[0])
+    with Console("images", 11) as console:
+        console.count(at_once=True)  # a mask that was there tells nothing of the others' time
+        now[0] += 20
+        with console.image("large.tif") as advance:
+            advance(1, 4)  # too early for a line
+            now[0] += 20
+            advance(2, 4)
+        console.count()
+    (line,) = capsys.readouterr().err.splitlines()
+    # half an image took 40 s, so the 9.5 that are left take 760
+    assert re.fullmatch(
+        r"1 of 11 images, 50% of large.tif; about 13 min to go, until .*\d\d:\d\d", line
+    )
+
+
+def test_a_batch_prints_its_progress_and_nothing_of_it_on_stdout(
+    image_folder: Path,
+    tmp_path: Path,
+    tiny_model: TrainedModel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(printed, "_SECONDS_BETWEEN_LINES", 0.0)
+    words = ("segment", image_folder, "--model", tiny_model.path, "--out", tmp_path / "m")
+    result = run(*words, "--pixel-size", "10nm")
+    assert result.exit_code == ExitCode.DONE
+    lines = [line for line in result.stderr.splitlines() if " of 3 images" in line]
+    assert any(line.startswith("0 of 3 images") and "of a.tif" in line for line in lines)
+    assert any(line.startswith("2 of 3 images; about ") for line in lines)
+    assert "to go, until" in lines[-1]
+    assert "of 3 images" not in result.stdout
