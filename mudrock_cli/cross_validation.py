@@ -21,10 +21,13 @@ from mudrock_cli.deeplab.dataset import Sample, read_image_sets
 from mudrock_cli.deeplab.engine import Engine, KerasEngine
 from mudrock_cli.deeplab.model import (
     CARD,
+    DEFAULT_MODEL,
     TrainedModel,
     assembling,
     describe_model,
+    list_models,
     load_model,
+    models_folder,
     seal_model,
     write_model,
 )
@@ -109,7 +112,7 @@ class TrainingConfiguration:
         if folds and split:
             raise UsageError("--folds and --split exclude each other", "folds are by micrograph")
         loaded = load_recipe(recipe, settings)
-        first = init or ("scratch" if loaded.network.encoder == "plain" else "imagenet")
+        first = init or _choose_start(loaded)
         made = cls(loaded, first, split or "", folds, pixel_size or "")
         _ = made.size  # a length that cannot be read is told before any work
         return made
@@ -168,6 +171,39 @@ class TrainingConfiguration:
             return PixelSize.parse(self.pixel_size, "--pixel-size")
         except MudrockError as error:
             raise UsageError(error.message, error.hint) from error
+
+
+def _choose_start(recipe: Recipe) -> str:
+    """Return the default start: the model that ships, where it fits, needs no download."""
+    network = recipe.network
+    if network.encoder == "plain":
+        return "scratch"
+    if DEFAULT_MODEL in list_models():
+        shipped = load_model(DEFAULT_MODEL).recipe.network
+        if (shipped.architecture, shipped.encoder) == (network.architecture, network.encoder):
+            return DEFAULT_MODEL
+    return "imagenet"
+
+
+def locate_start(init: str) -> str:
+    """Return the folder of a model that is named, else what was given; see `give_start`."""
+    return str(models_folder() / init) if init in list_models() else init
+
+
+def find_known_sources(plan: "TrainingPlan") -> list[str]:
+    """Return the micrographs that are held out but known to the model that training starts from.
+
+    They are found by their names, in the card of that model.
+    """
+    started = Path(locate_start(plan.init)) / CARD
+    if plan.recipe.network.architecture == "forest" or not started.is_file():
+        return []
+    parts = load_model(plan.init).card.get("data", {}).get("parts", {})
+    known = set(parts.get("train", {}).get("parents", ()))
+    splits = plan.folds or (plan.split,)
+    held_out = {name for split in splits for name in split.sources("validation")}
+    held_out |= {name for split in splits for name in split.sources("test")}
+    return sorted(known & held_out)
 
 
 def refuse_taken(out: Path) -> None:
@@ -403,7 +439,7 @@ class HeldOutResults:
 class StageWatcher(Watcher, Protocol):
     """Is told of the stages of a training too."""
 
-    def on_stage(self, title: str) -> None:
+    def on_stage(self, title: str, epochs: int = 0) -> None:
         """Hear what begins."""
 
 
@@ -459,7 +495,8 @@ def run_training(plan: TrainingPlan, watcher: StageWatcher, *, resume: bool = Fa
             found.append(HeldOutResults.read(folder / RESULTS))
             continue
         held = ", ".join(fold.sources("test"))
-        watcher.on_stage(f"fold {number} of {len(plan.folds)}, without {held}")
+        title = f"fold {number} of {len(plan.folds)}, without {held}"
+        watcher.on_stage(title, plan.recipe.training.epochs)
         fitted = _fit(plan, fold, folder, watcher, resume)
         if fitted.is_interrupted:
             return _write(plan, fold, fitted, None)
@@ -467,8 +504,9 @@ def run_training(plan: TrainingPlan, watcher: StageWatcher, *, resume: bool = Fa
         found.append(_judge(plan, fold, fitted))
         found[-1].write(folder / RESULTS)
     write_split(plan.out / "split.csv", plan.split, plan.samples)
-    watcher.on_stage("training")
-    fitted = _fit(_lengthen(plan), plan.split, plan.work, watcher, resume)
+    longer = _lengthen(plan)
+    watcher.on_stage("training", longer.recipe.training.epochs)
+    fitted = _fit(longer, plan.split, plan.work, watcher, resume)
     results = None
     if not fitted.is_interrupted:
         watcher.on_stage("judging")
@@ -521,7 +559,9 @@ def _fit(
 
     def start(network: keras.Model) -> None:
         if not (resume and (folder / LAST).is_file()):
-            write_text(folder / "init.txt", give_start(network, plan.init, recipe.network))
+            write_text(
+                folder / "init.txt", give_start(network, locate_start(plan.init), recipe.network)
+            )
 
     validation = split.choose(plan.samples, "validation")
     key = _fingerprint(plan, split, recipe)
@@ -587,7 +627,10 @@ def _write(
 ) -> Outcome:
     calibration = results.calibrate() if results else None
     facts: dict[str, Any] = {"mudrock": mudrock_cli.__version__, "temperature": 1.0}
-    facts |= {"data": _describe_data(plan, split), "leaks": split.leaking_sources()}
+    facts |= {
+        "data": _describe_data(plan, split),
+        "leaks": sorted({*split.leaking_sources(), *find_known_sources(plan)}),
+    }
     if results:
         on = "every parent, held out in turn" if plan.folds else "the parents held out"
         facts |= results.describe(on)

@@ -395,6 +395,8 @@ class TrainingConsole:
         self._stderr = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
         self._bars = _make_bars(self._stderr, TextColumn("{task.fields[figures]}"))
         self._bar = self._bars.add_task("", total=None, figures="", visible=False)
+        self._epochs = 0
+        self._seconds: list[float] = []  # of the last epochs
 
     def __enter__(self) -> Self:
         """Show the bars."""
@@ -415,7 +417,7 @@ class TrainingConsole:
         note("warning", message=text)
         self._stderr.print(Text(f"warning: {text}"))
 
-    def tell_split(self, plan: "TrainingPlan") -> None:
+    def print_split(self, plan: "TrainingPlan") -> None:
         """Print which micrographs train, validate and test."""
         split = plan.split
         for part in ("train", "validation", "test"):
@@ -432,9 +434,10 @@ class TrainingConsole:
                 "and the figures will be too good"
             )
 
-    def on_stage(self, title: str) -> None:
-        """Print what begins."""
+    def on_stage(self, title: str, epochs: int = 0) -> None:
+        """Print what begins, a training of so many epochs or something else."""
         note("stage", title=title)
+        self._epochs, self._seconds = epochs, []
         self._stderr.print(Text(title), style="bold")
         self._bars.update(self._bar, visible=False)
 
@@ -442,24 +445,28 @@ class TrainingConsole:
         """Move the bar of the epoch."""
         self._bars.update(
             self._bar,
-            description=f"epoch {epoch}",
+            description=f"epoch {epoch} of {self._epochs}",
             completed=step,
             total=steps,
-            figures=_tell_figures(figures),
+            figures=_format_figures(figures),
             visible=True,
         )
 
     def on_epoch(self, row: "Row") -> None:
         """Print the figures of an epoch."""
         note("epoch", **row)
-        line = f"epoch {row['epoch']:.0f}: {_tell_figures(row)}"
+        epoch = int(row["epoch"] or 0)
+        line = f"epoch {epoch} of {self._epochs}: {_format_figures(row)}"
         if "validation_loss" in row:
             prefix = "validation_"
             held = {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
-            line += f" | validation: {_tell_figures(held)}"
+            line += f" | validation: {_format_figures(held)}"
         seconds, waited = row["seconds"] or 0.0, row["waited"] or 0.0
-        share = f", {waited / seconds:.0%} of it for crops" if seconds else ""
-        self._stderr.print(Text(f"{line} | {seconds:.0f} s{share}"))
+        line += f" | {seconds:.0f} s"
+        line += f", {waited / seconds:.0%} of it for crops" if seconds else ""
+        self._seconds = [*self._seconds[-4:], seconds]
+        left = max(0, self._epochs - epoch) * sum(self._seconds) / len(self._seconds)
+        self._stderr.print(Text(f"{line}; {format_end(left)}" if left else line))
 
     def close(self, model: "TrainedModel", trained: "Trained | None") -> None:
         """Print what came of it, on stdout; a forest has no epochs."""
@@ -499,7 +506,7 @@ def _three(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _tell_figures(figures: "Mapping[str, float | None]") -> str:
+def _format_figures(figures: "Mapping[str, float | None]") -> str:
     iou = " ".join(f"{phase} {_three(figures.get(f'iou_{phase}'))}" for phase in _PHASES)
     accuracy = _three(figures.get("pixel_accuracy"))
     return f"loss {_three(figures.get('loss'))}, accuracy {accuracy}, IoU {iou}"

@@ -28,7 +28,8 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(
-            help="First weights: imagenet (the default), scratch, a .npz or .h5, a model folder.",
+            help="First weights: a model's name or folder (by default the one that ships, where it "
+            "fits), imagenet (downloaded), scratch, a .npz or .h5.",
             metavar="START",
         ),
     ] = None,
@@ -105,7 +106,7 @@ def _plan(
     data: Path, out: Path, wanted: "TrainingConfiguration", console: "TrainingConsole"
 ) -> "TrainingPlan":
     """Read the data and divide it."""
-    from mudrock_cli.cross_validation import plan_training
+    from mudrock_cli.cross_validation import find_known_sources, plan_training
     from mudrock_cli.deeplab.dataset import load_samples
 
     console.on_stage("reading the data")
@@ -113,5 +114,16 @@ def _plan(
     for remark in loaded.remarks:
         console.warn(remark)
     plan = plan_training(wanted, loaded.samples, data, out)
-    console.tell_split(plan)
+    console.print_split(plan)
+    if len(plan.split.sources("train")) == 1:
+        console.warn(
+            "a single micrograph trains, the others are held out to judge the model: label more, "
+            "or let --folds hold each of them out in turn and train on all"
+        )
+    known = find_known_sources(plan)
+    if known:
+        console.warn(
+            f"the model {plan.init}, from which this starts, was trained on {', '.join(known)}: "
+            "the figures will be too good; --init imagenet or scratch"
+        )
     return plan

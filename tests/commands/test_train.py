@@ -101,6 +101,10 @@ def test_a_trained_model_segments(data: Path, recipe: Path, tmp_path: Path) -> N
     done = mudrock("train", data, "--recipe", recipe, "--out", out, "--set", "training.epochs=3")
     assert done.exit_code == ExitCode.DONE, done.output
     assert "the parents held out" in done.stdout
+    assert "warning: a single micrograph trains, the others are held out" in done.stderr
+    assert "epoch 1 of 3: loss" in done.stderr
+    assert "to go, until" in done.stderr.partition("epoch 3 of 3")[0]
+    assert "to go" not in done.stderr.partition("epoch 3 of 3")[2]
     assert f"{out}: finished after 3 epochs" in done.stdout.replace("\n", "")
     model = load_model(str(out))
     assert model.compiled == out / "cpu.xml"
@@ -132,6 +136,40 @@ def test_a_trained_model_segments(data: Path, recipe: Path, tmp_path: Path) -> N
     again = mudrock("train", data, "--recipe", recipe, "--out", out)
     assert again.exit_code == ExitCode.USAGE
     assert "holds a model already" in again.stderr
+
+
+def test_the_start_is_the_model_that_ships_where_it_fits() -> None:
+    from mudrock_cli.cross_validation import TrainingConfiguration, locate_start
+
+    def start(recipe: str, init: str | None = None) -> str:
+        return TrainingConfiguration.from_options(recipe, [], init, None, 0, None).init
+
+    assert [start(name) for name in ("fast", "paper", "unet")] == ["kumano", "imagenet", "scratch"]
+    assert start("fast", "scratch") == "scratch"
+    assert (Path(locate_start("kumano")) / "weights.npz").is_file()
+    assert locate_start("my/weights.npz") == "my/weights.npz"
+
+
+@pytest.mark.parametrize(("init", "known"), [("kumano", ["kumano_11"]), ("imagenet", [])])
+def test_micrographs_that_the_start_knows_are_told(
+    data: Path, tmp_path: Path, init: str, known: list[str]
+) -> None:
+    from mudrock_cli.cross_validation import (
+        TrainingConfiguration,
+        find_known_sources,
+        plan_training,
+    )
+    from mudrock_cli.deeplab.dataset import load_samples
+
+    write_pair(data, "kumano_11", 5)
+    (tmp_path / "split.csv").write_text(
+        "name,part\na,train\nb,train\nc,validation\nkumano_11,test\n", "utf-8"
+    )
+    chosen = str(tmp_path / "split.csv")
+    wanted = TrainingConfiguration.from_options("fast", [], init, chosen, 0, None)
+    samples = load_samples(data, wanted.recipe.data).samples
+    plan = plan_training(wanted, samples, data, tmp_path / "m")
+    assert find_known_sources(plan) == known
 
 
 @pytest.mark.usefixtures("quick")

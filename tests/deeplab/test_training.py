@@ -50,7 +50,7 @@ class Silent:
     def on_epoch(self, row: dict[str, float | None]) -> None:
         self.rows.append(row)
 
-    def on_stage(self, title: str) -> None:
+    def on_stage(self, title: str, epochs: int = 0) -> None:
         pass
 
 
