@@ -17,9 +17,10 @@ from mudrock_cli.files import SUFFIX, atomic_write
 from mudrock_cli.image.limits import MAX_MASK_PIXELS
 from mudrock_cli.image.micrograph import open_samples
 from mudrock_cli.image.pixel_size import calibrate, parse_provenance, stored_pixel_size, to_ome_xml
-from mudrock_cli.image.tiles import BandCutter
+from mudrock_cli.image.tiles import BandCutter, row_bands
 from mudrock_cli.image.types import (
     COLOURS,
+    Box,
     Colours,
     Level,
     Phase,
@@ -29,7 +30,6 @@ from mudrock_cli.image.types import (
     palette,
 )
 
-_BAND_PIXELS = 1 << 22
 _DESCRIPTION = 270
 _NONE = 254
 """Stands for a value that is no phase; 254 is none itself."""
@@ -179,7 +179,7 @@ def read_phases(samples: Samples, *, trusted: bool) -> _PhaseReader:
         return phases
 
     if not trusted:
-        for rows in _bands(samples.shape):
+        for rows in row_bands(Box.whole(samples.shape)):
             read(rows, slice(None))
     return read
 
@@ -218,18 +218,11 @@ def _palette_table(samples: Samples, palette: npt.NDArray[np.uint8]) -> npt.NDAr
     by_colour = np.full(256, _NONE, np.uint8)
     by_colour[: len(palette)] = _from_colours(palette)[:256]
     used = np.zeros(256, bool)
-    for rows in _bands(samples.shape):
+    for rows in row_bands(Box.whole(samples.shape)):
         used[np.unique(samples.read(rows, slice(None)).astype(np.int64) & 255)] = True
     named = by_colour[used]
     coloured = (named != _NONE).all() and (named != Phase.VOID).any()
     return by_colour if coloured else _INDEX_TABLE
-
-
-def _bands(shape: tuple[int, int]) -> Iterator[slice]:
-    """Yield the rows of a whole image in bands."""
-    rows = max(1, _BAND_PIXELS // max(1, shape[1]))
-    for top in range(0, shape[0], rows):
-        yield slice(top, min(top + rows, shape[0]))
 
 
 def _refuse(samples: Samples, wrong: npt.NDArray[Any]) -> MudrockError:
@@ -359,7 +352,7 @@ def write_mask(path: Path, mask: PhaseMask) -> None:
         If the file cannot be written.
     """
     with create_mask(path, mask.shape, mask.pixel_size, mask.provenance) as writer:
-        for rows in _bands(mask.shape):
+        for rows in row_bands(Box.whole(mask.shape)):
             writer.write_rows(mask.read(rows, slice(None)))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.image.micrograph import Micrograph
+from mudrock_cli.image.tiles import row_bands
 from mudrock_cli.image.types import Box, PixelSize, Reader
 
 _SAME = 0.01  # share by which pixel sizes may differ and be taken as one
@@ -239,23 +240,23 @@ def _keys(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 # Images that were enlarged by nearest neighbour, as slides, web pages and viewers do: repeated rows
 # and columns tell nothing, and methods that look at single pixels take their steps for outlines.
 
-_LEAST = 0.04  # share of copies along an axis: fewer are chance, or lines that a file lost
+_LEAST = 0.04  # share of repeated lines along an axis: fewer are chance, or lines that a file lost
 _LONGEST = 8  # equal lines in a row: more are a blank margin, not an enlargement
 _UNEQUAL = 0.05  # by which the factors of rows and columns may differ: pixels stay square
-_BAND_PIXELS = 1 << 22
 
 _Number = TypeVar("_Number", bound=np.generic)
 _Indices = npt.NDArray[np.intp]
+_Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Deduplicated:
-    """A micrograph without copied rows and columns.
+    """A micrograph without repeated rows and columns.
 
     Parameters
     ----------
     micrograph : Micrograph
-        What is left. It is the given one where nothing was copied.
+        What is left. It is the given one where nothing is repeated.
     rows, columns : ndarray of int, shape (rows,) and (columns,) of the given micrograph
         The row and column of `micrograph` that each one equals.
     """
@@ -324,14 +325,13 @@ def deduplicate(micrograph: Micrograph) -> Deduplicated:
         of rows and columns times the given ones.
     """
     box = micrograph.specimen
-    found = _find_copies(micrograph)
+    found = _find_repeats(micrograph)
     if found is None:
         rows, columns = (np.arange(length) for length in micrograph.shape)
         return Deduplicated(micrograph, rows, columns)
-    copied = [np.zeros(length, bool) for length in micrograph.shape]
-    for axis, part in enumerate((box.rows, box.columns)):
-        copied[axis][part] = found.lines[axis]
-    rows, columns = (np.cumsum(~copies) - 1 for copies in copied)
+    repeated = [np.zeros(length, bool) for length in micrograph.shape]
+    repeated[0][box.rows], repeated[1][box.columns], factor = found
+    rows, columns = (np.cumsum(~lines) - 1 for lines in repeated)
     left = Box(
         int(rows[box.top]),
         int(columns[box.left]),
@@ -340,7 +340,7 @@ def deduplicate(micrograph: Micrograph) -> Deduplicated:
     )
     size = micrograph.pixel_size
     if size:
-        size = PixelSize(size.nm * found.factor, f"{size.nm:g} nm, without copied rows and columns")
+        size = PixelSize(size.nm * factor, f"{size.nm:g} nm, without repeated rows and columns")
     shape = int(rows[-1]) + 1, int(columns[-1]) + 1
     smaller = replace(
         micrograph, shape=shape, specimen=left, pixel_size=size, reduced=(), excluded=None
@@ -350,23 +350,18 @@ def deduplicate(micrograph: Micrograph) -> Deduplicated:
     return replace(deduplicated, micrograph=replace(smaller, read=read))
 
 
-@dataclass(frozen=True)
-class _Copies:
-    """Which rows and columns of a specimen are copies, and by what its sides were enlarged."""
+def _find_repeats(micrograph: Micrograph) -> tuple[_Flags, _Flags, float] | None:
+    """Find rows and columns of the specimen that repeat the one before; None where few do.
 
-    lines: tuple[npt.NDArray[np.bool_], ...]
-    factor: float
-
-
-def _find_copies(micrograph: Micrograph) -> _Copies | None:
-    """Find rows and columns of the specimen that repeat the one before; None where few do."""
+    The third value is by how much the sides of a pixel were enlarged.
+    """
     box = micrograph.specimen
     if min(box.shape) < 2:
         return None
     rows, columns = (np.zeros(length, bool) for length in box.shape)
     columns[1:] = True
     before = np.empty((0, box.width), np.uint8)
-    for part in _bands(box):
+    for part in row_bands(box):
         grey = micrograph.read(part, box.columns)
         columns[1:] &= (grey[:, 1:] == grey[:, :-1]).all(axis=0)
         if columns.mean() < _LEAST:
@@ -375,29 +370,17 @@ def _find_copies(micrograph: Micrograph) -> _Copies | None:
         stop = part.stop - box.top
         rows[stop - len(both) + 1 : stop] = (both[1:] == both[:-1]).all(axis=1)
         before = grey[-1:]
-    left = [
-        np.count_nonzero(~copies) / len(copies) for copies in map(_cut_margins, (rows, columns))
-    ]
-    if max(left) > 1 - _LEAST or abs(math.log(left[0] / left[1])) > _UNEQUAL:
+    blank = [_find_margins(lines) for lines in (rows, columns)]
+    kept = [1 - lines[~no].mean() for lines, no in zip((rows, columns), blank, strict=True)]
+    if max(kept) > 1 - _LEAST or abs(math.log(kept[0] / kept[1])) > _UNEQUAL:
         return None
-    lines = tuple(copies & ~_find_margins(copies) for copies in (rows, columns))
-    return _Copies(lines, 1 / math.sqrt(left[0] * left[1]))
+    return rows & ~blank[0], columns & ~blank[1], 1 / math.sqrt(kept[0] * kept[1])
 
 
-def _bands(box: Box) -> Iterator[slice]:
-    step = max(1, _BAND_PIXELS // box.width)
-    for top in range(box.top, box.bottom, step):
-        yield slice(top, min(top + step, box.bottom))
-
-
-def _find_margins(copies: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _find_margins(repeated: _Flags) -> _Flags:
     """Return which lines repeat many before them: blank ones, which no enlargement made."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], copies, [False]]).astype(np.int8)))
-    blank = np.zeros_like(copies)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], repeated, [False]]).astype(np.int8)))
+    blank = np.zeros_like(repeated)
     for start, stop in edges.reshape(-1, 2):
         blank[start:stop] = stop - start >= _LONGEST
     return blank
-
-
-def _cut_margins(copies: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    return copies[~_find_margins(copies)]

@@ -217,6 +217,24 @@ def _reflect(window: slice, size: int) -> npt.NDArray[np.intp]:
 Kind = TypeVar("Kind", bound=np.generic)
 
 
+_BAND_PIXELS = 1 << 22
+
+
+def row_bands(box: Box, pixels: int = _BAND_PIXELS) -> Iterator[slice]:
+    """Yield the rows of a box from top to bottom, in bands of about so many pixels.
+
+    Parameters
+    ----------
+    box : Box
+        Of an image.
+    pixels : int
+        Of a band, which has one row at least.
+    """
+    step = max(1, pixels // max(1, box.width))
+    for top in range(box.top, box.bottom, step):
+        yield slice(top, min(top + step, box.bottom))
+
+
 class BandCutter:
     """Cut bands into blocks: strips, or rows of tiles or chunks.
 

@@ -1,6 +1,7 @@
 """Copied rows and columns are found, left out and put back; nothing else is."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from mudrock_cli.image import resample as enlargement
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.resample import deduplicate
+from mudrock_cli.image.tiles import row_bands
 from mudrock_cli.image.types import Box, PixelSize
 
 Grey = npt.NDArray[np.uint8]
@@ -78,7 +80,7 @@ def test_what_is_left_is_the_same_in_bands(monkeypatch: pytest.MonkeyPatch) -> N
     large = enlarge(noise((90, 30)), 1.25)
     whole = deduplicate(wrap(large))
     for pixels in (1, 400, 1000):
-        monkeypatch.setattr(enlargement, "_BAND_PIXELS", pixels)
+        monkeypatch.setattr(enlargement, "row_bands", partial(row_bands, pixels=pixels))
         banded = deduplicate(wrap(large))
         np.testing.assert_array_equal(banded.rows, whole.rows)
         np.testing.assert_array_equal(banded.columns, whole.columns)
