@@ -24,6 +24,9 @@ from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Box, Map, Phase, PixelSize, Reader
 from mudrock_cli.measure.cells import Blocks, CellCounter, find_blocks, lay_blocks, sum_blocks
 from mudrock_cli.measure.components import Labelling, label_mask
+from mudrock_cli.measure.contacts import ContactSums, sum_contacts
+from mudrock_cli.measure.correlation import PairSums, sum_pairs
+from mudrock_cli.measure.directions import axial_mean, have_direction
 from mudrock_cli.measure.instances import (
     Columns,
     Instances,
@@ -40,16 +43,7 @@ from mudrock_cli.measure.sizes import (
     share_near_limit,
     weighted_percentiles,
 )
-from mudrock_cli.measure.spatial import (
-    ContactSums,
-    PairSums,
-    axial_mean,
-    clark_evans,
-    have_direction,
-    ripley_l,
-    sum_contacts,
-    sum_pairs,
-)
+from mudrock_cli.measure.spatial import clark_evans, ripley_l
 from mudrock_cli.measure.stereology import LEAST_SECTIONS, STEP, lay_classes, unfold_sections
 from mudrock_cli.measure.tables import Rows
 from mudrock_cli.measure.uncertainty import (

@@ -8,8 +8,8 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.components import label_mask
+from mudrock_cli.measure.contacts import divide_grains, sum_contacts
 from mudrock_cli.measure.instances import divide_silt
-from mudrock_cli.measure.spatial import divide_grains, sum_contacts
 from mudrock_cli.measure.summary import measure_image
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mudrock_cli.measure.spatial import sum_pairs
+from mudrock_cli.measure.correlation import sum_pairs
 
 
 def _brute(phase: np.ndarray, specimen: np.ndarray, reach: int) -> np.ndarray:
