@@ -8,7 +8,7 @@ of a micrograph and not with its height, and the bands of a mosaic may be done b
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -622,69 +622,95 @@ def segment_mask(
             f"{source}: every pixel has the same grey, or nearly", "check how it was exported"
         )
     described = dict(provenance or describe_model_used(model) | {"outlines": outlines})
-    counts, as_labels, entropy, seen_px = np.zeros(256, np.int64), np.zeros(256, np.int64), 0.0, 0
-    bands = segment_bands(
-        seen,
-        model.recipe,
-        start_engine or partial(open_engine, model),
-        temperature=model.temperature,
-        advance=advance,
-        mapper=mapper,
-        parts=parts,
-        confidence=confidence is not None,
-    )
-
-    def finish() -> dict[str, Any]:
-        kept = float(counts.sum() - counts[Phase.VOID]) / max(seen_px, 1)  # not painted over
-        results = summarise(counts, entropy * kept)
-        results |= {"resample_factor": factor, "model_judged": bool(model.card.get("judged"))}
-        if outlines == "exact":
-            before = summarise(as_labels, entropy)
-            results["as_labels"] = {n: v for n, v in before.items() if n.endswith("_fraction")}
-        results |= _compare_with_training(
-            appearance.figures(), model, known, results["mean_entropy"], source, warn
+    tally = _Tally(micrograph, given, confidence)
+    bands = tally.watch(
+        segment_bands(
+            seen,
+            model.recipe,
+            start_engine or partial(open_engine, model),
+            temperature=model.temperature,
+            advance=advance,
+            mapper=mapper,
+            parts=parts,
+            confidence=confidence is not None,
         )
-        return results
+    )
+    drawn: Iterator[Phases] = (given.restore(band.phases, band.rows) for band in bands)
+    if outlines == "exact":
+        drawn = _move_outlines(given, bands, model.nm_per_pixel, mapper)
+    finished = tally.count(drawn)
 
-    kept: list[Phases] = []
-
-    def give_bands() -> Iterator[SegmentedBand]:
-        nonlocal as_labels, entropy, seen_px
-        for band in bands:
-            restored = _restore(band, given)
-            phases = micrograph.leave_out(restored.rows, restored.phases)
-            as_labels += np.bincount(phases.ravel(), minlength=256)
-            entropy += restored.entropy
-            seen_px += int((restored.phases != Phase.VOID).sum())
-            if confidence:
-                sure = np.where(phases == Phase.VOID, np.uint8(0), restored.confidence)
-                confidence.write(sure.tobytes())
-            yield band if outlines == "exact" else replace(restored, phases=phases)
-
-    def finish_bands() -> Iterator[Phases]:
-        nonlocal counts
-        done = 0
-        drawn: Iterator[Phases] = (band.phases for band in give_bands())
-        if outlines == "exact":
-            drawn = _move_outlines(given, give_bands(), model.nm_per_pixel, mapper)
-        for band in drawn:
-            phases = micrograph.leave_out(slice(done, done + len(band)), band)
-            done += len(phases)
-            counts += np.bincount(phases.ravel(), minlength=256)
-            yield phases
+    def describe() -> dict[str, Any]:
+        results = tally.summarise(outlines)
+        results |= {"resample_factor": factor, "model_judged": bool(model.card.get("judged"))}
+        entropy = results["mean_entropy"]
+        figures = appearance.figures()
+        return results | _compare_with_training(figures, model, known, entropy, source, warn)
 
     if out is None:
-        kept.extend(finish_bands())
-        described["results"] = finish()
-        phases = np.concatenate(kept)
+        phases = np.concatenate(list(finished))
+        described["results"] = describe()
         return PhaseMask.from_array(micrograph.name, phases, micrograph.pixel_size, described)
     with create_mask(
         out, micrograph.shape, micrograph.pixel_size, described, micrograph.read
     ) as writer:
-        for phases in finish_bands():
-            writer.write_rows(phases)
-        writer.provenance["results"] = finish()
+        for rows in finished:
+            writer.write_rows(rows)
+        writer.provenance["results"] = describe()
     return open_mask(out)
+
+
+class _Tally:
+    """Counts what goes by on its way to a mask.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        As it is in the file; tells what is left out.
+    given : Deduplicated
+        The same without repeated rows and columns.
+    confidence : binary file, optional
+        Gets the confidence of all pixels.
+    """
+
+    def __init__(
+        self, micrograph: Micrograph, given: Deduplicated, confidence: IO[bytes] | None
+    ) -> None:
+        self._micrograph, self._given, self._confidence = micrograph, given, confidence
+        self._counts = np.zeros(256, np.int64)  # of the mask
+        self._before = np.zeros(256, np.int64)  # of the mask before outlines were moved
+        self._entropy, self._seen = 0.0, 0
+
+    def watch(self, bands: Iterable[SegmentedBand]) -> Iterator[SegmentedBand]:
+        """Yield bands of the deduplicated micrograph, whose entropy and confidence are kept."""
+        for band in bands:
+            whole = _restore(band, self._given)
+            phases = self._micrograph.leave_out(whole.rows, whole.phases)
+            self._before += np.bincount(phases.ravel(), minlength=256)
+            self._entropy += whole.entropy
+            self._seen += int((whole.phases != Phase.VOID).sum())
+            if self._confidence:
+                sure = np.where(phases == Phase.VOID, np.uint8(0), whole.confidence)
+                self._confidence.write(sure.tobytes())
+            yield band
+
+    def count(self, drawn: Iterable[Phases]) -> Iterator[Phases]:
+        """Yield whole rows of the file without what is left out, counted."""
+        done = 0
+        for rows in drawn:
+            phases = self._micrograph.leave_out(slice(done, done + len(rows)), rows)
+            done += len(rows)
+            self._counts += np.bincount(phases.ravel(), minlength=256)
+            yield phases
+
+    def summarise(self, outlines: Outlines) -> dict[str, Any]:
+        """Return the results of the mask: fractions of the specimen, and the mean entropy."""
+        kept = float(self._counts.sum() - self._counts[Phase.VOID]) / max(self._seen, 1)
+        results = summarise(self._counts, self._entropy * kept)
+        if outlines == "exact":
+            before = summarise(self._before, 0.0)
+            results["as_labels"] = {n: v for n, v in before.items() if n.endswith("_fraction")}
+        return results
 
 
 def _move_outlines(

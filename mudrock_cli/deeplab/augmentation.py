@@ -1,4 +1,4 @@
-"""Random changes of a training crop: where it lies, how it is turned, how an SEM might see it."""
+"""What a network learns from: random crops, changed as an SEM might; tiles to validate on."""
 
 import dataclasses
 import math

@@ -1,8 +1,4 @@
-"""Labels that drift away from their micrograph: found by matching pores to dark pixels, undone.
-
-A mask that passed through a program which resized it by a hair lies ever further off its micrograph
-towards one edge. Ten pixels are enough to teach a network that pores lie beside the dark.
-"""
+"""A folder of labelled micrographs as arrays at one pixel size; every problem is told at once."""
 
 import re
 from collections.abc import Sequence
@@ -24,224 +20,6 @@ from mudrock_cli.image.resample import Deduplicated, deduplicate, resample, resa
 from mudrock_cli.image.types import Phase, PixelSize
 
 Grey = npt.NDArray[np.uint8]
-
-_BLOCK = 192  # pixels: wide enough to hold several pores
-_REACH = 16  # pixels that a block may have drifted
-_FEWEST_BLOCKS = 12
-_LEAST_DRIFT = 2.0  # pixels at the worst edge: less is within an outline's uncertainty
-_LEAST_GAIN = 1.1  # of the correlation between pores and dark pixels
-
-
-@dataclass(frozen=True)
-class Drift:
-    """A linear displacement of labels against their micrograph.
-
-    Parameters
-    ----------
-    rows, columns : tuple of float
-        Offset in pixels and slope in pixels per pixel: what the micrograph shows at row *y* is
-        labelled at row ``y + offset + slope * y``.
-    before, after : float
-        Correlation of the pore labels with local darkness, as they came and registered.
-    """
-
-    rows: tuple[float, float]
-    columns: tuple[float, float]
-    before: float
-    after: float
-
-    def reach(self, shape: tuple[int, int]) -> float:
-        """Return the largest displacement in pixels within `shape`."""
-        pairs = zip((self.rows, self.columns), shape, strict=True)
-        return max(abs(o + s * end) for (o, s), n in pairs for end in (0, n - 1))
-
-
-def register_labels(grey: Grey, labels: Grey) -> tuple[Grey, Drift | None]:
-    """Move labels back onto their micrograph where they clearly drift.
-
-    Parameters
-    ----------
-    grey, labels : ndarray of uint8, shape (H, W)
-        Grey levels, and phases of which pores are dark.
-
-    Returns
-    -------
-    labels : ndarray of uint8, shape (H, W)
-        By nearest neighbour; ``VOID`` where a label would come from outside. The very input where
-        nothing was moved.
-    drift : Drift or None
-        What was undone; None where the labels lie within two pixels, where moving them would not
-        raise their correlation with darkness by a tenth, or where too few pores tell.
-    """
-    darkness = _local_darkness(grey)
-    pores = (labels == Phase.PORE).astype(np.float32)
-    positions, shifts = _match_blocks(darkness, pores)
-    if len(positions) < _FEWEST_BLOCKS:
-        return labels, None
-    rows, columns = (_fit_line(positions[:, axis], shifts[:, axis]) for axis in (0, 1))
-    drift = Drift(rows, columns, 0.0, 0.0)
-    if drift.reach(grey.shape) < _LEAST_DRIFT:
-        return labels, None
-    moved = _undo(labels, drift)
-    before = _correlate(darkness, labels)
-    after = _correlate(darkness, moved)
-    if after < _LEAST_GAIN * max(before, 0.05):
-        return labels, None
-    return moved, Drift(rows, columns, before, after)
-
-
-def _local_darkness(grey: Grey) -> npt.NDArray[np.float32]:
-    """How much darker a pixel is than its surroundings: fields differ in brightness."""
-    level = grey.astype(np.float32)
-    around = cv2.blur(level, (81, 81), borderType=cv2.BORDER_REFLECT)
-    return np.asarray(around - level, np.float32)
-
-
-def _match_blocks(
-    darkness: npt.NDArray[np.float32], pores: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return centres (N, 2) of blocks and by how much their labels must move (N, 2)."""
-    positions, shifts = [], []
-    for top in range(_REACH, darkness.shape[0] - _BLOCK - _REACH + 1, _BLOCK // 2):
-        for left in range(_REACH, darkness.shape[1] - _BLOCK - _REACH + 1, _BLOCK // 2):
-            block = pores[top : top + _BLOCK, left : left + _BLOCK]
-            if not 0.02 < block.mean() < 0.5:
-                continue
-            around = darkness[
-                top - _REACH : top + _BLOCK + _REACH, left - _REACH : left + _BLOCK + _REACH
-            ]
-            match = cv2.matchTemplate(around, block, cv2.TM_CCOEFF_NORMED)
-            _, best, _, (x, y) = cv2.minMaxLoc(match)
-            if best > 0.3:
-                # The block shows at y - _REACH from where it lies: labels lie off by the opposite.
-                positions.append((top + _BLOCK / 2, left + _BLOCK / 2))
-                shifts.append((_REACH - y, _REACH - x))
-    return np.array(positions, float).reshape(-1, 2), np.array(shifts, float).reshape(-1, 2)
-
-
-def _fit_line(
-    position: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]
-) -> tuple[float, float]:
-    """Fit a line that half of the matches being wrong cannot tilt (Siegel 1982)."""
-    from scipy.stats import siegelslopes
-
-    if np.ptp(position) == 0:
-        return float(np.median(shift)), 0.0
-    fit = siegelslopes(shift, position)
-    return float(fit.intercept), float(fit.slope)
-
-
-def _undo(labels: Grey, drift: Drift) -> Grey:
-    moved = np.full_like(labels, Phase.VOID)
-    sources = []
-    for (offset, slope), length in zip((drift.rows, drift.columns), labels.shape, strict=True):
-        place = np.arange(length)
-        sources.append(np.rint(place + offset + slope * place).astype(int))
-    inside = [(s >= 0) & (s < n) for s, n in zip(sources, labels.shape, strict=True)]
-    picked = labels[np.ix_(sources[0][inside[0]], sources[1][inside[1]])]
-    moved[np.ix_(*inside)] = picked
-    return moved
-
-
-def _correlate(darkness: npt.NDArray[np.float32], labels: Grey) -> float:
-    known = labels != Phase.VOID
-    return float(np.corrcoef(darkness[known], labels[known] == Phase.PORE)[0, 1])
-
-
-# Which label belongs to which micrograph, in every layout that training takes.
-
-_LABEL_FOLDERS = ("labels", "SegmentationClassRaw", "SegmentationClass")
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """Pairs of a folder, and what stands alone there.
-
-    Parameters
-    ----------
-    pairs : tuple of Pair
-        Every label, sorted by name; its image is None where that is missing.
-    unlabelled : tuple of Path
-        Micrographs without a label.
-    """
-
-    pairs: tuple[Pair, ...]
-    unlabelled: tuple[Path, ...]
-
-
-def pair_files(data: Path) -> Pairing:
-    """Pair labels and micrographs of a folder.
-
-    Parameters
-    ----------
-    data : Path
-        ``images/`` and ``labels/``; the PASCAL VOC layout, where ``ImageSets/*.txt`` say which
-        names count; or micrographs with masks that mudrock wrote anywhere beside or below them.
-
-    Raises
-    ------
-    UsageError
-        If it is no folder, or holds no label.
-    """
-    if any((data / folder).is_dir() for folder in _LABEL_FOLDERS):
-        pairs = find_pairs(data)
-        listed = read_image_sets(data)
-        if listed:
-            named = {name for names in listed.values() for name in names}
-            pairs = [pair for pair in pairs if pair.name in named]
-        images = [folder for folder in ("images", "JPEGImages") if (data / folder).is_dir()]
-        return Pairing(tuple(pairs), _unlabelled(data / images[0], pairs) if images else ())
-    if not data.is_dir():
-        raise UsageError(f"{data}: no such folder", "give a folder with images/ and labels/")
-    return _pair_by_provenance(data)
-
-
-def read_image_sets(data: Path) -> dict[str, list[str]]:
-    """Return the names in each ``ImageSets/*.txt`` of the PASCAL VOC layout, by list.
-
-    Raises
-    ------
-    MudrockError
-        If a list cannot be read as text.
-    """
-    found = {}
-    for path in sorted((data / "ImageSets").glob("**/*.txt")):
-        lines = read_text(path).splitlines()
-        found[path.stem] = [line.split()[0] for line in lines if line.strip()]
-    return found
-
-
-def _unlabelled(images: Path, pairs: list[Pair]) -> tuple[Path, ...]:
-    used = {pair.image for pair in pairs}
-    try:
-        found = find_inputs([str(images)])
-    except UsageError:
-        return ()
-    return tuple(item.path for item in found if item.path not in used)
-
-
-def _pair_by_provenance(data: Path) -> Pairing:
-    """Pair masks with the very files they were made from, by the hash that they carry."""
-    files = [item.path for item in find_inputs([str(data)], keep_masks=True)]
-    masks = [path for path in files if is_mudrock_mask(path)]
-    images = [path for path in files if path not in set(masks)]
-    if not masks:
-        raise UsageError(
-            f"{data}: no labels in it", "give a folder with images/ and labels/, one file each"
-        )
-    by_hash = {hash_file(path): path for path in images}
-    pairs = []
-    for path in masks:
-        made_from = open_mask(path).provenance.get("input")
-        told = made_from.get("sha256") if isinstance(made_from, dict) else None
-        image = by_hash.get(str(told))
-        name = path.relative_to(data).with_suffix("").as_posix()
-        pairs.append(Pair(name, path, image))
-    pairs.sort(key=lambda pair: pair.name)
-    return Pairing(tuple(pairs), _unlabelled(data, pairs))
-
-
-# A folder of labelled micrographs to arrays at one pixel size, every problem told at once.
 
 _MOST_TOLD = 20  # problems; the rest is counted
 _FACTOR = 8  # a pixel size further than this from the recipe's is a mistake
@@ -456,3 +234,225 @@ def _find_absent(samples: Sequence[Sample]) -> list[str]:
         for phase in phases
         if not counts[phase]
     ]
+
+
+# Which label belongs to which micrograph, in every layout that training takes.
+
+_LABEL_FOLDERS = ("labels", "SegmentationClassRaw", "SegmentationClass")
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Pairs of a folder, and what stands alone there.
+
+    Parameters
+    ----------
+    pairs : tuple of Pair
+        Every label, sorted by name; its image is None where that is missing.
+    unlabelled : tuple of Path
+        Micrographs without a label.
+    """
+
+    pairs: tuple[Pair, ...]
+    unlabelled: tuple[Path, ...]
+
+
+def pair_files(data: Path) -> Pairing:
+    """Pair labels and micrographs of a folder.
+
+    Parameters
+    ----------
+    data : Path
+        ``images/`` and ``labels/``; the PASCAL VOC layout, where ``ImageSets/*.txt`` say which
+        names count; or micrographs with masks that mudrock wrote anywhere beside or below them.
+
+    Raises
+    ------
+    UsageError
+        If it is no folder, or holds no label.
+    """
+    if any((data / folder).is_dir() for folder in _LABEL_FOLDERS):
+        pairs = find_pairs(data)
+        listed = read_image_sets(data)
+        if listed:
+            named = {name for names in listed.values() for name in names}
+            pairs = [pair for pair in pairs if pair.name in named]
+        images = [folder for folder in ("images", "JPEGImages") if (data / folder).is_dir()]
+        return Pairing(tuple(pairs), _unlabelled(data / images[0], pairs) if images else ())
+    if not data.is_dir():
+        raise UsageError(f"{data}: no such folder", "give a folder with images/ and labels/")
+    return _pair_by_provenance(data)
+
+
+def read_image_sets(data: Path) -> dict[str, list[str]]:
+    """Return the names in each ``ImageSets/*.txt`` of the PASCAL VOC layout, by list.
+
+    Raises
+    ------
+    MudrockError
+        If a list cannot be read as text.
+    """
+    found = {}
+    for path in sorted((data / "ImageSets").glob("**/*.txt")):
+        lines = read_text(path).splitlines()
+        found[path.stem] = [line.split()[0] for line in lines if line.strip()]
+    return found
+
+
+def _unlabelled(images: Path, pairs: list[Pair]) -> tuple[Path, ...]:
+    used = {pair.image for pair in pairs}
+    try:
+        found = find_inputs([str(images)])
+    except UsageError:
+        return ()
+    return tuple(item.path for item in found if item.path not in used)
+
+
+def _pair_by_provenance(data: Path) -> Pairing:
+    """Pair masks with the very files they were made from, by the hash that they carry."""
+    files = [item.path for item in find_inputs([str(data)], keep_masks=True)]
+    masks = [path for path in files if is_mudrock_mask(path)]
+    images = [path for path in files if path not in set(masks)]
+    if not masks:
+        raise UsageError(
+            f"{data}: no labels in it", "give a folder with images/ and labels/, one file each"
+        )
+    by_hash = {hash_file(path): path for path in images}
+    pairs = []
+    for path in masks:
+        made_from = open_mask(path).provenance.get("input")
+        told = made_from.get("sha256") if isinstance(made_from, dict) else None
+        image = by_hash.get(str(told))
+        name = path.relative_to(data).with_suffix("").as_posix()
+        pairs.append(Pair(name, path, image))
+    pairs.sort(key=lambda pair: pair.name)
+    return Pairing(tuple(pairs), _unlabelled(data, pairs))
+
+
+# Labels that drift away from their micrograph, found by matching pores to dark pixels.
+#
+# A mask that passed through a program which resized it by a hair lies ever further off its
+# micrograph towards one edge. Ten pixels are enough to teach a network that pores lie beside the
+# dark.
+
+_BLOCK = 192  # pixels: wide enough to hold several pores
+_REACH = 16  # pixels that a block may have drifted
+_FEWEST_BLOCKS = 12
+_LEAST_DRIFT = 2.0  # pixels at the worst edge: less is within an outline's uncertainty
+_LEAST_GAIN = 1.1  # of the correlation between pores and dark pixels
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A linear displacement of labels against their micrograph.
+
+    Parameters
+    ----------
+    rows, columns : tuple of float
+        Offset in pixels and slope in pixels per pixel: what the micrograph shows at row *y* is
+        labelled at row ``y + offset + slope * y``.
+    before, after : float
+        Correlation of the pore labels with local darkness, as they came and registered.
+    """
+
+    rows: tuple[float, float]
+    columns: tuple[float, float]
+    before: float
+    after: float
+
+    def reach(self, shape: tuple[int, int]) -> float:
+        """Return the largest displacement in pixels within `shape`."""
+        pairs = zip((self.rows, self.columns), shape, strict=True)
+        return max(abs(o + s * end) for (o, s), n in pairs for end in (0, n - 1))
+
+
+def register_labels(grey: Grey, labels: Grey) -> tuple[Grey, Drift | None]:
+    """Move labels back onto their micrograph where they clearly drift.
+
+    Parameters
+    ----------
+    grey, labels : ndarray of uint8, shape (H, W)
+        Grey levels, and phases of which pores are dark.
+
+    Returns
+    -------
+    labels : ndarray of uint8, shape (H, W)
+        By nearest neighbour; ``VOID`` where a label would come from outside. The very input where
+        nothing was moved.
+    drift : Drift or None
+        What was undone; None where the labels lie within two pixels, where moving them would not
+        raise their correlation with darkness by a tenth, or where too few pores tell.
+    """
+    darkness = _local_darkness(grey)
+    pores = (labels == Phase.PORE).astype(np.float32)
+    positions, shifts = _match_blocks(darkness, pores)
+    if len(positions) < _FEWEST_BLOCKS:
+        return labels, None
+    rows, columns = (_fit_line(positions[:, axis], shifts[:, axis]) for axis in (0, 1))
+    drift = Drift(rows, columns, 0.0, 0.0)
+    if drift.reach(grey.shape) < _LEAST_DRIFT:
+        return labels, None
+    moved = _undo(labels, drift)
+    before = _correlate(darkness, labels)
+    after = _correlate(darkness, moved)
+    if after < _LEAST_GAIN * max(before, 0.05):
+        return labels, None
+    return moved, Drift(rows, columns, before, after)
+
+
+def _local_darkness(grey: Grey) -> npt.NDArray[np.float32]:
+    """How much darker a pixel is than its surroundings: fields differ in brightness."""
+    level = grey.astype(np.float32)
+    around = cv2.blur(level, (81, 81), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(around - level, np.float32)
+
+
+def _match_blocks(
+    darkness: npt.NDArray[np.float32], pores: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return centres (N, 2) of blocks and by how much their labels must move (N, 2)."""
+    positions, shifts = [], []
+    for top in range(_REACH, darkness.shape[0] - _BLOCK - _REACH + 1, _BLOCK // 2):
+        for left in range(_REACH, darkness.shape[1] - _BLOCK - _REACH + 1, _BLOCK // 2):
+            block = pores[top : top + _BLOCK, left : left + _BLOCK]
+            if not 0.02 < block.mean() < 0.5:
+                continue
+            around = darkness[
+                top - _REACH : top + _BLOCK + _REACH, left - _REACH : left + _BLOCK + _REACH
+            ]
+            match = cv2.matchTemplate(around, block, cv2.TM_CCOEFF_NORMED)
+            _, best, _, (x, y) = cv2.minMaxLoc(match)
+            if best > 0.3:
+                # The block shows at y - _REACH from where it lies: labels lie off by the opposite.
+                positions.append((top + _BLOCK / 2, left + _BLOCK / 2))
+                shifts.append((_REACH - y, _REACH - x))
+    return np.array(positions, float).reshape(-1, 2), np.array(shifts, float).reshape(-1, 2)
+
+
+def _fit_line(
+    position: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]
+) -> tuple[float, float]:
+    """Fit a line that half of the matches being wrong cannot tilt (Siegel 1982)."""
+    from scipy.stats import siegelslopes
+
+    if np.ptp(position) == 0:
+        return float(np.median(shift)), 0.0
+    fit = siegelslopes(shift, position)
+    return float(fit.intercept), float(fit.slope)
+
+
+def _undo(labels: Grey, drift: Drift) -> Grey:
+    moved = np.full_like(labels, Phase.VOID)
+    sources = []
+    for (offset, slope), length in zip((drift.rows, drift.columns), labels.shape, strict=True):
+        place = np.arange(length)
+        sources.append(np.rint(place + offset + slope * place).astype(int))
+    inside = [(s >= 0) & (s < n) for s, n in zip(sources, labels.shape, strict=True)]
+    picked = labels[np.ix_(sources[0][inside[0]], sources[1][inside[1]])]
+    moved[np.ix_(*inside)] = picked
+    return moved
+
+
+def _correlate(darkness: npt.NDArray[np.float32], labels: Grey) -> float:
+    known = labels != Phase.VOID
+    return float(np.corrcoef(darkness[known], labels[known] == Phase.PORE)[0, 1])

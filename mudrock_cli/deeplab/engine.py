@@ -1,4 +1,4 @@
-"""A compiled network that somebody else may have made: looked through before anything runs it."""
+"""What runs a network on a batch of tiles; a compiled one is looked through before it runs."""
 
 import logging
 import math

@@ -1,10 +1,14 @@
-"""Crops of one image, found by a piece of one that lies in the other."""
+"""Which micrographs train, which validate, which judge; a source micrograph is never divided.
+
+Tiles, mirrored and turned copies and overlapping crops of one micrograph belong together, whatever
+they are called: duplicates are found by what they show.
+"""
 
 import csv
 import hashlib
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -19,164 +23,8 @@ from mudrock_cli.deeplab.dataset import Sample
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.files import write_text
 
-_SIDE = 64  # pixels of the smaller sample's shorter side, when it is compared
-_FINEST = 4  # least reduction: noise and compression do not survive it
-_PIECE = 0.4  # of a side; samples that share less are not found
-_FEWEST = 15  # pixels of a piece's side; less tells nothing
-_FOUND = 0.85  # correlation: 101 crops of one image gave 0.9 to 1 or less than 0.8
-_MOST_PAIRS = 250_000  # a quarter of a millisecond each
-
-
-def find_overlaps(
-    samples: Sequence[Sample], together: Callable[[str, str], bool]
-) -> Iterator[tuple[str, str]]:
-    """Yield names of two samples that show, in part, the same place in the same position.
-
-    The corners and the middle of the smaller one are looked for in the larger one, so samples are
-    found that share two fifths of both sides. Nothing is looked for among more than some 700
-    samples: so many are tiles, whose names tell where they belong.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-        At one pixel size.
-    together : callable
-        Tells of two names whether they are known to belong together: these are not compared.
-    """
-    if math.comb(len(samples), 2) > _MOST_PAIRS:
-        return
-
-    @cache
-    def reduce(index: int, factor: int) -> npt.NDArray[np.float32]:
-        return _reduce(samples[index].grey, factor)
-
-    for first, second in combinations(range(len(samples)), 2):
-        if together(samples[first].name, samples[second].name):
-            continue
-        small, large = sorted((first, second), key=lambda index: samples[index].grey.size)
-        factor = max(_FINEST, min(samples[small].grey.shape) // _SIDE)
-        if _share_a_piece(reduce(small, factor), reduce(large, factor)):
-            yield samples[first].name, samples[second].name
-
-
-def _reduce(grey: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.float32]:
-    """Reduce by a whole factor and take slow changes of brightness away."""
-    height, width = (max(1, size // factor) for size in grey.shape)
-    whole = grey[: height * factor, : width * factor].astype(np.float32)
-    small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
-    return np.asarray(small - cv2.GaussianBlur(small, (0, 0), 6), np.float32)
-
-
-def _share_a_piece(small: npt.NDArray[np.float32], large: npt.NDArray[np.float32]) -> bool:
-    height, width = (int(_PIECE * size) for size in small.shape)
-    if min(height, width) < _FEWEST or height > large.shape[0] or width > large.shape[1]:
-        return False
-    bottom, right = small.shape[0] - height, small.shape[1] - width
-    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
-    for top, left in corners:
-        piece = small[top : top + height, left : left + width]
-        if piece.std() > 1 and cv2.matchTemplate(large, piece, cv2.TM_CCOEFF_NORMED).max() > _FOUND:
-            return True
-    return False
-
-
-# Copies among samples, found by what they show: mirrored, turned, changed in grey, overlapping.
-
-_SIDE_LIKENESS = 32  # of a thumbnail
-_ALIKE = 0.8  # correlation of thumbnails; of 78 tiles of six micrographs none reached 0.35
-_BLOCK = 512  # thumbnails compared at once
-
-
-def group_copies(samples: Sequence[Sample]) -> list[set[str]]:
-    """Return the names of samples that show the same place, as groups of two or more.
-
-    Two samples are copies when one is, pixel by pixel, the other mirrored or turned by quarters,
-    or when their thumbnails, mirrored or turned and freed of brightness, contrast and shading,
-    correlate above 0.8: so a copy that was brightened or compressed is found too. Crops that
-    overlap are copies in part, see `find_overlaps`.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-        With different names.
-    """
-    leader = {sample.name: sample.name for sample in samples}
-
-    def find(name: str) -> str:
-        while leader[name] != name:
-            leader[name] = leader[leader[name]]
-            name = leader[name]
-        return name
-
-    def together(first: str, second: str) -> bool:
-        return find(first) == find(second)
-
-    for first, second in (*_identical(samples), *_alike(samples)):
-        leader[find(first)] = find(second)
-    for first, second in find_overlaps(samples, together):
-        leader[find(first)] = find(second)
-    groups: dict[str, set[str]] = {}
-    for name in leader:
-        groups.setdefault(find(name), set()).add(name)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def _orient(picture: npt.NDArray[np.generic]) -> Iterator[npt.NDArray[np.generic]]:
-    """Yield the eight ways in which a picture can lie."""
-    for turned in (picture, np.rot90(picture)):
-        yield from (turned, turned[::-1], turned[:, ::-1], turned[::-1, ::-1])
-
-
-def _hash_in_any_orientation(grey: npt.NDArray[np.uint8]) -> str:
-    """Return one hash for a picture and all its mirrored and turned copies."""
-    return min(
-        hashlib.sha256(str(view.shape).encode() + np.ascontiguousarray(view).tobytes()).hexdigest()
-        for view in _orient(grey)
-    )
-
-
-def _identical(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
-    seen: dict[str, str] = {}
-    for sample in samples:
-        first = seen.setdefault(_hash_in_any_orientation(sample.grey), sample.name)
-        if first != sample.name:
-            yield first, sample.name
-
-
-def _alike(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
-    thumbnails = np.stack([_thumbnail(sample.grey) for sample in samples])
-    flat = thumbnails.reshape(len(samples), -1)
-    views = [
-        np.stack(oriented).reshape(len(samples), -1)
-        for oriented in zip(*(_orient(one) for one in thumbnails), strict=True)
-    ]
-    for top in range(0, len(samples), _BLOCK):
-        block = flat[top : top + _BLOCK]
-        best = np.maximum.reduce([block @ view.T for view in views])
-        for row, column in np.argwhere(best > _ALIKE):
-            if top + row < column:
-                yield samples[top + row].name, samples[column].name
-
-
-def _thumbnail(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Reduce to a square of fixed size, without slow changes of brightness, of norm 1."""
-    small = cv2.resize(
-        grey.astype(np.float32), (_SIDE_LIKENESS, _SIDE_LIKENESS), interpolation=cv2.INTER_AREA
-    )
-    detail = small - cv2.GaussianBlur(
-        small, (0, 0), _SIDE_LIKENESS / 8, borderType=cv2.BORDER_REFLECT
-    )
-    detail -= detail.mean()
-    norm = float(np.linalg.norm(detail))
-    flat = (
-        norm < 1e-3 * _SIDE_LIKENESS
-    )  # a picture without detail is like nothing but its exact copy
-    return np.zeros_like(detail) if flat else np.asarray(detail / norm, np.float32)
-
-
-# Which micrographs train, which validate, which judge; a source micrograph is never divided.
-
 PARTS = ("train", "validation", "test")
+_COLUMNS = ("name", "part", "parent", "image_sha256", "label_sha256")
 
 
 @dataclass(frozen=True)
@@ -218,7 +66,7 @@ def find_sources(samples: Sequence[Sample]) -> dict[str, str]:
     crops that overlap get one source, whatever they are called.
     """
     chosen = {sample.name: sample.source for sample in samples}
-    for group in group_copies(samples):
+    for group in group_duplicates(samples):
         sources = sorted({chosen[name] for name in group})
         merged = {name: sources[0] for name, source in chosen.items() if source in sources}
         chosen |= merged
@@ -351,11 +199,6 @@ def _refuse_single(source: str, count: int) -> MudrockError:
     )
 
 
-# A split as a table: name, part, source and the hashes of the files.
-
-_COLUMNS = ("name", "part", "parent", "image_sha256", "label_sha256")
-
-
 def read_split(path: Path, samples: Sequence[Sample]) -> Split:
     """Read a split that was recorded or written by hand.
 
@@ -413,3 +256,147 @@ def _check_hashes(path: Path, row: Mapping[str, str], sample: Sample) -> None:
             f"{sample.name}: is not the file that {path} recorded (SHA-256 differs)",
             "give the data of that split, or split anew",
         )
+
+
+# Duplicates among samples: mirrored, turned, changed in grey, overlapping.
+
+_THUMBNAIL = 32  # pixels of a side
+_ALIKE = 0.8  # correlation of thumbnails; of 78 tiles of six micrographs none reached 0.35
+_BLOCK = 512  # thumbnails compared at once
+
+_SIDE = 64  # pixels of the smaller sample's shorter side, when overlaps are looked for
+_FINEST = 4  # least reduction: noise and compression do not survive it
+_PIECE = 0.4  # of a side; samples that share less are not found
+_FEWEST = 15  # pixels of a piece's side; less tells nothing
+_FOUND = 0.85  # correlation: 101 crops of one image gave 0.9 to 1 or less than 0.8
+_MOST_PAIRS = 250_000  # a quarter of a millisecond each
+
+
+def group_duplicates(samples: Sequence[Sample]) -> list[list[str]]:
+    """Return the names of samples that show the same place, as groups of two or more.
+
+    Two samples are duplicates when one is, pixel by pixel, the other mirrored or turned by
+    quarters; when their thumbnails, mirrored or turned and freed of brightness, contrast and
+    shading, correlate above 0.8: so a copy that was brightened or compressed is found too; or when
+    they overlap, see `find_overlaps`.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        With different names.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    def group(pairs: Iterable[tuple[int, int]]) -> npt.NDArray[np.integer]:
+        ends = np.array(list(pairs), int).reshape(-1, 2).T
+        graph = coo_array((np.ones(len(ends[0])), tuple(ends)), shape=(len(samples),) * 2)
+        found: npt.NDArray[np.integer] = connected_components(graph, directed=False)[1]
+        return found
+
+    known = [*_find_identical(samples), *_find_alike(samples)]
+    groups = group([*known, *find_overlaps(samples, group(known))])
+    members = [np.flatnonzero(groups == number).tolist() for number in np.unique(groups)]
+    return [[samples[index].name for index in some] for some in members if len(some) > 1]
+
+
+def _orient(picture: npt.NDArray[np.generic]) -> Iterator[npt.NDArray[np.generic]]:
+    """Yield the eight ways in which a picture can lie."""
+    for turned in (picture, np.rot90(picture)):
+        yield from (turned, turned[::-1], turned[:, ::-1], turned[::-1, ::-1])
+
+
+def _find_identical(samples: Sequence[Sample]) -> Iterator[tuple[int, int]]:
+    seen: dict[str, int] = {}
+    for index, sample in enumerate(samples):
+        hashes = (
+            hashlib.sha256(f"{view.shape}".encode() + np.ascontiguousarray(view).tobytes())
+            for view in _orient(sample.grey)
+        )
+        first = seen.setdefault(min(each.hexdigest() for each in hashes), index)
+        if first != index:
+            yield first, index
+
+
+def _find_alike(samples: Sequence[Sample]) -> Iterator[tuple[int, int]]:
+    thumbnails = np.stack([_make_thumbnail(sample.grey) for sample in samples])
+    flat = thumbnails.reshape(len(samples), -1)
+    views = [
+        np.stack(oriented).reshape(len(samples), -1)
+        for oriented in zip(*(_orient(one) for one in thumbnails), strict=True)
+    ]
+    for top in range(0, len(samples), _BLOCK):
+        block = flat[top : top + _BLOCK]
+        best = np.maximum.reduce([block @ view.T for view in views])
+        for row, column in np.argwhere(best > _ALIKE):
+            if top + row < column:
+                yield int(top + row), int(column)
+
+
+def _make_thumbnail(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Reduce to a square of fixed size, without slow changes of brightness, of norm 1.
+
+    A picture without detail becomes 0: it is like nothing but its exact copy.
+    """
+    small = cv2.resize(
+        grey.astype(np.float32), (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA
+    )
+    around = cv2.GaussianBlur(small, (0, 0), _THUMBNAIL / 8, borderType=cv2.BORDER_REFLECT)
+    detail = small - around
+    detail -= detail.mean()
+    norm = float(np.linalg.norm(detail))
+    flat = norm < 1e-3 * _THUMBNAIL
+    return np.zeros_like(detail) if flat else np.asarray(detail / norm, np.float32)
+
+
+def find_overlaps(
+    samples: Sequence[Sample], groups: npt.NDArray[np.integer]
+) -> Iterator[tuple[int, int]]:
+    """Yield the numbers of two samples that show, in part, the same place in the same position.
+
+    The corners and the middle of the smaller one are looked for in the larger one, so samples are
+    found that share two fifths of both sides. Nothing is looked for among more than some 700
+    samples: so many are tiles, whose names tell where they belong.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        At one pixel size.
+    groups : ndarray of int, shape (samples,)
+        Those of one number are known to belong together, and are not compared.
+    """
+    if math.comb(len(samples), 2) > _MOST_PAIRS:
+        return
+
+    @cache
+    def reduce(index: int, factor: int) -> npt.NDArray[np.float32]:
+        return _reduce(samples[index].grey, factor)
+
+    for first, second in combinations(range(len(samples)), 2):
+        if groups[first] == groups[second]:
+            continue
+        small, large = sorted((first, second), key=lambda index: samples[index].grey.size)
+        factor = max(_FINEST, min(samples[small].grey.shape) // _SIDE)
+        if _share_a_piece(reduce(small, factor), reduce(large, factor)):
+            yield first, second
+
+
+def _reduce(grey: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.float32]:
+    """Reduce by a whole factor and take slow changes of brightness away."""
+    height, width = (max(1, size // factor) for size in grey.shape)
+    whole = grey[: height * factor, : width * factor].astype(np.float32)
+    small = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small - cv2.GaussianBlur(small, (0, 0), 6), np.float32)
+
+
+def _share_a_piece(small: npt.NDArray[np.float32], large: npt.NDArray[np.float32]) -> bool:
+    height, width = (int(_PIECE * size) for size in small.shape)
+    if min(height, width) < _FEWEST or height > large.shape[0] or width > large.shape[1]:
+        return False
+    bottom, right = small.shape[0] - height, small.shape[1] - width
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+    for top, left in corners:
+        piece = small[top : top + height, left : left + width]
+        if piece.std() > 1 and cv2.matchTemplate(large, piece, cv2.TM_CCOEFF_NORMED).max() > _FOUND:
+            return True
+    return False

@@ -1,4 +1,4 @@
-"""What training minimises: weighted cross-entropy, and soft Dice beside it."""
+"""Train a network by its recipe: what is minimised and how, checkpoints, logs, the loop."""
 
 import contextlib
 import csv
@@ -33,6 +33,10 @@ from mudrock_cli.files import read_named_arrays, write_text
 from mudrock_cli.image.types import Phase
 
 _PHASES = 3
+PHASES = (Phase.CLAY, Phase.SILT, Phase.PORE)
+
+
+# What training minimises: weighted cross-entropy, and soft Dice beside it.
 
 
 def encode_labels(labels: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -77,8 +81,6 @@ class PhaseLoss(keras.losses.Loss):  # type: ignore[misc]
 
 
 # Pixel accuracy and IoU of each phase, counted while a network is trained.
-
-PHASES = (Phase.CLAY, Phase.SILT, Phase.PORE)
 
 
 class PhaseScores(keras.metrics.Metric):  # type: ignore[misc]

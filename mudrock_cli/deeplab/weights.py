@@ -1,4 +1,4 @@
-"""The numbers of a network: to and from a file of named arrays, by the names of its variables."""
+"""The numbers of a network, from files that somebody else may have written; Keras' backends."""
 
 import contextlib
 import os
