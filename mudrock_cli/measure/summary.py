@@ -236,6 +236,7 @@ def summarise_fractions(fields: Sequence[Field], min_silt_um: float) -> Row:
     """Return the shares of phases and their intervals: for the rock, or within a single field."""
     row: Row = {}
     unseen = {phase: unseen_limit(fields, phase, min_silt_um) for phase in (Phase.SILT, Phase.PORE)}
+    counts = {phase: sum(len(field.grains[phase].ecd) for field in fields) for phase in unseen}
     for phase, name in FRACTIONS.items():
         parts, wholes, chances = sum_areas(fields, phase)
         if len(fields) == 1:
@@ -246,8 +247,10 @@ def summarise_fractions(fields: Sequence[Field], min_silt_um: float) -> Row:
             found = rock_fraction(parts, wholes, chances)
         if phase in unseen and found.value == 0:
             found = Interval(0.0, 0.0, unseen[phase])
-        elif phase == Phase.CLAY and found.value == 1:
-            found = Interval(1.0, max(0.0, 1 - sum(unseen.values())), 1.0)
+        elif phase == Phase.CLAY:  # of what was not seen there may be some in its place
+            hidden = sum(most for each, most in unseen.items() if not counts[each])
+            low, high = (1.0, 1.0) if found.value == 1 else (found.low, found.high)
+            found = Interval(found.value, max(low - hidden, 0.0), high)
         row |= name_scoped(name, found, len(fields))
     return row
 

@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from mudrock_cli.image.types import Phase
 
@@ -55,36 +56,47 @@ def draw_field(
     """Draw a square window into a rock of discs that do not overlap.
 
     Discs lie on a torus wider than the window, their number is Poisson's, so that the mean
-    fractions of many windows are exactly `silt` and `pore`.
+    fractions of many windows are `silt` and `pore`. Returns phases, shape (H, W).
     """
     wide = side_um + 2 * SILT.largest
-    placed = np.zeros((0, 3))
-    pixels = round(side_um / pixel_um)
-    phases = np.zeros((pixels, pixels), np.uint8)
-    for phase, discs, share in ((Phase.SILT, SILT, silt), (Phase.PORE, PORES, pore)):
-        radii = np.sort(discs.draw(rng, rng.poisson(share * wide**2 / discs.area)))[::-1] / 2
-        first, placed = len(placed), _place(rng, radii, wide, placed)
+    phases = np.zeros((round(side_um / pixel_um),) * 2, np.uint8)
+    grains = pores = None
+    while grains is None:  # so many that they find no room are drawn again
+        grains = _place(rng, SILT.draw(rng, rng.poisson(silt * wide**2 / SILT.area)), wide)
+    while pores is None:
+        number = rng.poisson(pore * wide**2 / PORES.area)
+        pores = _place(rng, PORES.draw(rng, number), wide, grains)
+    for phase, discs in ((Phase.SILT, grains), (Phase.PORE, pores)):
         for down in (-wide, 0, wide):
             for along in (-wide, 0, wide):
-                _paint(phases, placed[first:] + np.array([down, along, 0]), phase, pixel_um)
+                _paint(phases, discs + np.array([down, along, 0]), phase, pixel_um)
     return phases
 
 
-def _place(rng: np.random.Generator, radii: Floats, wide: float, lying: Floats) -> Floats:
+def _place(
+    rng: np.random.Generator, diameters: Floats, wide: float, grains: Floats | None = None
+) -> Floats | None:
     """Place discs, the largest first, where they touch none; rows, columns and radii."""
-    first, waiting, rounds = lying, radii, 0
-    while len(waiting):
+    waiting, lying = np.sort(diameters)[::-1] / 2, np.zeros((0, 3))
+    reach = 2 * float(waiting.max(initial=0)) + GAP_UM
+    for _ in range(1000):
+        if not len(waiting):
+            return lying
         tried = np.column_stack([rng.uniform(0, wide, (len(waiting), 2)), waiting])
-        others = np.concatenate([lying, tried])
-        apart = np.abs(tried[:, None, :2] - others[None, :, :2])
-        apart = np.hypot(*np.moveaxis(np.minimum(apart, wide - apart), 2, 0))
-        touch = apart < tried[:, None, 2] + others[None, :, 2] + GAP_UM
-        free = ~np.tril(touch, len(lying) - 1).any(axis=1)  # of two that touch the first stays
+        free = np.ones(len(tried), bool)
+        if grains is not None:
+            apart = np.abs(tried[:, None, :2] - grains[None, :, :2])
+            apart = np.hypot(*np.moveaxis(np.minimum(apart, wide - apart), 2, 0))
+            free = (apart > tried[:, None, 2] + grains[None, :, 2] + GAP_UM).all(axis=1)
+        every = np.concatenate([lying, tried])
+        pairs = cKDTree(every[:, :2], boxsize=wide).query_pairs(reach, output_type="ndarray")
+        apart = np.abs(every[pairs[:, 0], :2] - every[pairs[:, 1], :2])
+        apart = np.hypot(*np.minimum(apart, wide - apart).T)
+        touch = apart <= every[pairs, 2].sum(axis=1) + GAP_UM
+        later = pairs[touch].max(axis=1) - len(lying)  # of two that touch the first stays
+        free[later[later >= 0]] = False
         lying, waiting = np.concatenate([lying, tried[free]]), waiting[~free]
-        rounds += 1
-        if rounds % 500 == 0:  # no room is left: once more from the start
-            lying, waiting = first, radii
-    return lying
+    return None
 
 
 def _paint(phases: npt.NDArray[np.uint8], discs: Floats, phase: int, pixel_um: float) -> None:
