@@ -201,7 +201,11 @@ def combine(probabilities: Probabilities, found: Phases, prior: Prior) -> Probab
 
 
 def find_prior(
-    micrograph: Micrograph, recipe: Recipe, temperature: float = 1.0, mapper: Map = map
+    micrograph: Micrograph,
+    recipe: Recipe,
+    temperature: float = 1.0,
+    mapper: Map = map,
+    advance: Advance = _ignore,
 ) -> Prior | None:
     """Return the classical prior of a micrograph, if the recipe of a model wants one.
 
@@ -219,6 +223,8 @@ def find_prior(
         Calibrates the network, and softens the prior alike.
     mapper : callable
         Does the bands.
+    advance : callable
+        ``advance(done, total)`` in bands.
 
     Raises
     ------
@@ -232,7 +238,7 @@ def find_prior(
     steps = load_workflow(_WORKFLOW)
     if not steps.contrast.shows(size.nm):
         return None
-    bands = candidate_phases(replace(micrograph, pixel_size=size), steps, mapper)
+    bands = candidate_phases(replace(micrograph, pixel_size=size), steps, mapper, advance)
     weights = [weight / temperature for weight in recipe.inference.workflow]
     tells_silt = steps.tells_silt(micrograph.specimen.shape, size.nm)
     return Prior(bands, weigh_evidence(weights, tells_silt=tells_silt))
@@ -313,6 +319,7 @@ def first_needed(size: int, new_size: int, row: int) -> int:
 
 # A micrograph to phases, band by band.
 
+_PRIOR_SHARE = 0.3  # of the time, that of the classical prior
 _CHUNK_PIXELS = 1 << 21  # of the image, whose probabilities stand in memory at once
 
 
@@ -370,7 +377,8 @@ def segment_bands(
     temperature : float
         That of the model; softens the classical prior.
     advance : callable
-        ``advance(done, total)``, in tiles, or in rows where there are parts.
+        ``advance(done, total)``, in tiles, or in rows where there are parts; in thousandths of
+        the whole where there is a prior.
     mapper : callable
         Does the bands of the prior, and the parts.
     parts : int
@@ -391,7 +399,9 @@ def segment_bands(
         return
     if box.top:
         yield SegmentedBand.void(slice(0, box.top), width)
-    prior = find_prior(micrograph, recipe, temperature, mapper)
+    prior = find_prior(micrograph, recipe, temperature, mapper, _share(advance, 0, _PRIOR_SHARE))
+    if prior:
+        advance = _share(advance, _PRIOR_SHARE, 1)
     if parts == 1:
         whole = slice(0, box.height)
         yield from _segment_part(micrograph, recipe, start_engine(), whole, prior, advance)
@@ -401,6 +411,13 @@ def segment_bands(
         )
     if box.bottom < height:
         yield SegmentedBand.void(slice(box.bottom, height), width)
+
+
+def _share(advance: Advance, start: float, stop: float) -> Advance:
+    """Return what tells of a stage of the work as of a share of the whole."""
+    return lambda done, total: advance(
+        round(1000 * (start + (stop - start) * done / max(total, 1))), 1000
+    )
 
 
 def _restore(band: SegmentedBand, given: Deduplicated) -> SegmentedBand:

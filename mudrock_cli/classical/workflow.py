@@ -243,7 +243,10 @@ class Workflow:
 
 
 def candidate_phases(
-    micrograph: Micrograph, recipe: WorkflowRecipe, mapper: Map = map
+    micrograph: Micrograph,
+    recipe: WorkflowRecipe,
+    mapper: Map = map,
+    advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Grey]:
     """Return the phases of a micrograph's specimen, by bands of whole rows from top to bottom.
 
@@ -260,6 +263,8 @@ def candidate_phases(
         What to look for; `load_recipe` reads it.
     mapper : callable
         Like the builtin `map`: computes bands here, or on other machines.
+    advance : callable
+        ``advance(done, total)`` in bands.
 
     Returns
     -------
@@ -275,7 +280,7 @@ def candidate_phases(
         If it cannot be read, or all its pixels have the same grey.
     """
     workflow = Workflow(micrograph, recipe, mapper=mapper)
-    (candidates,) = workflow.find_candidates(mapper=mapper)
+    (candidates,) = workflow.find_candidates(advance=advance, mapper=mapper)
     return workflow.choose_phases(candidates, recipe, mapper)
 
 

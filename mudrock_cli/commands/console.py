@@ -68,11 +68,11 @@ class Console:
     @contextmanager
     def image(self, name: str) -> Iterator[Callable[[int, int], None]]:
         """Show a bar for one image; yields ``advance(done, total)``."""
-        bar = self._bars.add_task(escape(shorten(name, 30)), total=None)
+        bar = self._bars.add_task(escape(shorten(name, 30)), total=100)
 
         def advance(done: int, total: int) -> None:
-            self._bars.update(bar, completed=done, total=total)
             self._share = done / max(total, 1)
+            self._bars.update(bar, completed=round(100 * self._share))
             self._print_progress(f", {self._share:.0%} of {name}")
 
         try:
@@ -91,7 +91,8 @@ class Console:
     def _print_progress(self, of_image: str = "") -> None:
         """Where no terminal shows bars, print a line now and then, with the expected end."""
         now = time.monotonic()
-        if self.stderr.is_terminal or now - self._last_line < _SECONDS_BETWEEN_LINES:
+        early = now - self._last_line < _SECONDS_BETWEEN_LINES
+        if self.stderr.is_terminal or early or self._finished >= self._total:
             return
         self._last_line = now
         worked = self._finished - self._at_once + self._share

@@ -42,6 +42,10 @@ SIDES = {
 }
 
 
+_FAR = 3.0  # times the model's range: beyond it, an image is refused
+_LONG_SECONDS = 30.0
+
+
 def segment(
     inputs: Images,
     out: MaskFolder,
@@ -135,8 +139,18 @@ def _segment_one(
     sides: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write the mask of one micrograph, and what is wanted beside it."""
-    from mudrock_cli.segmentation import segment_mask
+    from mudrock_cli.commands.console import format_duration
+    from mudrock_cli.commands.inspect import estimate_seconds
+    from mudrock_cli.segmentation import resample_factor, segment_mask
 
+    factor = resample_factor(job.micrograph, model.nm_per_pixel)
+    seconds = estimate_seconds(job.micrograph.specimen.shape, factor)
+    if model.scale_range[1] < factor < _FAR * model.scale_range[1] and seconds > _LONG_SECONDS:
+        job.warn(
+            "enlarged, which takes long",
+            f"{job.micrograph.path}: enlarged {factor:.3g} times, which takes about "
+            f"{format_duration(seconds)}",
+        )
     job.mask.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=job.mask.parent) as spool:
         mask = segment_mask(

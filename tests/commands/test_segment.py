@@ -103,6 +103,19 @@ def test_a_pixel_size_far_from_the_models_is_warned_of(
         assert open_mask(tmp_path / size / "a.tif").shape == (90, 130)
 
 
+def test_it_is_told_when_enlarging_takes_long(
+    image_folder: Path, tmp_path: Path, tiny_model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mudrock_cli.commands.segment._LONG_SECONDS", 0.0)
+    for size, told in (("10nm", False), ("30nm", True), ("100nm", False)):
+        result = segment(
+            tiny_model, image_folder / "a.tif", "--out", tmp_path / size, "--pixel-size", size
+        )
+        assert ("a.tif: enlarged 3 times, which takes about" in result.stderr) == told
+    assert "it cannot show what the model looks for" in result.stderr
+    assert result.exit_code == ExitCode.SOME_FAILED
+
+
 def test_files_beside_the_mask(
     image_folder: Path, tmp_path: Path, tiny_model: TrainedModel
 ) -> None:

@@ -176,6 +176,23 @@ def test_progress_counts_every_tile() -> None:
     assert seen == sorted(seen)
 
 
+def test_progress_begins_with_the_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    micrograph = Micrograph.from_array("x", noise((300, 200)), PixelSize(8.0, "test"))
+    recipe = replace(RECIPE, inference=replace(RECIPE.inference, workflow=(3.0, 3.0, 3.0, 4.0)))
+    for _ in segment_bands(
+        micrograph,
+        recipe,
+        lambda: FakeEngine(by_grey),
+        advance=lambda done, total: seen.append((done, total)),
+    ):
+        pass
+    assert seen == sorted(seen)
+    assert {total for _, total in seen} == {1000}
+    assert any(done <= 300 for done, _ in seen)
+    assert seen[-1] == (1000, 1000)
+
+
 def test_memory_holds_bands_and_not_the_image() -> None:
     read: list[int] = []
 
@@ -254,7 +271,8 @@ def test_parts_get_their_rows_of_the_prior(kept: bool, monkeypatch: pytest.Monke
         )
     )
     assert len(seen) == 2
-    assert seen[-1] == (box.height, box.height)
+    assert seen[-1] == (1000, 1000)  # thousandths of all, of which the prior is the first part
+    assert 300 < seen[0][0] < 1000
     for one, other in zip(spread, whole, strict=True):
         assert (one.rows, one.entropy) == (other.rows, other.entropy)
         np.testing.assert_array_equal(one.phases, other.phases)
