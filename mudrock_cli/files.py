@@ -95,20 +95,15 @@ def fsync(part: Path) -> None:
         return
     tree = [(Path(folder), names) for folder, _, names in os.walk(part)]
     files = [folder / name for folder, names in tree for name in names]
-    for path in files:
-        _begin_sync(path)
+    if hasattr(os, "posix_fadvise"):  # lets Linux write them without waiting
+        for path in files:
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     with ThreadPoolExecutor(_SYNCS) as pool:
         list(pool.map(_sync, files))
     if os.name != "nt":  # where a folder cannot be opened
         for folder, _ in tree:
             _sync(folder)
-
-
-def _begin_sync(path: Path) -> None:
-    """Let Linux write a file to the disk without waiting for it."""
-    if hasattr(os, "posix_fadvise"):
-        with path.open("rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _sync(path: Path) -> None:
@@ -273,23 +268,26 @@ def is_collection(path: Path) -> bool:
 
     `segment` and `groundtruth` make such a folder of several micrographs.
     """
-    return is_zarr(path) and (
-        _is_marked(path)
-        or any(
-            child.name.lower().endswith(SUFFIX)
-            and not child.name.startswith(".")
-            and child.is_dir()
-            for child in _scan(path)
+    if not is_zarr(path):
+        return False
+    if _COLLECTION in _read_attributes(path):  # its images may lie in subfolders
+        return True
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        return any(
+            entry.name.lower().endswith(SUFFIX)
+            and not entry.name.startswith(".")
+            and entry.is_dir()
+            for entry in entries
         )
-    )
-
-
-def _is_marked(path: Path) -> bool:
-    """Tell whether `start_collection` made this folder: its images may lie in subfolders."""
-    with contextlib.suppress(MudrockError):
-        found = read_json(path, path, "zarr.json") or {}
-        return isinstance(found.get("attributes"), dict) and _COLLECTION in found["attributes"]
     return False
+
+
+def _read_attributes(path: Path) -> dict[str, Any]:
+    """Return the attributes of a Zarr 3 folder; none where they cannot be read."""
+    with contextlib.suppress(MudrockError):
+        found = (read_json(path, path, "zarr.json") or {}).get("attributes")
+        return found if isinstance(found, dict) else {}
+    return {}
 
 
 def start_collection(path: Path) -> None:
@@ -310,14 +308,6 @@ def start_collection(path: Path) -> None:
 def is_image(path: Path) -> bool:
     """Return whether a path is a file, or a Zarr folder that is to be opened as one image."""
     return path.is_file() or (is_zarr(path) and not is_collection(path))
-
-
-def _scan(path: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(path) as entries:
-            return list(entries)
-    except OSError:
-        return []
 
 
 def locate(root: Path, folder: Path, key: str) -> Path:
@@ -388,21 +378,24 @@ def count_bytes(root: Path, folder: Path) -> int:
     Raises
     ------
     MudrockError
-        If something in it leads out of the store.
+        If something in it leads out of the store, or is no file.
     """
-    total, waiting = 0, [folder]
-    while waiting:
-        for entry in _scan(waiting.pop()):
-            if entry.is_symlink():
-                locate(root, Path(entry.path).parent, entry.name)
-            elif entry.is_dir(follow_symlinks=False):
-                waiting.append(Path(entry.path))
-                continue
-            if folder.joinpath(entry.name) == Path(entry.path) and entry.name in METADATA:
-                continue
-            with reading(Path(entry.path)):
-                total += size_of(Path(entry.path)) or 0
-    return total
+    own = [folder / name for name in METADATA]
+    return sum(size for place, size in _walk_store(root, folder) if place not in own)
+
+
+def _walk_store(root: Path, folder: Path) -> Iterator[tuple[Path, int]]:
+    """Yield all files below a folder of a store, and their bytes, in a fixed order."""
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        for place in sorted(Path(parent, name) for name in [*names, *links]):
+            with reading(place):
+                if place.is_symlink():
+                    locate(root, Path(parent), place.name)
+                size = size_of(place)
+            if size is not None:
+                yield place, size
 
 
 # The fingerprint of a file's content, for provenance.
@@ -427,13 +420,9 @@ def hash_file(path: Path) -> str:
 
 def _hash_folder(path: Path) -> str:
     whole = hashlib.sha256()
-    for parent, folders, names in os.walk(path):
-        folders.sort()
-        for name in sorted(names):
-            place = locate(path, Path(parent), name)
-            if size_of(place) is not None:
-                relative = place.relative_to(path).as_posix()
-                whole.update(f"{relative}\0{hash_file(place)}\n".encode("utf-8", "surrogateescape"))
+    for place, _ in _walk_store(path, path):
+        relative = place.relative_to(path).as_posix()
+        whole.update(f"{relative}\0{hash_file(place)}\n".encode("utf-8", "surrogateescape"))
     return whole.hexdigest()
 
 
@@ -524,10 +513,7 @@ _HEAD_BYTES = 1 << 16
 def is_mudrock_mask(path: Path) -> bool:
     """Return whether a file or an OME-Zarr looks like a mask, or labels, written by mudrock."""
     if path.is_dir():
-        with contextlib.suppress(MudrockError):
-            found = (read_json(path, path, "zarr.json") or {}).get("attributes")
-            return isinstance(found, dict) and PROVENANCE in found
-        return False
+        return PROVENANCE in _read_attributes(path)
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)

@@ -21,7 +21,7 @@ from mudrock_cli.image.tiff import open_tiff
 from mudrock_cli.image.types import Box, Colours, Inside, Level, Phase, PixelSize, Reader, Samples
 
 _OPEN_FILES = 4  # that a process keeps at hand; their readers cache decoded pixels
-_COLOUR_ROWS = 32
+_COLOUR_ROWS = 16
 _COLOURED = 0.1  # of the range of a channel, by which the channels of a coloured pixel differ
 _COLOURED_SHARE = 0.01
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -237,11 +237,14 @@ class _Painted:
 
 
 def _describe_colours(samples: Samples, specimen: Box) -> Iterator[str]:
-    """Say where a specimen is shown in colours, by rows spread over it."""
+    """Say where a specimen is shown in colours, by rows spread over its smallest level."""
     palette = samples.palette if samples.colours is Colours.PALETTE else None
     if palette is None and samples.colours is not Colours.RGB:
         return
-    for top in range(specimen.top, specimen.bottom, -(-specimen.height // _COLOUR_ROWS)):
+    if samples.reduced:
+        specimen = specimen.scale(samples.shape, samples.reduced[-1].shape)
+        samples = samples.reduced[-1]
+    for top in range(specimen.top, specimen.bottom, max(1, specimen.height // _COLOUR_ROWS)):
         stored = samples.read(slice(top, top + 1), specimen.columns)
         if palette is not None:
             stored = palette[np.minimum(stored[..., 0], len(palette) - 1)]
