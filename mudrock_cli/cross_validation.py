@@ -420,6 +420,9 @@ class HeldOutResults:
         rows = []
         for name, part, (counts, as_given) in zip(self.names, self.parts, self.counts, strict=True):
             row: dict[str, Any] = {"name": name, "part": part, **score_confusion(counts)}
+            errors = 100 * (counts.sum(axis=0) - counts.sum(axis=1)) / max(1, counts.sum())
+            row["porosity_error_points"] = float(errors[Phase.PORE])
+            row["silt_error_points"] = float(errors[Phase.SILT])
             if (as_given != counts).any():
                 row["as_given"] = score_confusion(as_given)
             rows.append(row)

@@ -744,7 +744,7 @@ def _move_outlines(
 
 def describe_model_used(model: TrainedModel) -> dict[str, Any]:
     """Return what a mask tells of the model that made it."""
-    return {"method": "segment", "model": {"name": model.name, "sha256": model.digest}}
+    return {"method": "segment", "model": model.describe()}
 
 
 def summarise(counts: npt.NDArray[np.int64], entropy: float) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def segment(
         places=places,
         fingerprint={
             "method": "segment",
-            "model": {"name": trained.name, "sha256": trained.digest},
+            "model": trained.describe(),
             "outlines": outlines,
             "options": {"engine": chosen, "workflow": name_prior(trained)},
         },

@@ -102,6 +102,30 @@ class TrainedModel:
         decisive = [f"{name} {value}" for name, value in sorted(self.card["sha256"].items())]
         return hashlib.sha256("\n".join([*decisive, str(self.temperature)]).encode()).hexdigest()
 
+    def describe(self) -> dict[str, Any]:
+        """Return what a mask tells of the model that made it.
+
+        Returns
+        -------
+        dict
+            ``name``, ``sha256``; ``judged``: whether it was judged on images that it had not
+            seen; if so, ``held_out``: the number of these ``images``, pooled ``iou`` by phase, and
+            as far as the card tells them the mean magnitudes of the errors of an image's fractions,
+            percentage points, as ``porosity_error_points`` and ``silt_error_points``.
+        """
+        judged = self.card.get("judged")
+        rows = judged.get("images") if isinstance(judged, Mapping) else None
+        rows = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+        described = {"name": self.name, "sha256": self.digest, "judged": bool(rows)}
+        if not rows:
+            return described
+        held_out: dict[str, Any] = {"images": len(rows), "iou": self.card.get("iou")}
+        for name in ("porosity_error_points", "silt_error_points"):
+            errors = [row[name] for row in rows if type(row.get(name)) in (int, float)]
+            if len(errors) == len(rows):
+                held_out[name] = float(np.mean(np.abs(errors)))
+        return described | {"held_out": held_out}
+
 
 def models_folder() -> Path:
     """Return the folder of the models that ship: in the package, or beside it in a checkout."""

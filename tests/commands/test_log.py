@@ -157,7 +157,7 @@ def test_segment_logs_its_engine_and_every_image(tmp_path: Path, tiny_model: Tra
     words = ("segment", tmp_path / "a.png", "--out", tmp_path / "m", "--model", tiny_model.path)
     assert mudrock("--log", tmp_path / "l", *words).exit_code == ExitCode.DONE
     events = {event["event"]: event for event in read(tmp_path / "l")}
-    assert events["batch"]["model"] == {"name": "tiny", "sha256": tiny_model.digest}
+    assert events["batch"]["model"] == tiny_model.describe()
     assert events["engine"]["precision"] in ("f32", "bf16", "f16")
     assert events["engine"]["threads"] >= 1
     assert events["image"]["input"] == "a.png"

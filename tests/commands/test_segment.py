@@ -35,7 +35,7 @@ def test_masks_mirror_the_inputs_and_hold_the_right_phases(
         assert np.array_equal(mask.phases(), expect_phases(draw_grey(seed=seed)))
         assert mask.pixel_size is not None
         assert mask.pixel_size.nm == 10
-        assert mask.provenance["model"] == {"name": "tiny", "sha256": tiny_model.digest}
+        assert mask.provenance["model"] == tiny_model.describe()
         assert mask.provenance["options"] == {"engine": "openvino", "workflow": None}
     lines = result.stdout.splitlines()
     assert " ".join(lines[0].split()) == "image nm/px pore % silt % clay % s status"
