@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mudrock_cli import __version__
-from mudrock_cli.errors import UsageError
+from mudrock_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from mudrock_cli.report.page import Fact
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 def report(
     table: Annotated[
-        Path, typer.Argument(metavar="REPORT.PARQUET", help="Instance table of mudrock stats.")
+        Path,
+        typer.Argument(
+            metavar="REPORT",
+            help="Instance table of mudrock stats, or the folder that holds it, or one of masks.",
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -38,7 +42,7 @@ def report(
 
     One HTML file that needs no network: porosity and silt fraction with their intervals and what
     speaks against them, a viewer for each micrograph, size distributions, fabric, and the table of
-    all grains and pores to sort and filter.
+    all grains and pores to sort and filter. A folder of masks without tables is measured first.
     """
     from mudrock_cli.files import check_writable, remove_leftovers
     from mudrock_cli.report.figures import draw_report, name_files, save_figures, to_svg
@@ -47,6 +51,7 @@ def report(
     from mudrock_cli.report.viewer import make_viewers
 
     start = time.monotonic()
+    table, failed = _find_table(table)
     page = out or table.with_suffix(".html")
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--out {page}: no name of a page", "for example report.html")
@@ -75,6 +80,32 @@ def report(
         typer.echo(f"warning: no mask to show for {', '.join(missing)}", err=True)
     megabytes = page.stat().st_size / 1e6
     typer.echo(f"{page} ({megabytes:.1f} MB, {time.monotonic() - start:.1f} s)")
+    if failed:
+        raise typer.Exit(ExitCode.SOME_FAILED)
+
+
+def _find_table(place: Path) -> tuple[Path, bool]:
+    """Return the instance table of a folder, made now if need be, and whether a mask failed."""
+    from mudrock_cli.commands.stats import stats
+    from mudrock_cli.files import is_zarr
+    from mudrock_cli.measure.tables import summary_path
+
+    if not place.is_dir() or is_zarr(place):
+        return place, False
+    tables = [path for path in sorted(place.glob("*.parquet")) if summary_path(path).is_file()]
+    if len(tables) > 1:
+        names = ", ".join(path.name for path in tables[:4])
+        raise UsageError(f"{place}: {len(tables)} tables of mudrock stats", f"give one: {names}")
+    if tables:
+        return tables[0], False
+    table = place / "report.parquet"
+    try:
+        stats([str(place)], out=table)
+    except typer.Exit as end:
+        if not table.is_file():
+            raise
+        return table, bool(end.exit_code)
+    return table, False
 
 
 def _list_provenance(tables: "Tables", command: list[str]) -> "list[Fact]":

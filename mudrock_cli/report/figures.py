@@ -32,7 +32,7 @@ from mudrock_cli.measure.cells import cell_side, find_blocks, lay_blocks
 from mudrock_cli.measure.directions import AxialMean, axial_mean, have_direction, rose
 from mudrock_cli.measure.sizes import bin_sizes
 from mudrock_cli.measure.uncertainty import interval_shares
-from mudrock_cli.report.tables import CHANCE, Row, Tables
+from mudrock_cli.report.tables import CHANCE, Row, Tables, find_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +52,7 @@ PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
 
 _DASHES = {"pore": "-", "silt": "--"}
 _BY_NUMBER: dict[str, Any] = {"color": INK, "ls": (0, (4, 2)), "label": "by number"}
+_FRACTIONS = {"porosity": ("Porosity", "pore"), "silt_fraction": ("Silt fraction", "silt")}
 _DPI = 300
 _LEAST = 5  # fewer objects make no distribution
 _SIZES = 64  # points of a cumulative curve
@@ -503,7 +504,7 @@ def draw_estimates(title: str, phase: str, estimates: Sequence[Estimate]) -> Fig
     axes.xaxis.set_major_formatter(PERCENT)
     axes.grid(axis="y", visible=False)
     axes.set_title(title)
-    axes.set_xlabel("share of specimen area (95 % interval)")
+    axes.set_xlabel("share of area (95 % interval)")
     return figure
 
 
@@ -601,7 +602,7 @@ def draw_report(tables: Tables) -> dict[str, dict[str, Figure]]:
     -------
     dict of str to dict of str to Figure
         By section: ``pooled``; with several images ``comparison`` and an ``image NAME`` for each;
-        ``texture NAME`` of each; and ``groups`` where there are some.
+        ``texture NAME`` of each; ``groups`` where there are some, ``depth`` where it is told.
     """
     objects = split_objects(tables)
     names = [row["image"] for row in tables.images]
@@ -618,7 +619,47 @@ def draw_report(tables: Tables) -> dict[str, dict[str, Figure]]:
         drawn[f"texture {row['image']}"] = draw_texture(row)
     if tables.groups:
         drawn["groups"] = draw_comparison(tables.groups, tables.pooled)
+    if tables.depth and (profile := draw_depth(tables)):
+        drawn["depth"] = profile
     return drawn
+
+
+def draw_depth(tables: Tables) -> dict[str, Figure]:
+    """Draw porosity and silt fraction against depth, of groups or else of images."""
+    assert tables.depth
+    for rows in (tables.groups, tables.images):
+        known = [row for row in rows if row[tables.depth] is not None]
+        if len({row[tables.depth] for row in known}) > 1:
+            depth = _array([row[tables.depth] for row in known])
+            return {
+                column: _draw_profile(title, phase, tables.depth, depth, known, column)
+                for column, (title, phase) in _FRACTIONS.items()
+            }
+    return {}
+
+
+@figure_style()
+def _draw_profile(
+    title: str, phase: str, depth_name: str, depth: Floats, rows: Sequence[Row], column: str
+) -> Figure:
+    """Draw a share of area with its interval against depth, which grows downwards."""
+    figure = Figure((PANEL[0], 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    colour = PHASE_COLOURS[phase]
+    for row, place in zip(rows, depth, strict=True):
+        low, high, _ = find_interval(row, column)
+        if low is not None and high is not None:
+            axes.plot([low, high], [place, place], color=colour, lw=1.6)
+        axes.plot(row[column], place, "o", color=colour, ms=5.5, clip_on=False, zorder=3)
+    margin = 0.06 * float(np.ptp(depth))
+    axes.set_ylim(depth.max() + margin, depth.min() - margin)
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(PERCENT)
+    name, _, unit = depth_name.rpartition("_")
+    axes.set_ylabel(f"{name.replace('_', ' ')} ({unit})" if name else depth_name)
+    axes.set_xlabel("share of area (95 % interval)")
+    axes.set_title(title)
+    return figure
 
 
 def draw_comparison(rows: Sequence[Row], pooled: Row) -> dict[str, Figure]:
@@ -632,12 +673,9 @@ def draw_comparison(rows: Sequence[Row], pooled: Row) -> dict[str, Figure]:
         Summary row of all images.
     """
     figures = {}
-    for title, column, phase in (
-        ("Porosity", "porosity", "pore"),
-        ("Silt fraction", "silt_fraction", "silt"),
-    ):
+    for column, (title, phase) in _FRACTIONS.items():
         estimates = [
-            (name, *_array([row[column], row[f"{column}_low"], row[f"{column}_high"]]))
+            (name, *_array([row[column], *find_interval(row, column)[:2]]))
             for name, row in [
                 *((row["image"] or row["group"] or "", row) for row in rows),
                 ("all images", pooled),

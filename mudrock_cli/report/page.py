@@ -23,6 +23,7 @@ from mudrock_cli.report.overlay import choose_length_um, format_bar_length
 from mudrock_cli.report.tables import (
     CHANCE,
     MISSING,
+    WITHIN,
     Row,
     Tables,
     find_interval,
@@ -79,7 +80,7 @@ def render_page(
         "share": format_share,
         "length": format_length,
         "number": format_number,
-        "both": lambda texts: f"{texts[0]} ({texts[1]})" if texts[1] else texts[0],
+        "both": _join,
         "sizes": tabulate_sizes,
         "facts": list_facts,
         "made": describe_making,
@@ -105,9 +106,11 @@ def render_page(
         title=named,
         tables=tables,
         pooled=tables.pooled,
+        remarks=_list_remarks(tables),
         warnings=_list_warnings(tables),
         image_warnings=gather_warnings(tables.images) if count > 1 else [],
         inline=inline,
+        depth="depth" in figures,
         viewers=[_describe_viewer(row, pictures[row["image"]]) for row in tables.images],
         limit_um=max(row["resolvable_ecd_um"] for row in tables.images),
         titles=[title for _, title, _ in SHOWN],
@@ -147,6 +150,74 @@ def _list_warnings(tables: Tables) -> list[str]:
         return list(dict.fromkeys(both))
     said = {text for row in tables.images for text in row["warnings"] or ()}
     return [text for text in tables.pooled["warnings"] or () if text not in said]
+
+
+def _join(texts: tuple[str, str], unit: str = "") -> str:
+    """Return a figure and its interval for a cell of a table, a unit in place of per cent."""
+    figure, interval = texts[0], texts[1].removesuffix(WITHIN)
+    cell = f"{figure} ({interval})" if interval else figure
+    return cell.replace("%", unit) if unit else cell
+
+
+def _list_remarks(tables: Tables) -> Iterator[str]:
+    """Yield what belongs beside the figures: what clay is, and what no interval holds."""
+    least = tables.pooled["min_silt_um"]
+    yield (
+        "Clay is all that is neither pore nor silt: organic matter and pyrite too, and silt "
+        f"regions up to {least:g} µm."
+    )
+    intervals = "The intervals hold the chance of where fields lie, not the errors of the masks."
+    models = [read_provenance(row).get("model") for row in tables.images]
+    model = models[0] if all(each == models[0] for each in models) else None
+    yield " ".join([intervals, *_describe_held_out(model if isinstance(model, dict) else {})])
+    outlines = {find_outlines(row) for row in tables.images}
+    if outlines == {"labels"}:
+        yield (
+            "Outlines are those of the published labels, which draw pores some 10 nm and silt some "
+            "145 nm inside what is visible, so that both fractions read low."
+        )
+    elif outlines == {"exact"}:
+        yield "Outlines are the visible ones of pores and grains."
+    elif len(outlines) > 1:
+        yield "The masks differ in where outlines are drawn; their fractions cannot be compared."
+
+
+def _describe_held_out(model: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence on how a model did on images that it had not seen, if its masks tell it."""
+    found = model.get("held_out")
+    if not isinstance(found, dict) or not isinstance(found.get("images"), int):
+        return
+    where = f"On {found['images']} images that it had not seen, the model {model.get('name', '')}"
+    errors = [
+        f"{format_number(found[name], 2)} points in {word}"
+        for name, word in (
+            ("porosity_error_points", "porosity"),
+            ("silt_error_points", "the silt fraction"),
+        )
+        if isinstance(found.get(name), float)
+    ]
+    iou = found.get("iou")
+    overlaps = [
+        f"{value:.2f} for {word}"
+        for phase, word in (("pore", "pores"), ("silt", "silt"))
+        if isinstance(iou, dict) and isinstance(value := iou.get(phase), float)
+    ]
+    if errors:
+        yield f"{where} was off by {' and '.join(errors)} on average."
+    if overlaps:
+        start = "Its overlap" if errors else f"{where} had an overlap"
+        verb = " with the labels was " if errors else " with the labels of "
+        yield f"{start}{verb}{' and '.join(overlaps)} (intersection over union)."
+
+
+def find_outlines(row: Row) -> str:
+    """Return where a mask draws outlines: ``exact`` or ``labels``; nothing if it is silent."""
+    found = read_provenance(row)
+    for place in (found, found.get("options"), found.get("results")):
+        value = place.get("outlines") if isinstance(place, dict) else None
+        if value in ("exact", "labels"):
+            return str(value)
+    return ""
 
 
 def _describe_viewer(row: Row, found: Pictures | str) -> dict[str, Any]:
@@ -229,6 +300,8 @@ def describe_making(row: Row) -> str:
             value = f"{name} ({digest[:12]})" if digest else name
         if value:
             parts.append(f"{key} {value}" if key != "method" else str(value))
+    if outlines := find_outlines(row):
+        parts.append(f"outlines {outlines}")
     if found.get("version"):
         parts.append(f"mudrock {found['version']}")
     return ", ".join(parts) or "not told by the mask"
@@ -244,7 +317,8 @@ def _list_facts(row: Row) -> Iterator[Fact]:
     if row["pixel_size_nm"] is not None:
         size = f"{row['pixel_size_nm']:.6g} nm"
         yield Fact("pixel size", size, f"from {row['pixel_size_source']}")
-    yield Fact("clay fraction", *format_share(row, "clay_fraction"))
+    clay, interval = format_share(row, "clay_fraction")
+    yield Fact("clay fraction", clay, f"{interval}; all that is neither pore nor silt".strip("; "))
     small, least = row["small_silt_regions"], row["min_silt_um"]
     share = format_number(100 * (row["mask_silt_fraction"] - row["silt_fraction"]), 2)
     yield Fact(

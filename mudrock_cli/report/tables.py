@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.measure.schema import TYPES
 from mudrock_cli.measure.tables import check_pair, read_table, summary_path
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class Tables:
         Summary row of all images together.
     facts : mapping
         The ``mudrock`` key of the file's metadata: software, version, options.
+    depth : str or None
+        The column that tells at which depth images or groups were taken, where ``--group`` gave one
+        in numbers.
     """
 
     path: Path
@@ -44,6 +48,7 @@ class Tables:
     comparisons: Sequence[Row]
     pooled: Row
     facts: Mapping[str, Any]
+    depth: str | None = None
 
 
 def read_tables(path: Path) -> Tables:
@@ -90,6 +95,14 @@ def read_tables(path: Path) -> Tables:
         comparisons=rows.get("comparison", []),
         pooled=rows["pooled"][0] if rows.get("pooled") else images[0],
         facts=facts,
+        depth=next(
+            (
+                field.name
+                for field in summary.schema
+                if field.name.lower().startswith("depth") and field.type == TYPES["float"]
+            ),
+            None,
+        ),
     )
 
 
@@ -105,6 +118,9 @@ def read_provenance(row: Row) -> dict[str, Any]:
 MISSING = "–"
 CHANCE = 0.05
 """A finding with a larger p value is not told as one."""
+
+WITHIN = " within this field"
+"""Behind an interval that does not speak for the rock."""
 
 _SPACE = "\N{NO-BREAK SPACE}"
 
@@ -173,7 +189,7 @@ def find_interval(row: Row, name: str, ending: str = "") -> tuple[float | None, 
     scope : str
         Empty for the rock.
     """
-    for stem, scope in ((name, ""), (f"{name}_within_field", " within this field")):
+    for stem, scope in ((name, ""), (f"{name}_within_field", WITHIN)):
         low, high = (row.get(f"{stem}_{limit}{ending}") for limit in ("low", "high"))
         if low is not None and high is not None:
             return low, high, scope

@@ -1,5 +1,6 @@
 """The page itself, without a browser."""
 
+import csv
 import re
 import shutil
 from collections import Counter
@@ -150,6 +151,101 @@ def test_groups_are_compared(field: Any, tmp_path: Path) -> None:
     assert "bed plain" in text
     assert "Between groups" in text
     assert "Wasserstein" in text
+
+
+def test_a_folder_is_enough(field: Any, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    shutil.copytree(field.folder / "masks", masks)
+    for made in (True, False):  # measured first, then found
+        result = CliRunner().invoke(app, ["report", str(masks)])
+        assert result.exit_code == 0, result.output
+        assert ("grains and pores of 2 masks" in result.stdout.replace("\n", " ")) == made
+        assert "2 micrographs" in "".join(read_page(masks / "report.html").words)
+    for name in ("report.parquet", "report.summary.parquet"):
+        shutil.copy(masks / name, masks / f"other.{name.partition('.')[2]}")
+    result = CliRunner().invoke(app, ["report", str(masks)])
+    assert result.exit_code == 2
+    assert "2 tables of mudrock stats" in result.stderr
+    (tmp_path / "empty").mkdir()
+    assert CliRunner().invoke(app, ["report", str(tmp_path / "empty")]).exit_code == 2
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_mask_that_fails_is_told_behind_the_page(field: Any, tmp_path: Path) -> None:
+    shutil.copytree(field.folder / "masks", tmp_path / "masks")
+    (tmp_path / "masks" / "c.png").write_text("no image")
+    result = CliRunner().invoke(app, ["report", str(tmp_path / "masks")])
+    assert result.exit_code == 1
+    assert "c.png" in result.stderr
+    assert (tmp_path / "masks" / "report.html").is_file()
+
+
+def read_text(path: Path) -> str:
+    return " ".join("".join(read_page(path).words).split())
+
+
+def test_depths_are_drawn_where_a_group_tells_them(field: Any, tmp_path: Path) -> None:
+    names = sorted(path.stem for path in (field.folder / "masks").iterdir())
+    with (tmp_path / "g.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(
+            [("name", "depth_m"), *zip(names, (1310.5, 1200), strict=True)]
+        )
+    run_all(
+        ["stats", field.folder / "masks", "--out", tmp_path / "d.parquet", "--group",
+         tmp_path / "g.csv"],
+        ["report", tmp_path / "d.parquet", "--figures", tmp_path / "figures"],
+    )  # fmt: skip
+    assert "Against depth" in read_text(tmp_path / "d.html")
+    assert (tmp_path / "figures" / "depth_porosity.svg").is_file()
+    svg = (tmp_path / "figures" / "depth_porosity.svg").read_text("utf-8")
+    assert "depth (m)" in svg
+    assert "Against depth" not in read_text(field.page)
+
+
+def run_all(*commands: list[Any]) -> None:
+    for arguments in commands:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, result.output
+
+
+MODEL = {"name": "m", "sha256": "1" * 64, "judged": True}
+HELD_OUT = {"images": 6, "iou": {"pore": 0.77, "silt": 0.83, "clay": None}}
+ERRORS = {"porosity_error_points": 0.94, "silt_error_points": 2.04}
+
+
+@pytest.mark.parametrize(
+    ("provenance", "said", "unsaid"),
+    [
+        ({"model": MODEL | {"held_out": HELD_OUT | ERRORS}, "outlines": "labels"},
+         ["On 6 images that it had not seen, the model m was off by 0.94 points in porosity and "
+          "2.0 points in the silt fraction on average. Its overlap with the labels was 0.77 for "
+          "pores and 0.83 for silt", "both fractions read low", "outlines labels"], []),
+        ({"model": MODEL | {"held_out": HELD_OUT}, "options": {"outlines": "exact"}},
+         ["the model m had an overlap with the labels of 0.77 for pores", "the visible ones"],
+         ["was off by"]),
+        ({"model": {"name": "m", "sha256": "1", "judged": False},
+          "results": {"outside_domain": ["fine_texture"], "resample_factor": 2.6}},
+         ["never judged on images", "unlike those that the model was trained on (fine texture)",
+          "enlarged 2.6 times"], ["held", "Outlines"]),
+        ({"model": MODEL | {"held_out": {"images": [], "iou": 3}}, "outlines": {"a": 1}},
+         ["not the errors of the masks"], ["overlap", "Outlines"]),
+    ],
+)  # fmt: skip
+def test_the_page_tells_what_no_interval_holds(
+    provenance: dict[str, Any], said: list[str], unsaid: list[str], tmp_path: Path
+) -> None:
+    phases = np.zeros((90, 90), np.uint8)
+    phases[10:60, 10:60], phases[70:75, 70:75] = 1, 2
+    mask = PhaseMask.from_array("m", phases, PixelSize(100.0, "test"), provenance)
+    write_mask(tmp_path / "m.tif", mask)
+    run_all(["stats", tmp_path / "m.tif", "--out", tmp_path / "r.parquet"])
+    run_all(["report", tmp_path / "r.parquet"])
+    text = read_text(tmp_path / "r.html").split("What each measure means")[0]
+    assert "Clay is all that is neither pore nor silt: organic matter and pyrite too" in text
+    for words in said:
+        assert words in text
+    for words in unsaid:
+        assert words not in text
 
 
 def _break(table: pa.Table, how: str) -> pa.Table:
