@@ -108,15 +108,15 @@ class TrainedModel:
         Returns
         -------
         dict
-            ``name``, ``sha256``; ``judged``: whether it was judged on images that it had not
-            seen; if so, ``held_out``: the number of these ``images``, pooled ``iou`` by phase, and
-            as far as the card tells them the mean magnitudes of the errors of an image's fractions,
-            percentage points, as ``porosity_error_points`` and ``silt_error_points``.
+            ``name``, ``sha256``; where it was judged on images that it had not seen, ``held_out``:
+            the number of these ``images``, pooled ``iou`` by phase, and as far as the card tells
+            them the mean magnitudes of the errors of an image's fractions, percentage points, as
+            ``porosity_error_points`` and ``silt_error_points``.
         """
         judged = self.card.get("judged")
         rows = judged.get("images") if isinstance(judged, Mapping) else None
         rows = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
-        described = {"name": self.name, "sha256": self.digest, "judged": bool(rows)}
+        described = {"name": self.name, "sha256": self.digest}
         if not rows:
             return described
         held_out: dict[str, Any] = {"images": len(rows), "iou": self.card.get("iou")}

@@ -208,7 +208,7 @@ def run_all(*commands: list[Any]) -> None:
         assert result.exit_code == 0, result.output
 
 
-MODEL = {"name": "m", "sha256": "1" * 64, "judged": True}
+MODEL = {"name": "m", "sha256": "1" * 64}
 HELD_OUT = {"images": 6, "iou": {"pore": 0.77, "silt": 0.83, "clay": None}}
 ERRORS = {"porosity_error_points": 0.94, "silt_error_points": 2.04}
 
@@ -223,8 +223,8 @@ ERRORS = {"porosity_error_points": 0.94, "silt_error_points": 2.04}
         ({"model": MODEL | {"held_out": HELD_OUT}, "options": {"outlines": "exact"}},
          ["the model m had an overlap with the labels of 0.77 for pores", "the visible ones"],
          ["was off by"]),
-        ({"model": {"name": "m", "sha256": "1", "judged": False},
-          "results": {"outside_domain": ["fine_texture"], "resample_factor": 2.6}},
+        ({"model": {"name": "m", "sha256": "1"},
+          "results": {"model_judged": False, "outside_domain": ["fine_texture"], "resample_factor": 2.6}},
          ["never judged on images", "unlike those that the model was trained on (fine texture)",
           "enlarged 2.6 times"], ["held", "Outlines"]),
         ({"model": MODEL | {"held_out": {"images": [], "iou": 3}}, "outlines": {"a": 1}},
