@@ -221,8 +221,8 @@ def _panel(title: str, y_label: str) -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     axes.set_title(title, y=1.03)
     axes.set_ylabel(y_label)
-    axes.yaxis.set_label_coords(-0.165, 0.5)
-    axes.xaxis.set_label_coords(0.5, -0.13)
+    axes.yaxis.set_label_coords(-0.17, 0.5)
+    axes.xaxis.set_label_coords(0.5, -0.14)
     return figure, axes
 
 
