@@ -6,7 +6,7 @@ labels; porosity and grain sizes come out too small.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -35,7 +35,10 @@ _LEAST_MARGINS = 4  # rows of a window over those of its margin
 
 
 def exact_outlines(
-    bands: Iterable[Grey], micrograph: Micrograph, mapper: Map = map
+    bands: Iterable[Grey],
+    micrograph: Micrograph,
+    mapper: Map = map,
+    advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Grey]:
     """Move the outlines of silt and pores outwards to where they are visible.
 
@@ -52,6 +55,8 @@ def exact_outlines(
         That they were found on, with a pixel size, without repeated rows and columns.
     mapper : callable
         Like the builtin `map`: does the bands of the workflow.
+    advance : callable
+        ``advance(done, total)`` in bands of the workflow.
 
     Returns
     -------
@@ -83,7 +88,7 @@ def exact_outlines(
     grains = choose_grains(found, by_size, nm, mapper)
     # Where pixels are too coarse for the recipe, or for the edge itself, pores stay as they are.
     shows = exact.contrast.shows(nm) and edge >= 0.5
-    dark = Rows(candidate_phases(micrograph, exact, mapper)) if shows else None
+    dark = Rows(candidate_phases(micrograph, exact, mapper, advance)) if shows else None
 
     def join() -> Iterator[Grey]:
         for packed, chosen in zip(given, grains, strict=True):
