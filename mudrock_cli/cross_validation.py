@@ -44,13 +44,21 @@ from mudrock_cli.deeplab.split import (
     write_split,
 )
 from mudrock_cli.deeplab.training import LAST, Trained, Watcher, complete_recipe, train_network
+from mudrock_cli.deeplab.training_range import (
+    ENTROPY,
+    LEAST,
+    describe_appearance,
+    span_training_range,
+    write_training_range,
+)
 from mudrock_cli.deeplab.weights import Arrays, write_arrays
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.files import read_named_arrays, write_text
 from mudrock_cli.image.mask import PhaseMask, write_mask
+from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.scores import compute_accuracy, compute_iou, count_confusion
-from mudrock_cli.segmentation import ForestEngine, measure_training_range, segment_bands
+from mudrock_cli.segmentation import ForestEngine, open_engine, segment_bands
 
 WORK = "training"  # below the model folder: checkpoints, logs, the configuration
 HELD_OUT = "held-out"  # below that: masks of micrographs by models that did not train on them
@@ -677,3 +685,52 @@ def _describe_training(plan: TrainingPlan, fitted: _Fitted) -> dict[str, Any]:
         "backend": f"{keras.backend.backend()}, Keras {keras.__version__}",
         "machine": f"{platform.system()} {platform.machine()}",
     }
+
+
+# The range of the training micrographs, put on the card.
+
+_MOST_MEASURED = 60  # micrographs; more hardly widen the range
+
+
+def measure_training_range(model: TrainedModel, micrographs: Sequence[Micrograph]) -> TrainedModel:
+    """Measure the micrographs that a model was trained on, and add their range to its card.
+
+    ``card.md`` and ``card.json`` are written anew; what the model predicts, and its hash, stay.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The finished model. It segments the micrographs, to learn its mean entropy on them; of a
+        forest, whose votes are no probabilities, only the looks count.
+    micrographs : sequence of Micrograph
+        What it was trained on, whole; of more than sixty, at most sixty spread evenly are measured.
+        Fewer than three span nothing, and the card stays as it is.
+
+    Returns
+    -------
+    TrainedModel
+        The same folder, loaded with its new card.
+
+    Raises
+    ------
+    MudrockError
+        If a micrograph cannot be read, or the folder not be written.
+    """
+    if len(micrographs) < LEAST:
+        return model
+    engine = None if model.recipe.network.architecture == "forest" else open_engine(model)
+    figures = []
+    for micrograph in micrographs[:: -(-len(micrographs) // _MOST_MEASURED)]:
+        figures.append(describe_appearance(micrograph, model.nm_per_pixel))
+        if engine is not None:
+            figures[-1][ENTROPY] = _measure_entropy(micrograph, model, engine)
+    facts = {key: value for key, value in model.card.items() if key != "sha256"}
+    facts["domain"] = write_training_range(span_training_range(figures))
+    write_text(model.path / "card.md", describe_model(model.name, model.recipe, facts))
+    return seal_model(model.path, facts)
+
+
+def _measure_entropy(micrograph: Micrograph, model: TrainedModel, engine: Engine) -> float:
+    bands = segment_bands(micrograph, model.recipe, lambda: engine, temperature=model.temperature)
+    box = micrograph.specimen
+    return sum(band.entropy for band in bands) / max(1, box.height * box.width)

@@ -24,26 +24,16 @@ from mudrock_cli.classical.recipe import load_recipe as load_workflow
 from mudrock_cli.classical.workflow import candidate_phases, frame_phases
 from mudrock_cli.deeplab import engine as networks
 from mudrock_cli.deeplab.engine import Engine, EngineName, Probabilities
-from mudrock_cli.deeplab.model import (
-    TrainedModel,
-    describe_model,
-    load_model,
-    seal_model,
-)
+from mudrock_cli.deeplab.model import TrainedModel, load_model
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.training_range import (
     ENTROPY,
-    LEAST,
-    describe_appearance,
     find_outside,
     measure_appearance,
     read_training_range,
-    span_training_range,
     tell_outside,
-    write_training_range,
 )
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.files import write_text
 from mudrock_cli.image.grey import normalise_grey
 from mudrock_cli.image.mask import PhaseMask, create_mask, open_mask
 from mudrock_cli.image.micrograph import Micrograph
@@ -67,83 +57,449 @@ def _ignore(*_: Any) -> None:
     """Do nothing; the progress and the warnings of somebody who wants none."""
 
 
-# What runs a model.
+@dataclass(frozen=True)
+class SegmentedBand:
+    """Whole rows of a segmented micrograph.
+
+    Parameters
+    ----------
+    rows : slice
+        Rows of the micrograph.
+    phases : ndarray of uint8, shape (rows, columns)
+        Values of `Phase`, ``VOID`` outside the specimen.
+    confidence : ndarray of uint8, shape (rows, columns)
+        Probability of the phase, 255 for 1; 0 outside the specimen.
+    entropy : float
+        Sum over the specimen's pixels of -sum(p ln p) / ln 3 of the network alone: 0 where it is
+        certain, 1 where it knows nothing.
+    """
+
+    rows: slice
+    phases: Phases
+    confidence: npt.NDArray[np.uint8]
+    entropy: float
+
+    @classmethod
+    def void(cls, rows: slice, width: int) -> "SegmentedBand":
+        """Return rows without specimen."""
+        shape = (rows.stop - rows.start, width)
+        return cls(rows, np.full(shape, Phase.VOID, np.uint8), np.zeros(shape, np.uint8), 0.0)
 
 
-class ForestEngine(Engine):
-    """A random forest as an `Engine`."""
-
-    def __init__(self, forest: Any, tile: int) -> None:
-        super().__init__("forest", tile, 1, "the forest")
-        self._forest = forest
-
-    def _run(self, tiles: npt.NDArray[Any]) -> Probabilities:
-        whole = np.asarray(np.rint(tiles), np.uint8)
-        return np.stack([self._forest.predict(np.ascontiguousarray(tile)) for tile in whole])
+_REACH = 3.0  # times the model's range: farther off, it cannot see what it was trained for
+_LEAST_GREYS = 4.0  # grey levels between the darkest and the brightest hundredth
 
 
-def is_forest(model: TrainedModel) -> bool:
-    """Tell whether a model is a random forest."""
-    return model.recipe.network.architecture == "forest"
+def segment_mask(
+    micrograph: Micrograph,
+    model: TrainedModel,
+    start_engine: Callable[[], Engine] | None = None,
+    *,
+    outlines: Outlines = "labels",
+    out: Path | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    confidence: IO[bytes] | None = None,
+    advance: Advance = _ignore,
+    warn: Warn = _ignore,
+    mapper: Map = map,
+    parts: int = 1,
+) -> PhaseMask:
+    """Segment a micrograph.
 
-
-def choose_engine(model: TrainedModel, name: EngineName = "auto") -> str:
-    """Return the name of what will predict: a forest has one engine whatever is asked for."""
-    return "forest" if is_forest(model) else networks.choose_engine(model, name)
-
-
-def open_engine(model: TrainedModel, name: EngineName = "auto") -> Engine:
-    """Start what predicts for a model.
+    Parameters
+    ----------
+    micrograph : Micrograph
+        Opened; a mosaic is read through windows.
+    model : TrainedModel
+        Loaded.
+    start_engine, advance, mapper, parts
+        See `segment_bands`; by default what suits this machine.
+    outlines : str
+        ``labels``: where the labels that the model learnt from draw them; ``exact``: moved outwards
+        to where they are visible, see `exact_outlines`. A micrograph without a pixel size is taken
+        to have the model's.
+    out : Path, optional
+        File or OME-Zarr to which the mask is written; its folder exists. By default the mask is
+        held in memory.
+    provenance : mapping, optional
+        What the mask tells of itself; ``results`` are added: the phases' fractions of the specimen,
+        the network's mean entropy, the resample factor, and how the micrograph lies to the model's
+        training range; with exact outlines, ``as_labels`` has the fractions before they were moved.
+    confidence : binary file, optional
+        Gets the confidence of all pixels, a byte each (see `SegmentedBand`).
+    warn : callable
+        ``warn(kind, message)`` is told what to look at before the mask is trusted.
 
     Raises
     ------
     MudrockError
-        If a file of the model is damaged, or it has nothing that this engine can run.
+        If the micrograph cannot be read, is of one grey or nearly, or has pixels so large or small
+        that the model cannot see what it was trained for; if the mask cannot be written.
     """
-    if not is_forest(model):
-        return networks.open_engine(model, name)
-    from mudrock_cli.classical.forest import Forest
+    given = deduplicate(micrograph)
+    seen = given.micrograph
+    source = str(micrograph.path or micrograph.name)
+    factor = resample_factor(seen, model.nm_per_pixel)
+    check_scale(micrograph, model, factor, warn)
+    known = read_training_range(model)
+    appearance = measure_appearance(seen, model.nm_per_pixel)
+    if appearance.grey_range() < _LEAST_GREYS:
+        raise MudrockError(
+            f"{source}: every pixel has the same grey, or nearly", "check how it was exported"
+        )
+    described = dict(provenance or describe_model_used(model) | {"outlines": outlines})
+    tally = _Tally(micrograph, given, confidence)
+    bands = tally.watch(
+        segment_bands(
+            seen,
+            model.recipe,
+            start_engine or partial(open_engine, model),
+            temperature=model.temperature,
+            advance=advance,
+            mapper=mapper,
+            parts=parts,
+            confidence=confidence is not None,
+        )
+    )
+    drawn: Iterator[Phases] = (given.restore(band.phases, band.rows) for band in bands)
+    if outlines == "exact":
+        drawn = _move_outlines(given, bands, model.nm_per_pixel, mapper)
+    finished = tally.count(drawn)
 
-    return ForestEngine(Forest.load(model.path), model.recipe.inference.tile)
+    def describe() -> dict[str, Any]:
+        results = tally.summarise(outlines)
+        results |= {"resample_factor": factor, "model_judged": bool(model.card.get("judged"))}
+        entropy = results["mean_entropy"]
+        figures = appearance.figures()
+        return results | _compare_with_training(figures, model, known, entropy, source, warn)
+
+    if out is None:
+        phases = np.concatenate(list(finished))
+        described["results"] = describe()
+        return PhaseMask.from_array(micrograph.name, phases, micrograph.pixel_size, described)
+    with create_mask(
+        out, micrograph.shape, micrograph.pixel_size, described, micrograph.read
+    ) as writer:
+        for rows in finished:
+            writer.write_rows(rows)
+        writer.provenance["results"] = describe()
+    return open_mask(out)
 
 
-_starting = Lock()
+def _move_outlines(
+    given: Deduplicated, bands: Iterator[SegmentedBand], model_nm: float, mapper: Map
+) -> Iterator[Phases]:
+    """Yield whole rows of the file with exact outlines, from the bands of what was seen of it."""
+    seen = given.micrograph
+    box, size = seen.specimen, seen.pixel_size or PixelSize(model_nm, "that of the model")
+    inner = (
+        band.phases[:, box.columns] for band in bands if box.top <= band.rows.start < box.bottom
+    )
+    return frame_phases(given, exact_outlines(inner, replace(seen, pixel_size=size), mapper))
 
 
-def share_engine(model: str, digest: str, name: str) -> Engine:
-    """Return the engine of a model, which a process starts once.
+class _Tally:
+    """Counts what goes by on its way to a mask.
 
     Parameters
     ----------
-    model : str
-        As `load_model` takes it: a name, since packages lie elsewhere on other machines, or the
-        absolute path of a folder.
-    digest : str
-        The hash that the model must have.
-    name : str
-        From `choose_engine`.
+    micrograph : Micrograph
+        As it is in the file; tells what is left out.
+    given : Deduplicated
+        The same without repeated rows and columns.
+    confidence : binary file, optional
+        Gets the confidence of all pixels.
+    """
+
+    def __init__(
+        self, micrograph: Micrograph, given: Deduplicated, confidence: IO[bytes] | None
+    ) -> None:
+        self._micrograph, self._given, self._confidence = micrograph, given, confidence
+        self._counts = np.zeros(256, np.int64)  # of the mask
+        self._before = np.zeros(256, np.int64)  # of the mask before outlines were moved
+        self._entropy, self._seen = 0.0, 0
+
+    def watch(self, bands: Iterable[SegmentedBand]) -> Iterator[SegmentedBand]:
+        """Yield bands of the deduplicated micrograph, whose entropy and confidence are kept."""
+        for band in bands:
+            whole = _restore(band, self._given)
+            phases = self._micrograph.leave_out(whole.rows, whole.phases)
+            self._before += np.bincount(phases.ravel(), minlength=256)
+            self._entropy += whole.entropy
+            self._seen += int((whole.phases != Phase.VOID).sum())
+            if self._confidence:
+                sure = np.where(phases == Phase.VOID, np.uint8(0), whole.confidence)
+                self._confidence.write(sure.tobytes())
+            yield band
+
+    def count(self, drawn: Iterable[Phases]) -> Iterator[Phases]:
+        """Yield whole rows of the file without what is left out, counted."""
+        done = 0
+        for rows in drawn:
+            phases = self._micrograph.leave_out(slice(done, done + len(rows)), rows)
+            done += len(rows)
+            self._counts += np.bincount(phases.ravel(), minlength=256)
+            yield phases
+
+    def summarise(self, outlines: Outlines) -> dict[str, Any]:
+        """Return the results of the mask: fractions of the specimen, and the mean entropy."""
+        kept = float(self._counts.sum() - self._counts[Phase.VOID]) / max(self._seen, 1)
+        results = summarise(self._counts, self._entropy * kept)
+        if outlines == "exact":
+            before = summarise(self._before, 0.0)
+            results["as_labels"] = {n: v for n, v in before.items() if n.endswith("_fraction")}
+        return results
+
+
+def describe_model_used(model: TrainedModel) -> dict[str, Any]:
+    """Return what a mask tells of the model that made it."""
+    return {"method": "segment", "model": model.describe()}
+
+
+def summarise(counts: npt.NDArray[np.int64], entropy: float) -> dict[str, Any]:
+    """Return phase fractions of the specimen, and the network's entropy averaged over it.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (256,)
+        Pixels of each value of the mask.
+    entropy : float
+        Sum over the specimen's pixels, see `SegmentedBand`.
+    """
+    specimen = int(counts.sum() - counts[Phase.VOID])
+    total = max(specimen, 1)
+    return {
+        "specimen_px": specimen,
+        "pore_fraction": int(counts[Phase.PORE]) / total,
+        "silt_fraction": int(counts[Phase.SILT]) / total,
+        "clay_fraction": int(counts[Phase.CLAY]) / total,
+        "mean_entropy": entropy / total,
+    }
+
+
+def check_scale(
+    micrograph: Micrograph, model: TrainedModel, factor: float, warn: Warn = _ignore
+) -> None:
+    """Warn where a micrograph is resampled by more than the model was trained for, or refuse it.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        As it is in the file.
+    model : TrainedModel
+        Its recipe tells the pixel size and the range of scales that it was trained with.
+    factor : float
+        See `resample_factor`.
+    warn : callable
+        See `segment_mask`.
 
     Raises
     ------
-    UsageError
-        If there is no such model here, another one, or one that cannot run.
+    MudrockError
+        If the factor lies beyond three times the range.
     """
-    with _starting:
-        return _start_engine(model, digest, name)
+    low, high = model.scale_range
+    least, most = (model.nm_per_pixel * bound for bound in (low, high))
+    source, size = micrograph.path or micrograph.name, micrograph.pixel_size
+    trained = f"the model {model.name} was trained for {least:g} to {most:g} nm"
+    if size is None:
+        warn(
+            "no pixel size",
+            f"{source}: no pixel size in the file; segmented as it is, and the mask has none; "
+            "give --pixel-size",
+        )
+    elif not low / _REACH <= factor <= high * _REACH:
+        raise MudrockError(
+            f"{source}: {size.nm:.4g} nm per pixel, and {trained}: it cannot show what the model "
+            "looks for",
+            "give --pixel-size if that is wrong; otherwise segment micrographs of about "
+            f"{model.nm_per_pixel:g} nm per pixel, or train a model on such as this",
+        )
+    elif not low <= factor <= high:
+        warn(
+            "pixel size outside what the model was trained for",
+            f"{source}: {size.nm:g} nm per pixel, so it is resampled {factor:.3g} times; "
+            f"{trained}: check the overlay",
+        )
 
 
-@lru_cache(maxsize=2)
-def _start_engine(reference: str, digest: str, name: str) -> Engine:
-    try:
-        model = load_model(reference)
-        if model.digest != digest:
-            raise MudrockError(
-                f"{model.path}: another model than where the command runs",
-                "install the same mudrock everywhere, or give a folder that all machines share",
-            )
-        return open_engine(model, cast("EngineName", name))
-    except MudrockError as error:
-        raise UsageError(error.message, error.hint) from error
+def _compare_with_training(
+    figures: Mapping[str, float | None],
+    model: TrainedModel,
+    known: Mapping[str, Any],
+    entropy: float,
+    source: str,
+    warn: Warn,
+) -> dict[str, Any]:
+    """Return the figures of a micrograph and which lie outside the training range; warn of them."""
+    if not known:
+        return {}
+    everything = {**figures, ENTROPY: entropy}
+    outside = find_outside(known, everything)
+    if outside:
+        warn(
+            "unlike what the model was trained on",
+            f"{source}: unlike what the model {model.name} was trained on: "
+            f"{tell_outside(known, everything)}; check the overlay",
+        )
+    return {"appearance": dict(figures), "outside_domain": outside}
+
+
+# A micrograph to phases, band by band.
+
+_PRIOR_SHARE = 0.3  # of the time, that of the classical prior
+_CHUNK_PIXELS = 1 << 21  # of the image, whose probabilities stand in memory at once
+
+
+def segment_bands(
+    micrograph: Micrograph,
+    recipe: Recipe,
+    start_engine: Callable[[], Engine],
+    *,
+    temperature: float = 1.0,
+    advance: Advance = _ignore,
+    mapper: Map = map,
+    parts: int = 1,
+    confidence: bool = True,
+) -> Iterator[SegmentedBand]:
+    """Segment a micrograph and yield it from top to bottom, every row once.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        Without repeated rows and columns; read through windows, and resampled to the model's pixel
+        size if it has one itself.
+    recipe : Recipe
+        Of the model: pixel size, tiles, weights of the classical prior.
+    start_engine : callable
+        Returns the engine that runs the model. For parts that travel, it travels too.
+    temperature : float
+        That of the model; softens the classical prior.
+    advance : callable
+        ``advance(done, total)``, in tiles, or in rows where there are parts; in thousandths of
+        the whole where there is a prior.
+    mapper : callable
+        Does the bands of the prior, and the parts.
+    parts : int
+        Into how many parts the specimen may be cut. At a seam one or two rows of tiles are computed
+        in both; the result is the same.
+    confidence : bool
+        Whether that is wanted; 0 otherwise where there are parts.
+
+    Raises
+    ------
+    MudrockError
+        If the micrograph cannot be read, all its pixels have the same grey, or the network gives
+        what is no probability.
+    """
+    box, (height, width) = micrograph.specimen, micrograph.shape
+    if not (box.height and box.width):
+        yield SegmentedBand.void(slice(0, height), width)
+        return
+    if box.top:
+        yield SegmentedBand.void(slice(0, box.top), width)
+    prior = find_prior(micrograph, recipe, temperature, mapper, _share(advance, 0, _PRIOR_SHARE))
+    if prior:
+        advance = _share(advance, _PRIOR_SHARE, 1)
+    if parts == 1:
+        whole = slice(0, box.height)
+        yield from _segment_part(micrograph, recipe, start_engine(), whole, prior, advance)
+    else:
+        yield from _map_parts(
+            micrograph, recipe, start_engine, prior, mapper, parts, confidence, advance
+        )
+    if box.bottom < height:
+        yield SegmentedBand.void(slice(box.bottom, height), width)
+
+
+def _share(advance: Advance, start: float, stop: float) -> Advance:
+    """Return what tells of a stage of the work as of a share of the whole."""
+    return lambda done, total: advance(
+        round(1000 * (start + (stop - start) * done / max(total, 1))), 1000
+    )
+
+
+def _restore(band: SegmentedBand, given: Deduplicated) -> SegmentedBand:
+    """Return a band on the pixels of the file, repeated rows and columns included."""
+    return SegmentedBand(
+        given.restore_rows(band.rows),
+        given.restore(band.phases, band.rows),
+        given.restore(band.confidence, band.rows),
+        band.entropy * given.area_factor,
+    )
+
+
+def _segment_part(
+    micrograph: Micrograph,
+    recipe: Recipe,
+    engine: Engine,
+    part: slice,
+    prior: "Prior | None",
+    advance: Advance = _ignore,
+) -> Iterator[SegmentedBand]:
+    """Segment rows of the specimen; the prior's bands begin with the part."""
+    box, width = micrograph.specimen, micrograph.shape[1]
+    found = Rows(prior.bands) if prior else None
+    for rows, probabilities in _predict(micrograph, recipe, engine, part, advance):
+        band = SegmentedBand.void(slice(box.top + rows.start, box.top + rows.stop), width)
+        entropy = _sum_entropy(probabilities)  # of the network alone: the prior would hide doubt
+        if prior and found:
+            probabilities = combine(probabilities, found.take(len(probabilities)), prior)
+        band.phases[:, box.columns] = probabilities.argmax(axis=2)
+        highest = probabilities.max(axis=2)
+        # Cubic interpolation oversteps 0 and 1 a little.
+        band.confidence[:, box.columns] = np.rint(255 * np.clip(highest, 0, 1))
+        yield replace(band, entropy=entropy)
+
+
+def _predict(
+    micrograph: Micrograph, recipe: Recipe, engine: Engine, part: slice, advance: Advance
+) -> Iterator[tuple[slice, Probabilities]]:
+    """Yield the network's probabilities on the specimen's rows, in bounded chunks."""
+    tiling = plan_tiling(micrograph, recipe)
+    grid, shape, tile_rows = tiling.plan.shape, tiling.shape, tiling.needed(part)
+    total, computed = len(tile_rows) * len(tiling.plan.lefts), 0
+
+    def compute(tiles: npt.NDArray[Any]) -> Probabilities:
+        nonlocal computed
+        probabilities = engine.predict(tiles)
+        computed += len(tiles)
+        advance(computed, total)
+        return probabilities
+
+    shown = resample(micrograph.read_specimen(), shape, grid)
+    if recipe.data.normalise:
+        shown = normalise_grey(shown, grid)
+    step = max(1, _CHUNK_PIXELS // shape[1])
+    across = axis_taps(grid[1], shape[1], slice(None))
+    held: Probabilities | None = None
+    first, done = 0, part.start
+    for rows, band in blend_tiles(shown, tiling.plan, compute, engine.batch, tile_rows):
+        if held is None:
+            held, first = band, rows.start
+        else:
+            held = np.concatenate([held, band])
+        ready = min(count_ready(rows.stop, grid[0], shape[0]), part.stop)
+        while done < ready:
+            wanted = slice(done, min(done + step, ready))
+            vertical = axis_taps(grid[0], shape[0], wanted)
+            source = slice(vertical.source.start - first, vertical.source.stop - first)
+            block = held[source]
+            if grid[0] != shape[0]:
+                block = vertical.apply(block, 0, vertical.source.start)
+            yield wanted, across.apply(block, 1, 0) if grid[1] != shape[1] else block
+            done = wanted.stop
+        if done < shape[0]:
+            keep = min(first_needed(grid[0], shape[0], done), rows.stop)
+            held, first = held[keep - first :], keep
+
+
+def _sum_entropy(probabilities: Probabilities) -> float:
+    """Return the sum over pixels of -sum(p ln p) / ln 3."""
+    safe = np.clip(probabilities, 1e-7, 1)
+    terms = np.log(safe)
+    terms *= safe
+    return -float(terms.sum(dtype=np.float64)) / math.log(3)
 
 
 # The classical prior: what the image-processing workflow finds, as evidence beside the network.
@@ -317,192 +673,6 @@ def first_needed(size: int, new_size: int, row: int) -> int:
     return int(axis_taps(size, new_size, slice(row, row + 1)).source.start)
 
 
-# A micrograph to phases, band by band.
-
-_PRIOR_SHARE = 0.3  # of the time, that of the classical prior
-_CHUNK_PIXELS = 1 << 21  # of the image, whose probabilities stand in memory at once
-
-
-@dataclass(frozen=True)
-class SegmentedBand:
-    """Whole rows of a segmented micrograph.
-
-    Parameters
-    ----------
-    rows : slice
-        Rows of the micrograph.
-    phases : ndarray of uint8, shape (rows, columns)
-        Values of `Phase`, ``VOID`` outside the specimen.
-    confidence : ndarray of uint8, shape (rows, columns)
-        Probability of the phase, 255 for 1; 0 outside the specimen.
-    entropy : float
-        Sum over the specimen's pixels of -sum(p ln p) / ln 3 of the network alone: 0 where it is
-        certain, 1 where it knows nothing.
-    """
-
-    rows: slice
-    phases: Phases
-    confidence: npt.NDArray[np.uint8]
-    entropy: float
-
-    @classmethod
-    def void(cls, rows: slice, width: int) -> "SegmentedBand":
-        """Return rows without specimen."""
-        shape = (rows.stop - rows.start, width)
-        return cls(rows, np.full(shape, Phase.VOID, np.uint8), np.zeros(shape, np.uint8), 0.0)
-
-
-def segment_bands(
-    micrograph: Micrograph,
-    recipe: Recipe,
-    start_engine: Callable[[], Engine],
-    *,
-    temperature: float = 1.0,
-    advance: Advance = _ignore,
-    mapper: Map = map,
-    parts: int = 1,
-    confidence: bool = True,
-) -> Iterator[SegmentedBand]:
-    """Segment a micrograph and yield it from top to bottom, every row once.
-
-    Parameters
-    ----------
-    micrograph : Micrograph
-        Without repeated rows and columns; read through windows, and resampled to the model's pixel
-        size if it has one itself.
-    recipe : Recipe
-        Of the model: pixel size, tiles, weights of the classical prior.
-    start_engine : callable
-        Returns the engine that runs the model. For parts that travel, it travels too.
-    temperature : float
-        That of the model; softens the classical prior.
-    advance : callable
-        ``advance(done, total)``, in tiles, or in rows where there are parts; in thousandths of
-        the whole where there is a prior.
-    mapper : callable
-        Does the bands of the prior, and the parts.
-    parts : int
-        Into how many parts the specimen may be cut. At a seam one or two rows of tiles are computed
-        in both; the result is the same.
-    confidence : bool
-        Whether that is wanted; 0 otherwise where there are parts.
-
-    Raises
-    ------
-    MudrockError
-        If the micrograph cannot be read, all its pixels have the same grey, or the network gives
-        what is no probability.
-    """
-    box, (height, width) = micrograph.specimen, micrograph.shape
-    if not (box.height and box.width):
-        yield SegmentedBand.void(slice(0, height), width)
-        return
-    if box.top:
-        yield SegmentedBand.void(slice(0, box.top), width)
-    prior = find_prior(micrograph, recipe, temperature, mapper, _share(advance, 0, _PRIOR_SHARE))
-    if prior:
-        advance = _share(advance, _PRIOR_SHARE, 1)
-    if parts == 1:
-        whole = slice(0, box.height)
-        yield from _segment_part(micrograph, recipe, start_engine(), whole, prior, advance)
-    else:
-        yield from _map_parts(
-            micrograph, recipe, start_engine, prior, mapper, parts, confidence, advance
-        )
-    if box.bottom < height:
-        yield SegmentedBand.void(slice(box.bottom, height), width)
-
-
-def _share(advance: Advance, start: float, stop: float) -> Advance:
-    """Return what tells of a stage of the work as of a share of the whole."""
-    return lambda done, total: advance(
-        round(1000 * (start + (stop - start) * done / max(total, 1))), 1000
-    )
-
-
-def _restore(band: SegmentedBand, given: Deduplicated) -> SegmentedBand:
-    """Return a band on the pixels of the file, repeated rows and columns included."""
-    return SegmentedBand(
-        given.restore_rows(band.rows),
-        given.restore(band.phases, band.rows),
-        given.restore(band.confidence, band.rows),
-        band.entropy * given.area_factor,
-    )
-
-
-def _segment_part(
-    micrograph: Micrograph,
-    recipe: Recipe,
-    engine: Engine,
-    part: slice,
-    prior: Prior | None,
-    advance: Advance = _ignore,
-) -> Iterator[SegmentedBand]:
-    """Segment rows of the specimen; the prior's bands begin with the part."""
-    box, width = micrograph.specimen, micrograph.shape[1]
-    found = Rows(prior.bands) if prior else None
-    for rows, probabilities in _predict(micrograph, recipe, engine, part, advance):
-        band = SegmentedBand.void(slice(box.top + rows.start, box.top + rows.stop), width)
-        entropy = _sum_entropy(probabilities)  # of the network alone: the prior would hide doubt
-        if prior and found:
-            probabilities = combine(probabilities, found.take(len(probabilities)), prior)
-        band.phases[:, box.columns] = probabilities.argmax(axis=2)
-        highest = probabilities.max(axis=2)
-        # Cubic interpolation oversteps 0 and 1 a little.
-        band.confidence[:, box.columns] = np.rint(255 * np.clip(highest, 0, 1))
-        yield replace(band, entropy=entropy)
-
-
-def _predict(
-    micrograph: Micrograph, recipe: Recipe, engine: Engine, part: slice, advance: Advance
-) -> Iterator[tuple[slice, Probabilities]]:
-    """Yield the network's probabilities on the specimen's rows, in bounded chunks."""
-    tiling = plan_tiling(micrograph, recipe)
-    grid, shape, tile_rows = tiling.plan.shape, tiling.shape, tiling.needed(part)
-    total, computed = len(tile_rows) * len(tiling.plan.lefts), 0
-
-    def compute(tiles: npt.NDArray[Any]) -> Probabilities:
-        nonlocal computed
-        probabilities = engine.predict(tiles)
-        computed += len(tiles)
-        advance(computed, total)
-        return probabilities
-
-    shown = resample(micrograph.read_specimen(), shape, grid)
-    if recipe.data.normalise:
-        shown = normalise_grey(shown, grid)
-    step = max(1, _CHUNK_PIXELS // shape[1])
-    across = axis_taps(grid[1], shape[1], slice(None))
-    held: Probabilities | None = None
-    first, done = 0, part.start
-    for rows, band in blend_tiles(shown, tiling.plan, compute, engine.batch, tile_rows):
-        if held is None:
-            held, first = band, rows.start
-        else:
-            held = np.concatenate([held, band])
-        ready = min(count_ready(rows.stop, grid[0], shape[0]), part.stop)
-        while done < ready:
-            wanted = slice(done, min(done + step, ready))
-            vertical = axis_taps(grid[0], shape[0], wanted)
-            source = slice(vertical.source.start - first, vertical.source.stop - first)
-            block = held[source]
-            if grid[0] != shape[0]:
-                block = vertical.apply(block, 0, vertical.source.start)
-            yield wanted, across.apply(block, 1, 0) if grid[1] != shape[1] else block
-            done = wanted.stop
-        if done < shape[0]:
-            keep = min(first_needed(grid[0], shape[0], done), rows.stop)
-            held, first = held[keep - first :], keep
-
-
-def _sum_entropy(probabilities: Probabilities) -> float:
-    """Return the sum over pixels of -sum(p ln p) / ln 3."""
-    safe = np.clip(probabilities, 1e-7, 1)
-    terms = np.log(safe)
-    terms *= safe
-    return -float(terms.sum(dtype=np.float64)) / math.log(3)
-
-
 # The parts of a mosaic, wherever they are done; the bands come back in order.
 
 
@@ -534,7 +704,7 @@ def _map_parts(
     micrograph: Micrograph,
     recipe: Recipe,
     start_engine: Callable[[], Engine],
-    prior: Prior | None,
+    prior: "Prior | None",
     mapper: Map,
     count: int,
     confidence: bool,
@@ -575,311 +745,80 @@ def _segment_packed(
     ]
 
 
-# A micrograph to a whole mask, in memory or in a file, with what is to be known of it.
-
-_REACH = 3.0  # times the model's range: farther off, it cannot see what it was trained for
-_LEAST_GREYS = 4.0  # grey levels between the darkest and the brightest hundredth
+# What runs a model.
 
 
-def segment_mask(
-    micrograph: Micrograph,
-    model: TrainedModel,
-    start_engine: Callable[[], Engine] | None = None,
-    *,
-    outlines: Outlines = "labels",
-    out: Path | None = None,
-    provenance: Mapping[str, Any] | None = None,
-    confidence: IO[bytes] | None = None,
-    advance: Advance = _ignore,
-    warn: Warn = _ignore,
-    mapper: Map = map,
-    parts: int = 1,
-) -> PhaseMask:
-    """Segment a micrograph.
+class ForestEngine(Engine):
+    """A random forest as an `Engine`."""
 
-    Parameters
-    ----------
-    micrograph : Micrograph
-        Opened; a mosaic is read through windows.
-    model : TrainedModel
-        Loaded.
-    start_engine, advance, mapper, parts
-        See `segment_bands`; by default what suits this machine.
-    outlines : str
-        ``labels``: where the labels that the model learnt from draw them; ``exact``: moved outwards
-        to where they are visible, see `exact_outlines`. A micrograph without a pixel size is taken
-        to have the model's.
-    out : Path, optional
-        File or OME-Zarr to which the mask is written; its folder exists. By default the mask is
-        held in memory.
-    provenance : mapping, optional
-        What the mask tells of itself; ``results`` are added: the phases' fractions of the specimen,
-        the network's mean entropy, the resample factor, and how the micrograph lies to the model's
-        training range; with exact outlines, ``as_labels`` has the fractions before they were moved.
-    confidence : binary file, optional
-        Gets the confidence of all pixels, a byte each (see `SegmentedBand`).
-    warn : callable
-        ``warn(kind, message)`` is told what to look at before the mask is trusted.
+    def __init__(self, forest: Any, tile: int) -> None:
+        super().__init__("forest", tile, 1, "the forest")
+        self._forest = forest
+
+    def _run(self, tiles: npt.NDArray[Any]) -> Probabilities:
+        whole = np.asarray(np.rint(tiles), np.uint8)
+        return np.stack([self._forest.predict(np.ascontiguousarray(tile)) for tile in whole])
+
+
+def is_forest(model: TrainedModel) -> bool:
+    """Tell whether a model is a random forest."""
+    return model.recipe.network.architecture == "forest"
+
+
+def choose_engine(model: TrainedModel, name: EngineName = "auto") -> str:
+    """Return the name of what will predict: a forest has one engine whatever is asked for."""
+    return "forest" if is_forest(model) else networks.choose_engine(model, name)
+
+
+def open_engine(model: TrainedModel, name: EngineName = "auto") -> Engine:
+    """Start what predicts for a model.
 
     Raises
     ------
     MudrockError
-        If the micrograph cannot be read, is of one grey or nearly, or has pixels so large or small
-        that the model cannot see what it was trained for; if the mask cannot be written.
+        If a file of the model is damaged, or it has nothing that this engine can run.
     """
-    given = deduplicate(micrograph)
-    seen = given.micrograph
-    source = str(micrograph.path or micrograph.name)
-    factor = resample_factor(seen, model.nm_per_pixel)
-    check_scale(micrograph, model, factor, warn)
-    known = read_training_range(model)
-    appearance = measure_appearance(seen, model.nm_per_pixel)
-    if appearance.grey_range() < _LEAST_GREYS:
-        raise MudrockError(
-            f"{source}: every pixel has the same grey, or nearly", "check how it was exported"
-        )
-    described = dict(provenance or describe_model_used(model) | {"outlines": outlines})
-    tally = _Tally(micrograph, given, confidence)
-    bands = tally.watch(
-        segment_bands(
-            seen,
-            model.recipe,
-            start_engine or partial(open_engine, model),
-            temperature=model.temperature,
-            advance=advance,
-            mapper=mapper,
-            parts=parts,
-            confidence=confidence is not None,
-        )
-    )
-    drawn: Iterator[Phases] = (given.restore(band.phases, band.rows) for band in bands)
-    if outlines == "exact":
-        drawn = _move_outlines(given, bands, model.nm_per_pixel, mapper)
-    finished = tally.count(drawn)
+    if not is_forest(model):
+        return networks.open_engine(model, name)
+    from mudrock_cli.classical.forest import Forest
 
-    def describe() -> dict[str, Any]:
-        results = tally.summarise(outlines)
-        results |= {"resample_factor": factor, "model_judged": bool(model.card.get("judged"))}
-        entropy = results["mean_entropy"]
-        figures = appearance.figures()
-        return results | _compare_with_training(figures, model, known, entropy, source, warn)
-
-    if out is None:
-        phases = np.concatenate(list(finished))
-        described["results"] = describe()
-        return PhaseMask.from_array(micrograph.name, phases, micrograph.pixel_size, described)
-    with create_mask(
-        out, micrograph.shape, micrograph.pixel_size, described, micrograph.read
-    ) as writer:
-        for rows in finished:
-            writer.write_rows(rows)
-        writer.provenance["results"] = describe()
-    return open_mask(out)
+    return ForestEngine(Forest.load(model.path), model.recipe.inference.tile)
 
 
-class _Tally:
-    """Counts what goes by on its way to a mask.
+_starting = Lock()
+
+
+def share_engine(model: str, digest: str, name: str) -> Engine:
+    """Return the engine of a model, which a process starts once.
 
     Parameters
     ----------
-    micrograph : Micrograph
-        As it is in the file; tells what is left out.
-    given : Deduplicated
-        The same without repeated rows and columns.
-    confidence : binary file, optional
-        Gets the confidence of all pixels.
-    """
-
-    def __init__(
-        self, micrograph: Micrograph, given: Deduplicated, confidence: IO[bytes] | None
-    ) -> None:
-        self._micrograph, self._given, self._confidence = micrograph, given, confidence
-        self._counts = np.zeros(256, np.int64)  # of the mask
-        self._before = np.zeros(256, np.int64)  # of the mask before outlines were moved
-        self._entropy, self._seen = 0.0, 0
-
-    def watch(self, bands: Iterable[SegmentedBand]) -> Iterator[SegmentedBand]:
-        """Yield bands of the deduplicated micrograph, whose entropy and confidence are kept."""
-        for band in bands:
-            whole = _restore(band, self._given)
-            phases = self._micrograph.leave_out(whole.rows, whole.phases)
-            self._before += np.bincount(phases.ravel(), minlength=256)
-            self._entropy += whole.entropy
-            self._seen += int((whole.phases != Phase.VOID).sum())
-            if self._confidence:
-                sure = np.where(phases == Phase.VOID, np.uint8(0), whole.confidence)
-                self._confidence.write(sure.tobytes())
-            yield band
-
-    def count(self, drawn: Iterable[Phases]) -> Iterator[Phases]:
-        """Yield whole rows of the file without what is left out, counted."""
-        done = 0
-        for rows in drawn:
-            phases = self._micrograph.leave_out(slice(done, done + len(rows)), rows)
-            done += len(rows)
-            self._counts += np.bincount(phases.ravel(), minlength=256)
-            yield phases
-
-    def summarise(self, outlines: Outlines) -> dict[str, Any]:
-        """Return the results of the mask: fractions of the specimen, and the mean entropy."""
-        kept = float(self._counts.sum() - self._counts[Phase.VOID]) / max(self._seen, 1)
-        results = summarise(self._counts, self._entropy * kept)
-        if outlines == "exact":
-            before = summarise(self._before, 0.0)
-            results["as_labels"] = {n: v for n, v in before.items() if n.endswith("_fraction")}
-        return results
-
-
-def _move_outlines(
-    given: Deduplicated, bands: Iterator[SegmentedBand], model_nm: float, mapper: Map
-) -> Iterator[Phases]:
-    """Yield whole rows of the file with exact outlines, from the bands of what was seen of it."""
-    seen = given.micrograph
-    box, size = seen.specimen, seen.pixel_size or PixelSize(model_nm, "that of the model")
-    inner = (
-        band.phases[:, box.columns] for band in bands if box.top <= band.rows.start < box.bottom
-    )
-    return frame_phases(given, exact_outlines(inner, replace(seen, pixel_size=size), mapper))
-
-
-def describe_model_used(model: TrainedModel) -> dict[str, Any]:
-    """Return what a mask tells of the model that made it."""
-    return {"method": "segment", "model": model.describe()}
-
-
-def summarise(counts: npt.NDArray[np.int64], entropy: float) -> dict[str, Any]:
-    """Return phase fractions of the specimen, and the network's entropy averaged over it.
-
-    Parameters
-    ----------
-    counts : ndarray of int, shape (256,)
-        Pixels of each value of the mask.
-    entropy : float
-        Sum over the specimen's pixels, see `SegmentedBand`.
-    """
-    specimen = int(counts.sum() - counts[Phase.VOID])
-    total = max(specimen, 1)
-    return {
-        "specimen_px": specimen,
-        "pore_fraction": int(counts[Phase.PORE]) / total,
-        "silt_fraction": int(counts[Phase.SILT]) / total,
-        "clay_fraction": int(counts[Phase.CLAY]) / total,
-        "mean_entropy": entropy / total,
-    }
-
-
-def check_scale(
-    micrograph: Micrograph, model: TrainedModel, factor: float, warn: Warn = _ignore
-) -> None:
-    """Warn where a micrograph is resampled by more than the model was trained for, or refuse it.
-
-    Parameters
-    ----------
-    micrograph : Micrograph
-        As it is in the file.
-    model : TrainedModel
-        Its recipe tells the pixel size and the range of scales that it was trained with.
-    factor : float
-        See `resample_factor`.
-    warn : callable
-        See `segment_mask`.
+    model : str
+        As `load_model` takes it: a name, since packages lie elsewhere on other machines, or the
+        absolute path of a folder.
+    digest : str
+        The hash that the model must have.
+    name : str
+        From `choose_engine`.
 
     Raises
     ------
-    MudrockError
-        If the factor lies beyond three times the range.
+    UsageError
+        If there is no such model here, another one, or one that cannot run.
     """
-    low, high = model.scale_range
-    least, most = (model.nm_per_pixel * bound for bound in (low, high))
-    source, size = micrograph.path or micrograph.name, micrograph.pixel_size
-    trained = f"the model {model.name} was trained for {least:g} to {most:g} nm"
-    if size is None:
-        warn(
-            "no pixel size",
-            f"{source}: no pixel size in the file; segmented as it is, and the mask has none; "
-            "give --pixel-size",
-        )
-    elif not low / _REACH <= factor <= high * _REACH:
-        raise MudrockError(
-            f"{source}: {size.nm:.4g} nm per pixel, and {trained}: it cannot show what the model "
-            "looks for",
-            "give --pixel-size if that is wrong; otherwise segment micrographs of about "
-            f"{model.nm_per_pixel:g} nm per pixel, or train a model on such as this",
-        )
-    elif not low <= factor <= high:
-        warn(
-            "pixel size outside what the model was trained for",
-            f"{source}: {size.nm:g} nm per pixel, so it is resampled {factor:.3g} times; "
-            f"{trained}: check the overlay",
-        )
+    with _starting:
+        return _start_engine(model, digest, name)
 
 
-# How a micrograph lies to what the model was trained on.
-
-_MOST_MEASURED = 60  # micrographs; more hardly widen the range
-
-
-def measure_training_range(model: TrainedModel, micrographs: Sequence[Micrograph]) -> TrainedModel:
-    """Measure the micrographs that a model was trained on, and add their range to its card.
-
-    ``card.md`` and ``card.json`` are written anew; what the model predicts, and its hash, stay.
-
-    Parameters
-    ----------
-    model : TrainedModel
-        The finished model. It segments the micrographs, to learn its mean entropy on them; of a
-        forest, whose votes are no probabilities, only the looks count.
-    micrographs : sequence of Micrograph
-        What it was trained on, whole; of more than sixty, at most sixty spread evenly are measured.
-        Fewer than three span nothing, and the card stays as it is.
-
-    Returns
-    -------
-    TrainedModel
-        The same folder, loaded with its new card.
-
-    Raises
-    ------
-    MudrockError
-        If a micrograph cannot be read, or the folder not be written.
-    """
-    if len(micrographs) < LEAST:
-        return model
-    engine = None if is_forest(model) else open_engine(model)
-    figures = []
-    for micrograph in micrographs[:: -(-len(micrographs) // _MOST_MEASURED)]:
-        figures.append(describe_appearance(micrograph, model.nm_per_pixel))
-        if engine is not None:
-            figures[-1][ENTROPY] = _measure_entropy(micrograph, model, engine)
-    facts = {key: value for key, value in model.card.items() if key != "sha256"}
-    facts["domain"] = write_training_range(span_training_range(figures))
-    write_text(model.path / "card.md", describe_model(model.name, model.recipe, facts))
-    return seal_model(model.path, facts)
-
-
-def _measure_entropy(micrograph: Micrograph, model: TrainedModel, engine: Engine) -> float:
-    bands = segment_bands(micrograph, model.recipe, lambda: engine, temperature=model.temperature)
-    box = micrograph.specimen
-    return sum(band.entropy for band in bands) / max(1, box.height * box.width)
-
-
-def _compare_with_training(
-    figures: Mapping[str, float | None],
-    model: TrainedModel,
-    known: Mapping[str, Any],
-    entropy: float,
-    source: str,
-    warn: Warn,
-) -> dict[str, Any]:
-    """Return the figures of a micrograph and which lie outside the training range; warn of them."""
-    if not known:
-        return {}
-    everything = {**figures, ENTROPY: entropy}
-    outside = find_outside(known, everything)
-    if outside:
-        warn(
-            "unlike what the model was trained on",
-            f"{source}: unlike what the model {model.name} was trained on: "
-            f"{tell_outside(known, everything)}; check the overlay",
-        )
-    return {"appearance": dict(figures), "outside_domain": outside}
+@lru_cache(maxsize=2)
+def _start_engine(reference: str, digest: str, name: str) -> Engine:
+    try:
+        model = load_model(reference)
+        if model.digest != digest:
+            raise MudrockError(
+                f"{model.path}: another model than where the command runs",
+                "install the same mudrock everywhere, or give a folder that all machines share",
+            )
+        return open_engine(model, cast("EngineName", name))
+    except MudrockError as error:
+        raise UsageError(error.message, error.hint) from error

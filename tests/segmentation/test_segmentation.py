@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from mudrock_cli import segmentation
 from mudrock_cli.deeplab.dataset import Sample, normalise_samples
 from mudrock_cli.deeplab.engine import Engine
+from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.deeplab.recipe import DataRecipe, InferenceRecipe, Recipe
-from mudrock_cli.errors import MudrockError
+from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import Box, Phase, PixelSize
 from mudrock_cli.segmentation import Prior, SegmentedBand, plan_tiling, segment_bands
@@ -277,3 +278,12 @@ def test_parts_get_their_rows_of_the_prior(kept: bool, monkeypatch: pytest.Monke
         assert (one.rows, one.entropy) == (other.rows, other.entropy)
         np.testing.assert_array_equal(one.phases, other.phases)
         np.testing.assert_array_equal(one.confidence, other.confidence * kept)
+
+
+def test_a_batch_starts_the_network_once_and_another_model_is_refused(
+    tiny_model: TrainedModel,
+) -> None:
+    words = (str(tiny_model.path.absolute()), tiny_model.digest, "openvino")
+    assert segmentation.share_engine(*words) is segmentation.share_engine(*words)
+    with pytest.raises(UsageError, match="another model than where the command runs"):
+        segmentation.share_engine(words[0], "0" * 64, "openvino")

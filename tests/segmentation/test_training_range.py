@@ -8,6 +8,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mudrock_cli.cli import app
+from mudrock_cli.cross_validation import measure_training_range
 from mudrock_cli.deeplab.model import TrainedModel, load_model
 from mudrock_cli.deeplab.training_range import (
     describe_appearance,
@@ -19,7 +20,6 @@ from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.resample import deduplicate
 from mudrock_cli.image.types import PixelSize
-from mudrock_cli.segmentation import measure_training_range
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FIGURES = {"doubt", "fine_texture", "coarse_texture", "texture_bend", "grey_skew"}
