@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 from hostile_bombs import make_bombs
 from hostile_breaks import Case, break_seed
-from hostile_records import make_record_seeds
-from hostile_seeds import Seed, make_seeds, read_vendor_files
+from hostile_seeds import Seed, make_record_seeds, make_seeds, read_vendor_files
 from hostile_zarr import make_zarr_bombs, make_zarr_seeds
 
 READERS = Path(__file__).with_name("hostile_readers.py")

@@ -35,8 +35,11 @@ from pathlib import Path
 
 from kill_runs import (
     PATIENCE,
+    Kill,
+    Tally,
     import_as_before,
     list_names,
+    make_table,
     read_log,
     run,
     start,
@@ -45,7 +48,6 @@ from kill_runs import (
     wait_or_end,
 )
 from kill_scenarios import SCENARIOS, Content, count_strays, read_files
-from kill_tally import Kill, Tally, make_table
 from kill_worker import killing_workers
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)

@@ -13,6 +13,7 @@ from kill_runs import (
     LOG,
     PATIENCE,
     ROOT,
+    Kill,
     list_names,
     read_log,
     run,
@@ -22,7 +23,6 @@ from kill_runs import (
     wait_or_end,
 )
 from kill_scenarios import Content, count_strays, read_files, write_images
-from kill_tally import Kill
 
 _PORT = 8797
 _ADDRESS = f"tcp://127.0.0.1:{_PORT}"
