@@ -155,7 +155,7 @@ def segment_mask(
             model.recipe,
             start_engine or partial(open_engine, model),
             temperature=model.temperature,
-            advance=advance,
+            advance=_share(advance, 0, 1 - _OUTLINES_SHARE) if outlines == "exact" else advance,
             mapper=mapper,
             parts=parts,
             confidence=confidence is not None,
@@ -163,7 +163,8 @@ def segment_mask(
     )
     drawn: Iterator[Phases] = (given.restore(band.phases, band.rows) for band in bands)
     if outlines == "exact":
-        drawn = _move_outlines(given, bands, model.nm_per_pixel, mapper)
+        tell = _share(advance, 1 - _OUTLINES_SHARE, 1)
+        drawn = _move_outlines(given, bands, model.nm_per_pixel, mapper, tell)
     finished = tally.count(drawn)
 
     def describe() -> dict[str, Any]:
@@ -187,7 +188,11 @@ def segment_mask(
 
 
 def _move_outlines(
-    given: Deduplicated, bands: Iterator[SegmentedBand], model_nm: float, mapper: Map
+    given: Deduplicated,
+    bands: Iterator[SegmentedBand],
+    model_nm: float,
+    mapper: Map,
+    advance: Advance,
 ) -> Iterator[Phases]:
     """Yield whole rows of the file with exact outlines, from the bands of what was seen of it."""
     seen = given.micrograph
@@ -195,7 +200,8 @@ def _move_outlines(
     inner = (
         band.phases[:, box.columns] for band in bands if box.top <= band.rows.start < box.bottom
     )
-    return frame_phases(given, exact_outlines(inner, replace(seen, pixel_size=size), mapper))
+    moved = exact_outlines(inner, replace(seen, pixel_size=size), mapper, advance)
+    return frame_phases(given, moved)
 
 
 class _Tally:
@@ -348,6 +354,7 @@ def _compare_with_training(
 # A micrograph to phases, band by band.
 
 _PRIOR_SHARE = 0.3  # of the time, that of the classical prior
+_OUTLINES_SHARE = 0.2  # of the time, that of moving outlines
 _CHUNK_PIXELS = 1 << 21  # of the image, whose probabilities stand in memory at once
 
 

@@ -27,7 +27,16 @@ def test_exact_outlines_are_those_of_the_mask_moved(
 ) -> None:
     sure, moved_sure = io.BytesIO(), io.BytesIO()
     labels = segment_mask(micrograph, tiny_model, confidence=sure)
-    exact = segment_mask(micrograph, tiny_model, outlines="exact", confidence=moved_sure)
+    steps: list[tuple[int, int]] = []
+    exact = segment_mask(
+        micrograph,
+        tiny_model,
+        outlines="exact",
+        confidence=moved_sure,
+        advance=lambda *step: steps.append(step),
+    )
+    assert steps == sorted(steps)
+    assert steps[-1] == (1000, 1000)
     assert labels.provenance["outlines"] == "labels"
     assert exact.provenance["outlines"] == "exact"
     expected = labels.phases().copy()
