@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from mudrock_cli.classical.recipe import WorkflowRecipe
-    from mudrock_cli.commands.batch import Job
     from mudrock_cli.commands.console import Column
+    from mudrock_cli.commands.masks import Job
     from mudrock_cli.report.overlay import StepSheet
 
 SIDES = {"overlay": ".overlay.png", "steps": ".steps.png"}
@@ -71,8 +71,8 @@ def groundtruth(
     napari or GIMP, and train on them. All lengths are physical: an image needs a pixel size.
     """
     from mudrock_cli.classical.recipe import load_recipe
-    from mudrock_cli.commands.batch import BatchOptions, choose_places, make_masks
     from mudrock_cli.commands.cluster import open_cluster
+    from mudrock_cli.commands.masks import MaskOptions, choose_places, make_masks
     from mudrock_cli.files import find_inputs
 
     sides = parse_save(save, SIDES)
@@ -83,7 +83,7 @@ def groundtruth(
     if outlines and chosen.outlines != outlines:
         hint = "its [silt] rim_nm and [pore] edge_nm are 0 for exact ones"
         raise UsageError(f"--outlines {outlines}: the recipe {recipe} draws other ones", hint)
-    options = BatchOptions(
+    options = MaskOptions(
         places=choose_places(out, find_inputs(inputs)),
         fingerprint={
             "method": "groundtruth",
@@ -204,7 +204,7 @@ def _summarise(counts: Sequence[Mapping[int, int]]) -> dict[str, Any]:
 
 
 def _save_sides(job: "Job", sides: Mapping[str, str], sheet: "StepSheet | None") -> None:
-    from mudrock_cli.commands.batch import save_drawings
+    from mudrock_cli.commands.masks import save_drawings
     from mudrock_cli.image.mask import open_mask
 
     save_drawings(job, sides)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from mudrock_cli.commands.batch import Job
+    from mudrock_cli.commands.masks import Job
     from mudrock_cli.deeplab.engine import Engine
     from mudrock_cli.deeplab.model import TrainedModel
 
@@ -82,9 +82,9 @@ def segment(
     NAME.zarr the mask is a label image of an OME-Zarr, which holds the micrograph too; several
     inputs become an OME-Zarr each in that folder.
     """
-    from mudrock_cli.commands.batch import BatchOptions, choose_places, make_masks
     from mudrock_cli.commands.cluster import open_cluster
     from mudrock_cli.commands.console import CLAY_COLUMN, PHASE_COLUMNS, SIZE_COLUMN
+    from mudrock_cli.commands.masks import MaskOptions, choose_places, make_masks
     from mudrock_cli.deeplab.model import DEFAULT_MODEL, list_models, load_model
     from mudrock_cli.deeplab.training_range import read_training_range
     from mudrock_cli.files import find_inputs
@@ -100,7 +100,7 @@ def segment(
         typer.echo(f"warning: {trained.warning}", err=True)
     read_training_range(trained)  # a damaged card is told before any work
 
-    options = BatchOptions(
+    options = MaskOptions(
         places=places,
         fingerprint={
             "method": "segment",
@@ -173,7 +173,7 @@ def _segment_one(
 
 def _save_sides(job: "Job", sides: Mapping[str, str], spool: IO[bytes]) -> None:
     """Write the files beside a mask that is finished."""
-    from mudrock_cli.commands.batch import save_drawings
+    from mudrock_cli.commands.masks import save_drawings
     from mudrock_cli.image.tiff import write_plane
 
     save_drawings(job, sides)
