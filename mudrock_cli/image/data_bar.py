@@ -1,11 +1,14 @@
 """Find the data bar: first where the metadata say, then by what the rows look like."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.image.types import Box, Facts, Reader
+
+_Floats = npt.NDArray[np.float64]
 
 # In a data bar one grey fills 47-100 % of a row; in a row of specimen 0-2 %, up to 17 % where it
 # is saturated (measured on files of four vendors).
@@ -47,9 +50,9 @@ def find_specimen(
         Whether levels are those of 8 bits, and the ground of a bar may scatter by a few of them.
     """
     height, width = shape
-    found = Box.whole(shape)
+    found, rows = Box.whole(shape), _Rows(levels, shape)
     for margin in _MARGINS if scattered else _MARGINS[:1]:
-        rows = _Rows(levels, shape, margin)
+        rows.margin = margin
         for told in facts:
             bar = _claimed_rows(told, shape)
             if 0 < bar <= _TALLEST * height:
@@ -68,34 +71,34 @@ def find_specimen(
 class _Rows:
     """Rows of an image, thinned to what tells a bar from specimen."""
 
-    def __init__(self, levels: Reader, shape: tuple[int, int], margin: int) -> None:
-        self._levels, self._shape, self.margin = levels, shape, margin
+    def __init__(self, levels: Reader, shape: tuple[int, int]) -> None:
+        self._levels, self._shape, self.margin = levels, shape, 0
         self._step = max(1, shape[1] // _SAMPLED_COLUMNS)
+        self._chunks: dict[tuple[int, int], tuple[npt.NDArray[Any], _Floats]] = {}
 
-    def read(self, top: int, bottom: int) -> npt.NDArray[np.float64]:
+    def read(self, top: int, bottom: int) -> npt.NDArray[Any]:
         """Return some columns of rows `top` to `bottom`."""
         height = max(1, _READ_PIXELS // self._shape[1])  # few rows of an image that is mostly wide
         parts = [
             self._levels(slice(first, min(first + height, bottom)), slice(None))[:, :: self._step]
             for first in range(top, bottom, height)
         ]
-        return np.asarray(np.concatenate(parts), np.float64)
+        return np.concatenate(parts)
 
-    def is_background(
-        self, rows: npt.NDArray[np.float64], grey: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.bool_]:
+    def is_background(self, rows: npt.NDArray[Any], grey: _Floats) -> npt.NDArray[np.bool_]:
         """Return which pixels are of the grey of their row."""
         with np.errstate(invalid="ignore"):  # infinite levels, which reading the grey refuses
             return np.abs(rows - grey[:, None]) <= self.margin
 
-    def flatness(
-        self, top: int, bottom: int
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def flatness(self, top: int, bottom: int) -> tuple[_Floats, _Floats]:
         """Return the share of its most frequent grey in each row, and that grey."""
         shares, greys = [], []
         for first in range(top, bottom, _CHUNK):
-            rows = self.read(first, min(first + _CHUNK, bottom))
-            grey = np.array([_most_frequent(row) for row in rows])
+            chunk = first, min(first + _CHUNK, bottom)
+            if chunk not in self._chunks:
+                rows = self.read(*chunk)
+                self._chunks[chunk] = rows, np.array([_most_frequent(row) for row in rows])
+            rows, grey = self._chunks[chunk]
             shares.append(self.is_background(rows, grey).mean(axis=1))
             greys.append(grey)
         return np.concatenate(shares), np.concatenate(greys)
@@ -148,7 +151,9 @@ def _looks_like_bar(rows: _Rows, block: slice, upward: bool) -> bool:
     return bool(_LETTERING[0] <= share <= _LETTERING[1] and filled.mean() <= _FILLED_COLUMNS)
 
 
-def _most_frequent(values: npt.NDArray[np.float64]) -> float:
+def _most_frequent(values: npt.NDArray[Any]) -> float:
     """Return the most frequent number."""
+    if values.dtype == np.uint8:
+        return float(np.bincount(values).argmax())
     distinct, counts = np.unique(values, return_counts=True)
     return float(distinct[counts.argmax()])
