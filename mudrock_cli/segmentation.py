@@ -449,7 +449,9 @@ def _segment_part(
     found = Rows(prior.bands) if prior else None
     for rows, probabilities in _predict(micrograph, recipe, engine, part, advance):
         band = SegmentedBand.void(slice(box.top + rows.start, box.top + rows.stop), width)
-        entropy = _sum_entropy(probabilities)  # of the network alone: the prior would hide doubt
+        entropy = _sum_entropy(
+            probabilities
+        )  # of the network alone: the prior would hide how unsure it is
         if prior and found:
             probabilities = combine(probabilities, found.take(len(probabilities)), prior)
         band.phases[:, box.columns] = probabilities.argmax(axis=2)
@@ -546,7 +548,7 @@ def weigh_evidence(weights: Sequence[float], *, tells_silt: bool = True) -> npt.
     -----
     The workflow's finding is taken as independent of the network's (naive Bayes). Evidence for one
     solid never makes the other one less likely than pore: a network that sees silt where the
-    workflow finds clay would otherwise have its doubt about pores blown up.
+    workflow finds clay would otherwise see more pores for it.
     """
     clay, silt, solid, pore = weights
     other_if_clay, other_if_silt = (max(solid - own, 0.0) for own in (clay, silt))

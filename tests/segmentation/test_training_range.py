@@ -133,7 +133,7 @@ def test_a_damaged_domain_stops_before_any_work(
 
 
 def test_of_a_forest_only_the_looks_count(tmp_path: Path) -> None:
-    """Its votes are no probabilities, so it has no doubt to compare."""
+    """Its votes are no probabilities, so it has no mean entropy to compare."""
     from mudrock_cli.classical.forest import ForestRecipe, train_forest
     from mudrock_cli.deeplab.model import seal_model
     from mudrock_cli.deeplab.recipe import load_recipe

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mudrock_cli
-from mudrock_cli.deeplab import model as zoo
+from mudrock_cli.deeplab import model as models
 from mudrock_cli.deeplab.model import TrainedModel, load_model, seal_model
 from mudrock_cli.errors import MudrockError, UsageError
 
@@ -119,15 +119,15 @@ def test_models_lie_in_the_package_or_beside_it_in_a_checkout(
     package.mkdir(parents=True)
     monkeypatch.setattr(mudrock_cli, "__file__", str(package / "__init__.py"))
     (tmp_path / "site" / "models").mkdir()  # somebody else's package
-    assert zoo.models_folder() == package / "models"
+    assert models.models_folder() == package / "models"
     (tmp_path / "site" / "pyproject.toml").touch()
-    assert zoo.models_folder() == tmp_path / "site" / "models"
+    assert models.models_folder() == tmp_path / "site" / "models"
     (package / "models").mkdir()
-    assert zoo.models_folder() == package / "models"
+    assert models.models_folder() == package / "models"
 
 
 def test_all_models_that_ship_are_whole() -> None:
-    for name in zoo.list_models():
+    for name in models.list_models():
         assert load_model(name).compiled is not None
 
 
