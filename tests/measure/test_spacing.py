@@ -42,7 +42,7 @@ def test_a_random_pattern_has_uniform_p_values_and_its_own_l() -> None:
 
 
 def test_many_random_points_stay_within_the_critical_value() -> None:
-    """Ripley's own ``1.42 sqrt(A) / n`` is left by more than half of such patterns."""
+    """Ripley's own ``1.42 sqrt(A) / n`` is left by six in ten such patterns."""
     rng = np.random.default_rng(4)
     window, left = Window(1.0, 1.0), []
     for _ in range(40):

@@ -3,7 +3,7 @@
     python tests/benchmarks/statistics/cut_grains.py [GRAINS]
 
 Grains with lognormal diameters (median 2.5 µm, sigma 0.45) lie anywhere over the frame of a field
-at 50 nm; the error of the area in grains larger than 2 µm, by what is seen of each and by the
+at 100 nm; the error of the area in grains larger than 2 µm, by what is seen of each and by the
 circle of which the frame would leave as much.
 """
 
@@ -16,7 +16,7 @@ from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.components import label_mask
 from mudrock_cli.measure.instances import survey_objects
 
-PIXEL = PixelSize(50, "drawn")
+PIXEL = PixelSize(100, "drawn")
 
 
 def draw_grain(rng: np.random.Generator, side: int, aspect: float, rough: float):
