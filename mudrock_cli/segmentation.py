@@ -318,8 +318,8 @@ def check_scale(
         raise MudrockError(
             f"{source}: {size.nm:.4g} nm per pixel, and {trained}: it cannot show what the model "
             "looks for",
-            "give --pixel-size if that is wrong; otherwise segment micrographs of about "
-            f"{model.nm_per_pixel:g} nm per pixel, or train a model on such as this",
+            "where that is wrong, give --pixel-size and --override-pixel-size; otherwise take "
+            f"micrographs of about {model.nm_per_pixel:g} nm per pixel, or train a model on such",
         )
     elif not low <= factor <= high:
         warn(

@@ -246,7 +246,8 @@ def test_pixels_that_the_model_knows_nothing_of_are_refused(
         return
     assert result.exit_code == ExitCode.SOME_FAILED
     assert told in " ".join(result.stderr.split())
-    assert "give --pixel-size if that is wrong" in " ".join(result.stderr.split())
+    hint = "where that is wrong, give --pixel-size and --override-pixel-size"
+    assert hint in " ".join(result.stderr.split())
 
 
 def test_no_tensorflow_where_openvino_serves(image_folder: Path, tiny_model: TrainedModel) -> None:
