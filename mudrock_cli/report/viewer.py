@@ -254,7 +254,7 @@ def _pick(length: int, samples: int) -> npt.NDArray[np.intp]:
 
 def _encode_grey(grey: npt.NDArray[np.uint8], shape: tuple[int, int], quality: int) -> bytes:
     picture = cv2.resize(grey, shape[::-1], interpolation=cv2.INTER_AREA)
-    return _to_webp(Image.fromarray(picture).convert("RGB"), quality=quality, method=4)
+    return _to_webp(Image.fromarray(picture).convert("RGB"), quality=quality, method=2)
 
 
 def _encode_phases(phases: npt.NDArray[np.uint8], *, alone: bool) -> bytes:
@@ -263,13 +263,13 @@ def _encode_phases(phases: npt.NDArray[np.uint8], *, alone: bool) -> bytes:
         table[phase] = tint
     if alone:
         table[Phase.CLAY, 3] = table[Phase.VOID, 3] = 255
-    return _to_webp(Image.fromarray(table[phases]), lossless=True, method=3)
+    return _to_webp(Image.fromarray(table[phases]), lossless=True, method=1)
 
 
 def _encode_labels(labels: npt.NDArray[np.uint32]) -> bytes:
     known = np.where(labels < 1 << 24, labels, 0)  # larger ones have no colour
     colours = np.stack([known >> shift & 255 for shift in (0, 8, 16)], axis=-1)
-    return _to_webp(Image.fromarray(colours.astype(np.uint8)), lossless=True, method=3)
+    return _to_webp(Image.fromarray(colours.astype(np.uint8)), lossless=True, method=1)
 
 
 def _to_webp(picture: Image.Image, **options: int | bool) -> bytes:
