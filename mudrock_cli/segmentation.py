@@ -449,9 +449,7 @@ def _segment_part(
     found = Rows(prior.bands) if prior else None
     for rows, probabilities in _predict(micrograph, recipe, engine, part, advance):
         band = SegmentedBand.void(slice(box.top + rows.start, box.top + rows.stop), width)
-        entropy = _sum_entropy(
-            probabilities
-        )  # of the network alone: the prior would hide how unsure it is
+        entropy = _sum_entropy(probabilities)  # of the network alone, not of the prior
         if prior and found:
             probabilities = combine(probabilities, found.take(len(probabilities)), prior)
         band.phases[:, box.columns] = probabilities.argmax(axis=2)
