@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,12 @@ from hypothesis import strategies as st
 from mudrock_cli import segmentation
 from mudrock_cli.deeplab.dataset import Sample, normalise_samples
 from mudrock_cli.deeplab.engine import Engine
-from mudrock_cli.deeplab.model import TrainedModel
+from mudrock_cli.deeplab.model import TrainedModel, list_models, load_model
 from mudrock_cli.deeplab.recipe import DataRecipe, InferenceRecipe, Recipe
 from mudrock_cli.errors import MudrockError, UsageError
-from mudrock_cli.image.micrograph import Micrograph
+from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.types import Box, Phase, PixelSize
-from mudrock_cli.segmentation import Prior, SegmentedBand, plan_tiling, segment_bands
+from mudrock_cli.segmentation import Prior, SegmentedBand, open_engine, plan_tiling, segment_bands
 
 Grey = npt.NDArray[np.uint8]
 
@@ -53,7 +54,7 @@ def by_grey(tiles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def segment(
     micrograph: Micrograph,
-    engine: FakeEngine,
+    engine: Engine,
     recipe: Recipe = RECIPE,
 ) -> SegmentedBand:
     """Put the bands together; they must be every row once, in order."""
@@ -287,3 +288,20 @@ def test_a_batch_starts_the_network_once_and_another_model_is_refused(
     assert segmentation.share_engine(*words) is segmentation.share_engine(*words)
     with pytest.raises(UsageError, match="another model than where the command runs"):
         segmentation.share_engine(words[0], "0" * 64, "openvino")
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(("gain", "offset"), [(0.3, 90), (1.3, -30)])
+def test_contrast_does_not_change_what_the_shipped_network_sees(gain: float, offset: int) -> None:
+    if not list_models():
+        pytest.skip("no model ships yet")
+    model = load_model()
+    recipe = replace(model.recipe, inference=replace(model.recipe.inference, workflow=(0.0,) * 4))
+    micrograph = open_micrograph(Path(__file__).parents[2] / "examples" / "bedded.tif")
+    grey = micrograph.read(slice(200, 570), slice(300, 670))
+    engine = open_engine(model)
+    masks = [
+        segment(Micrograph.from_array("x", seen.astype(np.uint8)), engine, recipe).phases
+        for seen in (grey, np.clip(np.rint(gain * grey + offset), 0, 255))
+    ]
+    assert (masks[0] == masks[1]).mean() > 0.985
