@@ -216,8 +216,9 @@ def _open_windows(path: Path, page: TiffPage) -> PieceReader:
     """Return a window reader of a page whose header has been checked.
 
     The file is opened for each piece and closed again, so that a reader holds no handle. By hand:
-    through tifffile's Zarr view bands of 20,000 x 20,000 pixels take three times as long, windows
-    of strips fifteen times, and one of a single strip 430 MB.
+    through tifffile's Zarr view bands of 20,000 x 20,000 pixels in tiles take twice as long or
+    more, overlapping windows of strips ten times, and one window of a single strip 430 MB
+    (tests/benchmarks/tiff_windows.py).
 
     Raises
     ------
