@@ -15,7 +15,7 @@ from mudrock_cli.measure.scores import (
     count_confusion,
 )
 
-KUMANO = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "kumano"
+KUMANO = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "kumano"
 
 
 def as_mask(rows: list[list[int]]) -> np.ndarray:
