@@ -643,7 +643,8 @@ def _write(
         "leaks": sorted({*split.leaking_sources(), *find_known_sources(plan)}),
     }
     if results:
-        on = "every parent, held out in turn" if plan.folds else "the parents held out"
+        whole = "every source micrograph, held out in turn"
+        on = whole if plan.folds else "the source micrographs held out"
         facts |= results.describe(on)
     facts["training"] = _describe_training(plan, fitted)
     if fitted.forest is not None:

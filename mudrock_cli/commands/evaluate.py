@@ -175,7 +175,7 @@ def open_methods(
 
 
 def read_split(path: Path) -> dict[str, str]:
-    """Read which image, or which parent of images, is in which part.
+    """Read which image, or which source micrograph, is in which part.
 
     Parameters
     ----------

@@ -301,8 +301,8 @@ _LEAK = (
     "(as in the paper), so the network was judged on places that it had seen."
 )
 _SPLITS = {
-    "parents": "parent: no micrograph stands on two sides",
-    "folds": "parent, each held out once; the model itself was trained on all of them",
+    "parents": "source micrograph: none stands on two sides",
+    "folds": "source micrograph, each held out once; the model itself was trained on all of them",
     "file": "a file that was given",
     "paper": "chance, file by file, as the paper did",
     "all": "none: everything was trained on",
@@ -359,7 +359,7 @@ def _describe_data(data: Mapping[str, Any] | None) -> list[str]:
     lines = [
         f"`{data['name']}`, split by {_SPLITS.get(data['split'], data['split'])}.",
         "",
-        "| part | parents | files | megapixels |",
+        "| part | source micrographs | files | megapixels |",
         "| --- | --- | ---: | ---: |",
     ]
     for part, what in data["parts"].items():

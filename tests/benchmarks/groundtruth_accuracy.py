@@ -1,8 +1,8 @@
 """How well `groundtruth` reproduces the published labels, and how far its defaults are from best.
 
 Run from the checkout: python tests/benchmarks/groundtruth_accuracy.py [FIGURE.png]
-It reads `../shared/data/kumano`, a folder beside the checkout. The defaults were chosen on parents
-11, 15 and 17; nothing was chosen on the single tiles 10, 12 and 16.
+It reads `../shared/data/kumano`, a folder beside the checkout. The defaults were chosen on
+micrographs 11, 15 and 17; nothing was chosen on the single tiles 10, 12 and 16.
 """
 
 import sys

@@ -100,7 +100,7 @@ def test_a_trained_model_segments(data: Path, recipe: Path, tmp_path: Path) -> N
     out = tmp_path / "models" / "mine"
     done = mudrock("train", data, "--recipe", recipe, "--out", out, "--set", "training.epochs=3")
     assert done.exit_code == ExitCode.DONE, done.output
-    assert "the parents held out" in done.stdout
+    assert "the source micrographs held out" in done.stdout
     assert "warning: a single micrograph trains, the others are held out" in done.stderr
     assert "epoch 1 of 3: loss" in done.stderr
     assert "to go, until" in done.stderr.partition("epoch 3 of 3")[0]
@@ -122,7 +122,7 @@ def test_a_trained_model_segments(data: Path, recipe: Path, tmp_path: Path) -> N
     assert len((out / "split.csv").read_text("utf-8").splitlines()) == 4
     text = (out / "card.md").read_text("utf-8")
     assert text.startswith("# mine\n")
-    assert "by parent: no micrograph stands on two sides" in text
+    assert "by source micrograph: none stands on two sides" in text
     assert {"curves.png", "recipe.toml", "training"} <= {path.name for path in out.iterdir()}
     logs = {path.name for path in (out / "training").iterdir()}
     assert {"log.csv", "last.npz", "tensorboard", "order.json"} <= logs
