@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mudrock_cli.commands.console import Console
     from mudrock_cli.files import Input
     from mudrock_cli.image.mask import PhaseMask
+    from mudrock_cli.image.types import PixelSize
     from mudrock_cli.image.types import Reader
     from mudrock_cli.measure.groups import Groups
     from mudrock_cli.measure.schema import Column
@@ -269,7 +270,10 @@ def _measure_mask(settings: Settings, item: "Input", hooks: "Hooks") -> "Measure
 
     mask, name = open_mask(item.path), settings.names[item.path]
     found = _find_layers(item, mask, settings.micrographs, hooks.warn)
-    size = settings.pixel_sizes.choose(item, mask.pixel_size, hooks.warn) or found.pixel_size
+    size = (
+        settings.pixel_sizes.choose(item, mask.pixel_size or _size_beside(mask), hooks.warn)
+        or found.pixel_size
+    )
     if size is None:
         raise MudrockError(
             f"{item.path}: the pixel size is not known", "give it: --pixel-size 10nm"
@@ -290,6 +294,23 @@ def _measure_mask(settings: Settings, item: "Input", hooks: "Hooks") -> "Measure
         micrograph=refer(found.micrograph, settings.out),
     )
     return image
+
+
+def _size_beside(mask: "PhaseMask") -> "PixelSize | None":
+    """Return the pixel size of the mask that one was corrected from, a TIFF of the same name."""
+    from mudrock_cli.files import is_mudrock_mask
+    from mudrock_cli.image.mask import open_mask
+    from mudrock_cli.image.types import PixelSize
+
+    beside = mask.path.with_suffix(".tif") if mask.path else None
+    if beside is None or beside == mask.path or not is_mudrock_mask(beside):
+        return None
+    origin = open_mask(beside)
+    if origin.pixel_size is None or origin.shape != mask.shape:
+        return None
+    return PixelSize(
+        origin.pixel_size.nm, f"{origin.pixel_size.source}, in {beside.name} beside it"
+    )
 
 
 @dataclass

@@ -171,10 +171,12 @@ def test_a_corrected_mask_replaces_the_one_beside_it(tmp_path: Path) -> None:
     save_mask(tmp_path / "m" / "b.tif", phases)
     Image.fromarray(np.arange(12000, dtype=np.uint8).reshape(100, 120)).save(tmp_path / "m/b.png")
     out = tmp_path / "r.parquet"
-    result = stats(tmp_path / "m", "--out", out, "--pixel-size", "500nm")
+    result = stats(tmp_path / "m", "--out", out)
     assert result.exit_code == ExitCode.SOME_FAILED  # b.png is the micrograph of b.tif
     assert "the corrected a.png is taken" in result.stderr
     rows = read_summary(out)
+    assert rows[0]["pixel_size_nm"] == 500
+    assert rows[0]["pixel_size_source"].endswith("in a.tif beside it")
     assert [row["mask"] for row in rows if row["scope"] == "image"] == ["m/a.png", "m/b.tif"]
     assert rows[0]["porosity"] == np.mean(corrected == Phase.PORE)
     Image.fromarray(corrected).save(tmp_path / "m" / "a.bmp")
