@@ -45,8 +45,21 @@ def test_the_commands_of_the_first_screen_do_what_they_say(tmp_path: Path) -> No
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     steps = [step.strip() for step in re.split(r"&&|\n", block_after("try-command"))]
     steps = [step for step in steps if step.startswith("mudrock ")]
-    assert [step.split()[1] for step in steps] == ["segment", "stats"]
+    assert [step.split()[1] for step in steps] == ["inspect", "segment", "stats", "report"]
     for step in steps:
         done = run(step.split()[1:], tmp_path)
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "report.parquet").stat().st_size > 0
+    assert (tmp_path / "report.html").stat().st_size > 0
+
+
+@pytest.mark.network
+def test_python_on_the_first_screens_runs(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ecd_um" in done.stdout
