@@ -111,10 +111,12 @@ class TrainedModel:
             ``name``, ``sha256``; where it was judged on images that it had not seen, ``held_out``:
             the number of these ``images``, pooled ``iou`` by phase, and as far as the card tells
             them the mean magnitudes of the errors of an image's fractions, percentage points, as
-            ``porosity_error_points`` and ``silt_error_points``.
+            ``porosity_error_points`` and ``silt_error_points``; and where that was another pipeline
+            than today's, in words, ``pipeline``.
         """
         judged = self.card.get("judged")
-        rows = judged.get("images") if isinstance(judged, Mapping) else None
+        judged = judged if isinstance(judged, Mapping) else {}
+        rows = judged.get("images")
         rows = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
         described = {"name": self.name, "sha256": self.digest}
         if not rows:
@@ -124,6 +126,8 @@ class TrainedModel:
             errors = [row[name] for row in rows if type(row.get(name)) in (int, float)]
             if len(errors) == len(rows):
                 held_out[name] = float(np.mean(np.abs(errors)))
+        if isinstance(pipeline := judged.get("pipeline"), str):
+            held_out["pipeline"] = pipeline
         return described | {"held_out": held_out}
 
 

@@ -208,6 +208,8 @@ def _describe_held_out(model: Mapping[str, Any]) -> Iterator[str]:
         start = "Its overlap" if errors else f"{where} had an overlap"
         verb = " with the labels was " if errors else " with the labels of "
         yield f"{start}{verb}{' and '.join(overlaps)} (intersection over union)."
+    if (errors or overlaps) and isinstance(found.get("pipeline"), str):
+        yield f"That was {found['pipeline']}."
 
 
 def find_outlines(row: Row) -> str:

@@ -220,8 +220,10 @@ ERRORS = {"porosity_error_points": 0.94, "silt_error_points": 2.04}
          ["On 6 images that it had not seen, the model m was off by 0.94 points in porosity and "
           "2.0 points in the silt fraction on average. Its overlap with the labels was 0.77 for "
           "pores and 0.83 for silt", "both fractions read low", "outlines labels"], []),
-        ({"model": MODEL | {"held_out": HELD_OUT}, "options": {"outlines": "exact"}},
-         ["the model m had an overlap with the labels of 0.77 for pores", "the visible ones"],
+        ({"model": MODEL | {"held_out": HELD_OUT | {"pipeline": "with an earlier pipeline"}},
+          "options": {"outlines": "exact"}},
+         ["the model m had an overlap with the labels of 0.77 for pores", "the visible ones",
+          "That was with an earlier pipeline."],
          ["was off by"]),
         ({"model": {"name": "m", "sha256": "1"},
           "results": {"model_judged": False, "outside_domain": ["fine_texture"],
