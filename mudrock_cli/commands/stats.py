@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from mudrock_cli.commands.console import Console
     from mudrock_cli.files import Input
     from mudrock_cli.image.mask import PhaseMask
-    from mudrock_cli.image.types import PixelSize
-    from mudrock_cli.image.types import Reader
+    from mudrock_cli.image.types import PixelSize, Reader
     from mudrock_cli.measure.groups import Groups
     from mudrock_cli.measure.schema import Column
     from mudrock_cli.measure.summary import Field, MeasuredImage
