@@ -149,7 +149,7 @@ def segment_mask(
         )
     described = dict(provenance or describe_model_used(model) | {"outlines": outlines})
     tally = _Tally(micrograph, given, confidence)
-    bands = tally.watch(
+    bands = tally.add_up(
         segment_bands(
             seen,
             model.recipe,
@@ -225,7 +225,7 @@ class _Tally:
         self._before = np.zeros(256, np.int64)  # of the mask before outlines were moved
         self._entropy, self._seen = 0.0, 0
 
-    def watch(self, bands: Iterable[SegmentedBand]) -> Iterator[SegmentedBand]:
+    def add_up(self, bands: Iterable[SegmentedBand]) -> Iterator[SegmentedBand]:
         """Yield bands of the deduplicated micrograph, whose entropy and confidence are kept."""
         for band in bands:
             whole = _restore(band, self._given)

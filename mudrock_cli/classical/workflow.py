@@ -121,7 +121,7 @@ class Intermediates(NamedTuple):
     opened: Mask
 
 
-Watch = Callable[[slice, Intermediates], None]
+Show = Callable[[slice, Intermediates], None]
 
 
 class Workflow:
@@ -192,7 +192,7 @@ class Workflow:
         self,
         recipes: Sequence[WorkflowRecipe] = (),
         advance: Callable[[int, int], None] = lambda done, total: None,
-        watch: Watch | None = None,
+        show: Show | None = None,
         mapper: Map = map,
     ) -> list[list[CandidateMasks]]:
         """Threshold and open, band by band.
@@ -204,8 +204,8 @@ class Workflow:
             disc; by default that recipe alone.
         advance : callable
             ``advance(done, total)`` in bands.
-        watch : callable, optional
-            ``watch(rows, intermediates)`` is shown what the last recipe makes of each band; too
+        show : callable, optional
+            ``show(rows, intermediates)`` is given what the last recipe makes of each band; too
             much to travel, so the bands are then done in this process.
         mapper : callable
             Like the builtin `map`; does the bands.
@@ -215,10 +215,10 @@ class Workflow:
         list of list of CandidateMasks
             For each of `recipes`, the bands.
         """
-        work = partial(self._steps.find_candidates, recipes or [self.recipe], watch)
+        work = partial(self._steps.find_candidates, recipes or [self.recipe], show)
         parts = ((band, self.statistics.crop(band.window)) for band in self.bands)
         found = []
-        for number, masks in enumerate((map if watch else mapper)(work, parts)):
+        for number, masks in enumerate((map if show else mapper)(work, parts)):
             found.append(masks)
             advance(number + 1, len(self.bands))
         return [list(bands) for bands in zip(*found, strict=True)]
@@ -387,14 +387,14 @@ class _Steps:
     def find_candidates(
         self,
         recipes: Sequence[WorkflowRecipe],
-        watch: Watch | None,
+        show: Show | None,
         part: tuple[Band, ImageStatistics],
     ) -> list[CandidateMasks]:
         """Threshold and open a band by several recipes.
 
         Parameters
         ----------
-        recipes, watch
+        recipes, show
             As `Workflow.find_candidates` has them.
         part : tuple of Band and ImageStatistics
             The band, and the statistics of its window.
@@ -422,11 +422,11 @@ class _Steps:
             found.append(
                 CandidateMasks(*(Packed.pack(each[band.own], bits=True) for each in masks))
             )
-        if watch:
+        if show:
             relative = contrast.relative(background, black)
             images = (contrast.smooth, contrast.ceiling, relative, masks[0], solid, opened)
             own = (self._read(band.rows), *(image[band.own] for image in images))
-            watch(band.rows, Intermediates(*own))
+            show(band.rows, Intermediates(*own))
         return found
 
     def _read(self, rows: slice) -> Grey:

@@ -126,8 +126,8 @@ def _label_one(
     workflow = Workflow(deduplicated.micrograph, recipe, mapper=job.mapper)
     sheet = StepSheet(workflow.micrograph) if "steps" in sides else None
     recipes = [*(vary_thresholds(recipe) if band else ()), recipe]
-    watch = sheet.watch if sheet else None
-    found = workflow.find_candidates(recipes, job.advance, watch, job.mapper)
+    show = sheet.add_band if sheet else None
+    found = workflow.find_candidates(recipes, job.advance, show, job.mapper)
     counts: list[Counter[int]] = []
 
     def lay(number: int) -> "Iterator[npt.NDArray[np.uint8]]":

@@ -124,7 +124,7 @@ def counts_as_clay(um: float, min_silt_um: float, area_px: Ints | Floats) -> Boo
     return _equivalent_diameters(um, area_px) <= min_silt_um
 
 
-def survey_objects(labelling: Labelling, pixel_size: PixelSize, min_silt_um: float) -> Columns:
+def measure_objects(labelling: Labelling, pixel_size: PixelSize, min_silt_um: float) -> Columns:
     """Measure what the summary of an image takes of its objects.
 
     Parameters
@@ -180,7 +180,7 @@ def divide_silt(
         Number of silt regions before.
     """
     labelling = label_mask(mask, mapper=mapper)
-    silt = survey_objects(labelling, pixel_size, min_silt_um)["counted_as"] == Phase.SILT
+    silt = measure_objects(labelling, pixel_size, min_silt_um)["counted_as"] == Phase.SILT
     return part_grains(mask, labelling, silt), int(silt.sum())
 
 
@@ -196,7 +196,7 @@ class Instances:
     labelling : Labelling
         Its objects.
     columns : mapping of str to ndarray
-        From `survey_objects`; not kept.
+        From `measure_objects`; not kept.
     pixel_size : PixelSize
         Side of its pixels.
     scales : mapping of str to float, optional
@@ -280,14 +280,14 @@ def measure_instances(
     min_silt_um: float,
     scales: Mapping[str, float] | None = None,
 ) -> pa.Table:
-    """Measure all objects of one mask; parameters as of `survey_objects` and `Instances`.
+    """Measure all objects of one mask; parameters as of `measure_objects` and `Instances`.
 
     Returns
     -------
     pyarrow.Table
         A row per object, in the order of labels; columns as in `INSTANCES`.
     """
-    columns = survey_objects(labelling, pixel_size, min_silt_um)
+    columns = measure_objects(labelling, pixel_size, min_silt_um)
     return Instances(name, labelling, columns, pixel_size, scales).slice()
 
 

@@ -32,8 +32,8 @@ from mudrock_cli.measure.instances import (
     Instances,
     counts_as_clay,
     divide_silt,
+    measure_objects,
     place_centroids,
-    survey_objects,
 )
 from mudrock_cli.measure.shapes import Bools, Floats, Ints
 from mudrock_cli.measure.sizes import (
@@ -169,7 +169,7 @@ def gather_field(columns: Columns, cells: CellCounter, pixel_size: PixelSize) ->
     Parameters
     ----------
     columns : mapping of str to ndarray
-        Its objects, from `survey_objects`.
+        Its objects, from `measure_objects`.
     cells : CellCounter
         Its phases in cells.
     pixel_size : PixelSize
@@ -586,7 +586,7 @@ def describe_field(
     Parameters
     ----------
     columns : mapping of str to ndarray
-        The objects of the image, from `survey_objects`.
+        The objects of the image, from `measure_objects`.
     cells : CellCounter
         Its phases in cells.
     texture : Texture
@@ -725,7 +725,7 @@ def measure_image(
             f"{mask.path or mask.name}: no specimen in it, all pixels are void",
             "segment the image again, or leave it out",
         )
-    columns = survey_objects(labelling, pixel_size, min_silt_um)
+    columns = measure_objects(labelling, pixel_size, min_silt_um)
     clay = columns["counted_as"] == Phase.CLAY
     top, left, bottom, right = labelling.objects.box[:, clay]
     small = np.stack([top, left, -bottom, -right, columns["area_px"][clay]]).astype(np.int64)

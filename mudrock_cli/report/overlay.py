@@ -211,7 +211,7 @@ class StepSheet:
         self._shape = math.ceil(shape[0] / self._factor), math.ceil(shape[1] / self._factor)
         self._pictures: dict[str, Grey] = {}
 
-    def watch(self, rows: slice, images: "Intermediates") -> None:
+    def add_band(self, rows: slice, images: "Intermediates") -> None:
         """Take in a band of the specimen's rows."""
         steps = {
             "1 micrograph": images.grey,

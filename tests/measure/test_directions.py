@@ -7,7 +7,7 @@ from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.components import label_mask
 from mudrock_cli.measure.directions import axial_mean, have_direction, rayleigh_p, rose
-from mudrock_cli.measure.instances import survey_objects
+from mudrock_cli.measure.instances import measure_objects
 
 
 def test_parallel_axes_have_their_own_direction() -> None:
@@ -79,7 +79,7 @@ def test_grains_in_a_strip_have_no_direction_from_its_frame() -> None:
             along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
             phases[(along / 15) ** 2 + (across / 11) ** 2 <= 1] = Phase.SILT
         labelling = label_mask(PhaseMask.from_array("a", phases))
-        columns = survey_objects(labelling, PixelSize(100, "test"), 0.0)
+        columns = measure_objects(labelling, PixelSize(100, "test"), 0.0)
         names = ("orientation_deg", "aspect_ratio", "area_px", "frame_weight")
         angle, aspect, pixels, weight = (columns[name] for name in names)
         directed = have_direction(angle, aspect, pixels)

@@ -13,7 +13,7 @@ from skimage.measure import label, regionprops_table
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.components import label_mask
-from mudrock_cli.measure.instances import Instances, measure_instances, survey_objects
+from mudrock_cli.measure.instances import Instances, measure_instances, measure_objects
 from mudrock_cli.measure.schema import INSTANCES
 
 Phases = npt.NDArray[np.uint8]
@@ -309,7 +309,7 @@ def test_rows_in_parts_are_those_of_the_whole(rows: int) -> None:
     rng = np.random.default_rng(5)
     phases = rng.choice(np.array([0, 1, 2, 255], np.uint8), (50, 40), p=[0.6, 0.2, 0.19, 0.01])
     labelling = label_mask(PhaseMask.from_array("a", phases), band_rows=9)
-    columns = survey_objects(labelling, PixelSize(NM, "test"), 0.5)
+    columns = measure_objects(labelling, PixelSize(NM, "test"), 0.5)
     found = Instances("a", labelling, columns, PixelSize(NM, "test"))
     parts = [found.slice(start, rows) for start in range(0, found.num_rows, rows)]
     assert pa.concat_tables(parts).equals(found.slice())

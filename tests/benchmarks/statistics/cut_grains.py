@@ -14,7 +14,7 @@ import numpy as np
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.components import label_mask
-from mudrock_cli.measure.instances import survey_objects
+from mudrock_cli.measure.instances import measure_objects
 
 PIXEL = PixelSize(100, "drawn")
 
@@ -44,7 +44,7 @@ def main(grains: int) -> None:
             for _ in range(grains):
                 phases, size, span = draw_grain(rng, round(side / PIXEL.um), aspect, rough)
                 labelling = label_mask(PhaseMask.from_array("a", phases))
-                found = survey_objects(labelling, PIXEL, 2.0)
+                found = measure_objects(labelling, PIXEL, 2.0)
                 area = found["area_um2"] * span**2
                 sums[0] += area.sum() * (size > 2)
                 sums[1] += area[found["ecd_um"] > 2].sum()

@@ -14,7 +14,7 @@ from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.components import label_mask
 from mudrock_cli.measure.directions import axial_mean, have_direction
-from mudrock_cli.measure.instances import survey_objects
+from mudrock_cli.measure.instances import measure_objects
 
 PIXEL = PixelSize(100, "drawn")
 
@@ -47,7 +47,7 @@ def draw_field(
 def find_direction(phases: np.ndarray, whole: bool) -> float:
     """Return the p value of a common direction, of whole objects or of all that are seen."""
     labelling = label_mask(PhaseMask.from_array("a", phases))
-    columns = survey_objects(labelling, PIXEL, 0.0)
+    columns = measure_objects(labelling, PIXEL, 0.0)
     names = ("orientation_deg", "aspect_ratio", "area_px", "frame_weight")
     angle, aspect, pixels, weight = (columns[name] for name in names)
     directed = have_direction(angle, aspect, pixels)

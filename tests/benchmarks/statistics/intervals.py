@@ -27,7 +27,7 @@ from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.cells import CellCounter
 from mudrock_cli.measure.components import label_mask
 from mudrock_cli.measure.groups import compare_fractions
-from mudrock_cli.measure.instances import counts_as_clay, survey_objects
+from mudrock_cli.measure.instances import counts_as_clay, measure_objects
 from mudrock_cli.measure.summary import (
     Field,
     Row,
@@ -50,7 +50,7 @@ def measure_field(phases: npt.NDArray[np.uint8], nm: float = 1000 * PIXEL_UM) ->
     mask, size = PhaseMask.from_array("a", phases), PixelSize(nm, "drawn")
     cells = CellCounter(mask.shape, partial(counts_as_clay, size.um, MIN_SILT_UM))
     labelling = label_mask(mask, cells=cells)
-    return gather_field(survey_objects(labelling, size, MIN_SILT_UM), cells, size)
+    return gather_field(measure_objects(labelling, size, MIN_SILT_UM), cells, size)
 
 
 def draw_fields(side_um: int, number: int, *, differ: bool) -> list[Field]:
