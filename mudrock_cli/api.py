@@ -9,8 +9,10 @@ instances[instances.phase == "pore"].ecd_um.describe()
 """
 
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -316,8 +318,6 @@ def _to_pixel_size(length: Length) -> PixelSize | None:
 
 
 def _replace_size(image: Any, size: PixelSize) -> Any:
-    from dataclasses import replace
-
     return replace(image, pixel_size=size)
 
 
@@ -328,8 +328,6 @@ def _warn(kind: str, message: str) -> None:
 
 def _count_frames() -> int:
     """Return how many frames lie between a warning and the code outside of the package."""
-    import sys
-
     frame, count = sys._getframe(1), 1
     while frame.f_back and str(frame.f_globals.get("__name__", "")).startswith("mudrock_cli"):
         frame, count = frame.f_back, count + 1

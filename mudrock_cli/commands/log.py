@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -174,8 +175,6 @@ class _LineHandler(logging.Handler):
 @contextmanager
 def _attached(handler: logging.Handler) -> Iterator[None]:
     """Send events and the libraries' warnings to a handler, and leave no trace afterwards."""
-    import warnings
-
     shown = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:

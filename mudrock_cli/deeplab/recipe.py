@@ -280,11 +280,6 @@ def _drop_removed(
     return kept
 
 
-def list_recipes() -> list[str]:
-    """Return the names of the packaged recipes, sorted."""
-    return config.list_packaged(_PACKAGE)
-
-
 def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     """Load a recipe.
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mudrock_cli.deeplab.recipe import Recipe, list_recipes, load_recipe
+from mudrock_cli.config import list_packaged
+from mudrock_cli.deeplab.recipe import Recipe, load_recipe
 from mudrock_cli.errors import MudrockError, UsageError
 
 
@@ -13,7 +14,7 @@ def test_the_paper_is_the_default() -> None:
     assert load_recipe("paper") == Recipe()
 
 
-@pytest.mark.parametrize("name", list_recipes())
+@pytest.mark.parametrize("name", list_packaged("mudrock_cli.deeplab"))
 def test_packaged_recipes_come_back_from_toml(name: str) -> None:
     recipe = load_recipe(name)
     assert Recipe.from_toml(recipe.to_toml()) == recipe
