@@ -9,19 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from command_runs import ROOT, run
+from command_runs import ROOT, run, segment
 from drawn_images import draw_grey, expect_phases
 from PIL import Image
-from typer.testing import Result
 
 from mudrock_cli.deeplab.model import TrainedModel, seal_model
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.mask import open_mask
 from mudrock_cli.image.types import Phase
-
-
-def segment(model: TrainedModel, *arguments: str | Path) -> Result:
-    return run("segment", "--model", model.path, *arguments)
 
 
 def test_masks_mirror_the_inputs_and_hold_the_right_phases(

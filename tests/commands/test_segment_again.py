@@ -10,19 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_runs import ROOT, heed_ctrl_c, run
+from command_runs import ROOT, heed_ctrl_c, segment
 from drawn_images import draw_grey, expect_phases
 from PIL import Image
-from typer.testing import Result
 
 from mudrock_cli.deeplab.model import TrainedModel, seal_model
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.files import part_path
 from mudrock_cli.image.mask import open_mask
-
-
-def segment(model: TrainedModel, *arguments: str | Path) -> Result:
-    return run("segment", "--model", model.path, *arguments)
 
 
 def test_finished_masks_are_kept_and_everything_else_is_made_again(

@@ -4,28 +4,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from command_runs import ROOT, run
+from command_runs import ROOT, read_summary, run, stats
 from drawn_images import draw_phases, save_mask
 from PIL import Image
-from typer.testing import Result
 
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.tiff import write_plane
 from mudrock_cli.image.types import Phase
-from mudrock_cli.measure.tables import read_table, summary_path
-
-
-def stats(*arguments: str | Path) -> Result:
-    return run("stats", *arguments)
-
-
-def read_summary(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = read_table(summary_path(path), "summary")[0].to_pylist()
-    return rows
+from mudrock_cli.measure.tables import read_table
 
 
 def test_two_tables_are_written(mask_folder: Path, tmp_path: Path) -> None:

@@ -6,27 +6,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from command_runs import ROOT, heed_ctrl_c, run
+from command_runs import ROOT, heed_ctrl_c, read_summary, stats
 from drawn_images import draw_phases, save_mask
 from PIL import Image
-from typer.testing import Result
 
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.types import Phase
-from mudrock_cli.measure.tables import read_table, summary_path
-
-
-def stats(*arguments: str | Path) -> Result:
-    return run("stats", *arguments)
-
-
-def read_summary(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = read_table(summary_path(path), "summary")[0].to_pylist()
-    return rows
 
 
 def fail_beside_good_ones(mask_folder: Path, bad: Path, *options: str) -> str:
