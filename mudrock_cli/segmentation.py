@@ -28,10 +28,10 @@ from mudrock_cli.deeplab.model import TrainedModel, load_model
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.training_range import (
     ENTROPY,
+    describe_outside,
     find_outside,
     measure_appearance,
     read_training_range,
-    tell_outside,
 )
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.image.grey import normalise_grey
@@ -346,7 +346,7 @@ def _compare_with_training(
         warn(
             "unlike what the model was trained on",
             f"{source}: unlike what the model {model.name} was trained on: "
-            f"{tell_outside(known, everything)}; check the overlay",
+            f"{describe_outside(known, everything)}; check the overlay",
         )
     return {"appearance": dict(figures), "outside_domain": outside}
 

@@ -21,7 +21,7 @@ from mudrock_cli.image.types import Phase, PixelSize
 
 Grey = npt.NDArray[np.uint8]
 
-_MOST_TOLD = 20  # problems; the rest is counted
+_MOST_SHOWN = 20  # problems; the rest is counted
 _FACTOR = 8  # a pixel size further than this from the recipe's is a mistake
 _TILE_NAME = re.compile(r"(?P<source>.+)_\d+_[a-z]")  # source_tile_variant, as in MudrockNet
 
@@ -144,7 +144,7 @@ def load_samples(
             remarks += moved
         samples.append(sample)
     if problems:
-        raise _tell(data, problems)
+        raise _list_problems(data, problems)
     if not samples:
         raise MudrockError(f"{data}: no labelled micrograph", "labels need images of their name")
     remarks += [f"{path}: has no label and is not used" for path in pairing.unlabelled]
@@ -209,12 +209,12 @@ def _register(sample: Sample) -> tuple[Sample, list[str]]:
     return replace(sample, labels=labels, as_given=sample.labels), [remark]
 
 
-def _tell(data: Path, problems: Sequence[str]) -> MudrockError:
-    told = [f"  {problem}" for problem in problems[:_MOST_TOLD]]
-    if len(problems) > _MOST_TOLD:
-        told.append(f"  and {len(problems) - _MOST_TOLD} more")
+def _list_problems(data: Path, problems: Sequence[str]) -> MudrockError:
+    lines = [f"  {problem}" for problem in problems[:_MOST_SHOWN]]
+    if len(problems) > _MOST_SHOWN:
+        lines.append(f"  and {len(problems) - _MOST_SHOWN} more")
     noun = "problem" if len(problems) == 1 else "problems"
-    return MudrockError("\n".join([f"{data}: {len(problems)} {noun}", *told]))
+    return MudrockError("\n".join([f"{data}: {len(problems)} {noun}", *lines]))
 
 
 def _find_absent(samples: Sequence[Sample]) -> list[str]:

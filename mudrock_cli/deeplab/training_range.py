@@ -213,7 +213,7 @@ def find_outside(known: TrainingRange, figures: Figures) -> list[str]:
     return [name for name, limits in known.items() if not limits.hold(figures.get(name))]
 
 
-def tell_outside(known: TrainingRange, figures: Figures) -> str:
+def describe_outside(known: TrainingRange, figures: Figures) -> str:
     """Say which figures lie outside, with their values and limits."""
     told = []
     for name in find_outside(known, figures):

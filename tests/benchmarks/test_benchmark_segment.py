@@ -17,14 +17,12 @@ import pytest
 import tifffile
 
 from mudrock_cli.deeplab.engine import open_engine
-from mudrock_cli.deeplab.model import TrainedModel, list_models, load_model
+from mudrock_cli.deeplab.model import TrainedModel, load_model
 
 Probabilities = npt.NDArray[np.float32]
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 FULL = os.environ.get("MUDROCK_FULL_BENCHMARKS") == "1"
-
-ships = pytest.mark.skipif(not list_models(), reason="no model ships yet")
 
 
 def run_mudrock(*words: str | Path) -> tuple[float, float]:
@@ -90,8 +88,6 @@ def model() -> TrainedModel:
     """The model that ships, beside TensorFlow."""
     import keras
 
-    if not list_models():
-        pytest.skip("no model ships yet")
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the comparison is with TensorFlow")
     return load_model()
@@ -156,7 +152,6 @@ def test_openvino_is_four_times_keras_predict(model: TrainedModel) -> None:
     assert ratio >= 4
 
 
-@ships
 def test_a_snapshot_takes_less_than_6_s_from_start_to_end(tmp_path: Path) -> None:
     write_texture(tmp_path / "a.tif", (1715, 2000))
     words = ["segment", tmp_path / "a.tif", "--out", tmp_path / "m", "--pixel-size", "10nm"]
@@ -165,7 +160,6 @@ def test_a_snapshot_takes_less_than_6_s_from_start_to_end(tmp_path: Path) -> Non
     assert min(seconds) < 6
 
 
-@ships
 def test_memory_of_a_wide_image_stays_below_2_gb(tmp_path: Path) -> None:
     """Memory grows with the width alone; MUDROCK_FULL_BENCHMARKS=1 takes the whole square."""
     shape = (20_000 if FULL else 1_500, 20_000)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import roifile
 import shapely
 import tifffile
 from matplotlib.path import Path as Outline
@@ -102,7 +103,6 @@ def test_coco(masks: Path) -> None:
 
 
 def test_imagej(masks: Path) -> None:
-    roifile = pytest.importorskip("roifile")
     assert export(masks, "imagej-roi").exit_code == 0
     labels = truth(masks, "a")
     rois = roifile.roiread(masks.parent / "out" / "a" / "x.roi.zip")

@@ -9,10 +9,10 @@ from mudrock_cli.deeplab.model import TrainedModel, describe_model, load_model, 
 from mudrock_cli.deeplab.training_range import (
     Limits,
     describe_appearance,
+    describe_outside,
     find_outside,
     read_training_range,
     span_training_range,
-    tell_outside,
     write_training_range,
 )
 from mudrock_cli.errors import MudrockError
@@ -45,7 +45,7 @@ def test_what_lies_outside_is_told_with_its_limits() -> None:
     figures = {"fine_texture": 0.234, "grey_skew": None}
     assert find_outside(domain, figures) == ["fine_texture", "grey_skew"]
     told = "fine texture 0.23 (0.50 to 1.70), grey skew not measurable (-0.50 to 0.00)"
-    assert tell_outside(domain, figures) == told
+    assert describe_outside(domain, figures) == told
     assert find_outside({}, figures) == []
 
 

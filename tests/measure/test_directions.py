@@ -24,13 +24,12 @@ def test_axes_at_right_angles_cancel() -> None:
 
 
 def test_rayleigh_is_astropys() -> None:
-    """astropy.stats.rayleightest of the doubled angles; data of its documentation and 60 draws."""
+    """rayleightest of astropy 8.0 on the doubled angles: data of its documentation, 60 draws."""
     degrees = np.array([130, 90, 0, 145])
     mean = axial_mean(np.deg2rad(degrees) / 2)
     assert mean.p == pytest.approx(0.2563487733797317, rel=1e-9)
     many = np.random.default_rng(5).vonmises(0.4, 0.8, 60)
-    stats = pytest.importorskip("astropy.stats", reason="astropy is not installed")
-    assert axial_mean(many / 2).p == pytest.approx(float(stats.rayleightest(many)), rel=1e-9)
+    assert axial_mean(many / 2).p == pytest.approx(0.0045019975788027295, rel=1e-9)
 
 
 def test_p_is_uniform_without_direction() -> None:
