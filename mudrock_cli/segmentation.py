@@ -86,6 +86,7 @@ class SegmentedBand:
         return cls(rows, np.full(shape, Phase.VOID, np.uint8), np.zeros(shape, np.uint8), 0.0)
 
 
+_SAME = 0.01  # pixel sizes closer than this are one
 _REACH = 3.0  # times the model's range: farther off, it cannot see what it was trained for
 _LEAST_GREYS = 4.0  # grey levels between the darkest and the brightest hundredth
 
@@ -314,17 +315,22 @@ def check_scale(
             f"{source}: no pixel size in the file; segmented as it is, and the mask has none; "
             "give --pixel-size",
         )
-    elif not low / _REACH <= factor <= high * _REACH:
+        return
+    told, seen_nm = f"{size.nm:.6g} nm", factor * model.nm_per_pixel
+    if factor != 1 and abs(seen_nm / size.nm - 1) > _SAME:
+        told += f" ({seen_nm:.4g} nm, repeated rows and columns taken once)"
+    given = size.source.startswith("--pixel-size")
+    remedy = "mend --pixel-size" if given else "give --pixel-size and --override-pixel-size"
+    if not low / _REACH <= factor <= high * _REACH:
         raise MudrockError(
-            f"{source}: {size.nm:.4g} nm per pixel, and {trained}: it cannot show what the model "
-            "looks for",
-            "where that is wrong, give --pixel-size and --override-pixel-size; otherwise take "
-            f"micrographs of about {model.nm_per_pixel:g} nm per pixel, or train a model on such",
+            f"{source}: {told} per pixel, and {trained}: it cannot show what the model looks for",
+            f"where that is wrong, {remedy}; otherwise take micrographs of about "
+            f"{model.nm_per_pixel:g} nm per pixel, or train a model on such",
         )
     elif not low <= factor <= high:
         warn(
             "pixel size outside what the model was trained for",
-            f"{source}: {size.nm:g} nm per pixel, so it is resampled {factor:.3g} times; "
+            f"{source}: {told} per pixel, so it is resampled {factor:.3g} times; "
             f"{trained}: check the overlay",
         )
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 40
 """Of a closing table; a thousand rows tell nobody anything."""
 
+_MOST_NAMED = 4  # inputs behind a warning
 _SECONDS_BETWEEN_LINES = 30.0  # of progress, where stderr is no terminal that shows bars
 _PHASES = ("clay", "silt", "pore")
 
@@ -53,7 +54,7 @@ class Console:
         self._noun, self._total = noun, total
         self._finished = self._at_once = 0
         self._share = 0.0  # of the input that is worked on
-        self._warnings: Counter[str] = Counter()
+        self._warnings: dict[str, list[str]] = {}
         self._bars = _make_bars(self.stderr)
         self._bar = self._bars.add_task(noun, total=total)
         self._start = self._last_line = time.monotonic()
@@ -107,7 +108,7 @@ class Console:
         note("warning", kind=kind, message=message)
         if kind not in self._warnings:
             self.stderr.print(Text(f"warning: {message}"))
-        self._warnings[kind] += 1
+        self._warnings.setdefault(kind, []).append(message)
 
     def print_error(self, error: MudrockError) -> None:
         """Print in a line why an input failed."""
@@ -121,11 +122,18 @@ class Console:
         sys.stdout.flush()
 
     def end(self) -> None:
-        """Remove the bars, and print how many warnings of a kind there were."""
+        """Remove the bars, and print which inputs a warning of a kind concerned."""
         self._bars.stop()
-        for kind, count in self._warnings.items():
+        for kind, messages in self._warnings.items():
+            count, left_out = len(messages), len(messages) - _MOST_NAMED
             if count > 1:
-                self.stderr.print(Text(f"warning: {count} {self._noun} in all: {kind}"))
+                # A message begins with its subject: the path of an input, or its name.
+                named = [message.partition(": ")[0] for message in messages[:_MOST_NAMED]]
+                named = [shorten(name.rpartition("/")[2], _MOST_NAME) for name in named]
+                named += [f"{left_out} more"] if left_out > 0 else []
+                self.stderr.print(
+                    Text(f"warning: {count} {self._noun} in all: {kind} ({', '.join(named)})")
+                )
 
     def close(self, table: Table | None, lines: Sequence[str]) -> None:
         """End with a table and lines on stdout; with JSON there, only the lines, on stderr."""
@@ -184,7 +192,7 @@ def format_end(seconds: float) -> str:
     """Return how long it will take, and until when."""
     end = datetime.now() + timedelta(seconds=seconds)
     day = f"{end:%d %b} " if end.date() != datetime.now().date() else ""
-    return f"about {format_duration(seconds)} to go, until {day}{end:%H:%M}"
+    return f"about {format_duration(max(seconds, 1))} to go, until {day}{end:%H:%M}"
 
 
 # The closing table of a batch of masks.
@@ -349,7 +357,9 @@ def to_json_line(row: SummaryRow) -> dict[str, Any]:
 
 def tabulate_summary(rows: Sequence[SummaryRow]) -> Table:
     """Lay out the rows of images and what they are pooled to; it fits in 80 columns."""
-    table = make_table("image", ("porosity %", "silt %", "pores", "D50 µm", "grains", "D50 µm"))
+    least = rows[-1]["min_silt_um"]
+    silt = f"silt >{least:g} µm %" if least else "silt %"  # the silt of `segment` is of any size
+    table = make_table("image", ("porosity %", silt, "pores", "D50 µm", "grains", "D50 µm"))
     images = [row for row in rows if row["scope"] == "image"]
     left_out = len(images) - MOST_ROWS
     for row in images[: MOST_ROWS if left_out > 1 else None]:

@@ -45,7 +45,8 @@ def train(
         int, typer.Option(min=0, help="First hold each micrograph out in turn, in N trainings.")
     ] = 0,
     pixel_size: Annotated[
-        str | None, typer.Option(help="Overrides the files: 10nm, 0.01um.", metavar="LENGTH")
+        str | None,
+        typer.Option(help="Of all files, whatever they tell: 10nm, 0.01um.", metavar="LENGTH"),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the training that stopped in --out.")

@@ -22,6 +22,7 @@ from mudrock_cli.image.types import Phase, PixelSize
 Grey = npt.NDArray[np.uint8]
 
 _MOST_SHOWN = 20  # problems; the rest is counted
+_SAME_SIZE = 0.01  # pixel sizes closer than this are one
 _FACTOR = 8  # a pixel size further than this from the recipe's is a mistake
 _TILE_NAME = re.compile(r"(?P<source>.+)_\d+_[a-z]")  # source_tile_variant, as in MudrockNet
 
@@ -132,19 +133,27 @@ def load_samples(
         values that are no phases, no pixel size.
     """
     pairing = pair_files(data)
-    samples, problems, remarks = [], [], []
+    samples, problems, remarks, overridden = [], [], [], list[str]()
     for pair in pairing.pairs:
         try:
-            sample = _load(pair, recipe.nm_per_pixel, pixel_size)
+            sample, told = _load(pair, recipe.nm_per_pixel, pixel_size)
         except MudrockError as error:
             problems.append(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
             continue
+        if pixel_size and told and abs(pixel_size.nm / told.nm - 1) > _SAME_SIZE:
+            overridden.append(f"{pair.name} ({told.nm:g} nm)")
         if recipe.register:
             sample, moved = _register(sample)
             remarks += moved
         samples.append(sample)
     if problems:
         raise _list_problems(data, problems)
+    if pixel_size and overridden:
+        more = f" and {len(overridden) - 4} more" if len(overridden) > 4 else ""
+        remarks.append(
+            f"{pixel_size.source} {pixel_size.nm:g} nm is taken in place of the pixel size of "
+            f"{', '.join(overridden[:4])}{more}"
+        )
     if not samples:
         raise MudrockError(f"{data}: no labelled micrograph", "labels need images of their name")
     remarks += [f"{path}: has no label and is not used" for path in pairing.unlabelled]
@@ -160,10 +169,15 @@ def name_source(name: str) -> str:
     return match["source"] if match else name
 
 
-def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Sample:
+def _load(
+    pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None
+) -> tuple[Sample, PixelSize | None]:
+    """Read a sample, and the pixel size that its file tells."""
     if pair.image is None:
         raise MudrockError(f"{pair.label}: no image of this name or content")
-    micrograph = open_micrograph(pair.image, pixel_size=pixel_size)
+    micrograph = open_micrograph(pair.image)
+    told = micrograph.pixel_size
+    micrograph = replace(micrograph, pixel_size=pixel_size or told)
     mask = open_mask(pair.label)
     if mask.shape != micrograph.shape:
         shapes = (f"{height} × {width}" for height, width in (mask.shape, micrograph.shape))
@@ -186,7 +200,7 @@ def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Samp
     labels = resample(known, seen.shape, scaled.shape, labels=True)(box.rows, box.columns)
     if (labels == Phase.VOID).all():
         raise MudrockError(f"{pair.label}: no pixel of the specimen is labelled")
-    return Sample(
+    sample = Sample(
         name=pair.name,
         source=name_source(pair.name),
         grey=np.ascontiguousarray(scaled.read(box.rows, box.columns)),
@@ -195,6 +209,7 @@ def _load(pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None) -> Samp
         frame=Frame(deduplicated, size),
         pixel_size=scaled.pixel_size,
     )
+    return sample, told
 
 
 def _register(sample: Sample) -> tuple[Sample, list[str]]:

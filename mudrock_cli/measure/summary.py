@@ -400,10 +400,11 @@ def warn_of_figures(row: Mapping[str, Any], fields: Sequence[Field]) -> dict[str
         )
     for _, word, count, things in reversed(_OBJECTS):
         if row[count] and row[f"{word}_correction_unstable"]:
-            number = row[f"{word}_effective_number"]
-            found[f"correction of {things} for the frame"] = (
-                f"sizes of {things} corrected for the frame rest on {number:.0f} whole {things}"
-                if number
+            number = f"{row[f'{word}_effective_number']:.0f}"
+            whole = things.removesuffix("s") if number == "1" else things
+            found[f"few {things} lie whole in the frame, on which corrected sizes rest"] = (
+                f"sizes of {things} corrected for the frame rest on {number} whole {whole}"
+                if row[f"{word}_effective_number"]
                 else f"no {things} lie whole in the frame, so sizes cannot be corrected for it"
             )
     return found

@@ -40,6 +40,21 @@ def test_without_a_terminal_a_line_tells_the_expected_end(
     )
 
 
+def test_of_many_warnings_of_a_kind_the_inputs_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Console("masks", 9) as console:
+        for name in "abcdef":
+            console.warn("no micrograph", f"folder/{name}.tif: no micrograph of its name in there")
+        console.warn("one field", "a: one field only")
+        console.end()
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: folder/a.tif: no micrograph of its name in there",
+        "warning: a: one field only",
+        "warning: 6 masks in all: no micrograph (a.tif, b.tif, c.tif, d.tif, 2 more)",
+    ]
+
+
 def test_a_batch_prints_its_progress_and_nothing_of_it_on_stdout(
     image_folder: Path,
     tmp_path: Path,

@@ -84,7 +84,7 @@ def test_without_a_pixel_size_it_runs_and_says_so_once(
     assert result.exit_code == ExitCode.DONE
     assert open_mask(tmp_path / "m" / "a.tif").pixel_size is None
     assert result.stderr.count("give --pixel-size") == 1
-    assert "warning: 3 images in all: no pixel size" in result.stderr
+    assert "warning: 3 images in all: no pixel size (a.tif, b.png, c.tif)" in result.stderr
 
 
 def test_a_pixel_size_far_from_the_models_is_warned_of(
@@ -107,6 +107,8 @@ def test_it_is_told_when_enlarging_takes_long(
             tiny_model, image_folder / "a.tif", "--out", tmp_path / size, "--pixel-size", size
         )
         assert ("a.tif: enlarged 3 times, which takes about" in result.stderr) == told
+    assert "a.tif: 100 nm per pixel" in result.stderr
+    assert "where that is wrong, mend --pixel-size;" in result.stderr
     assert "it cannot show what the model looks for" in result.stderr
     assert result.exit_code == ExitCode.SOME_FAILED
 

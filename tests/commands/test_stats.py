@@ -46,6 +46,7 @@ def test_the_closing_table_fits_and_agrees(mask_folder: Path, tmp_path: Path) ->
     result = stats(mask_folder, "--out", tmp_path / "r.parquet")
     table = result.stdout.split("pixel size")[0].splitlines()
     assert max(len(line) for line in table) <= 80
+    assert "silt >2 µm %" in table[0]
     rows = read_summary(tmp_path / "r.parquet")
     pooled = next(line for line in table if line.startswith("all 2 images"))
     limits = [100 * rows[-1][f"porosity{ending}"] for ending in ("", "_low", "_high")]

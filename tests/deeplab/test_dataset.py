@@ -148,6 +148,16 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         assert any(name in line and reason in line for line in lines[1:]), lines
 
 
+def test_a_pixel_size_in_place_of_that_of_a_file_is_told(tmp_path: Path) -> None:
+    write_pair(tmp_path, "a", nm=12.0)
+    write_pair(tmp_path, "b")
+    write_pair(tmp_path, "c", nm=None)
+    found = load_samples(tmp_path, RECIPE, PixelSize(10, "--pixel-size"))
+    assert {sample.pixel_size.nm for sample in found.samples} == {10}
+    told = [remark for remark in found.remarks if "in place of" in remark]
+    assert told == ["--pixel-size 10 nm is taken in place of the pixel size of a (12 nm)"]
+
+
 def test_what_is_odd_is_remarked(tmp_path: Path) -> None:
     _, label = write_pair(tmp_path, "a")
     image, other = write_pair(tmp_path, "unlabelled")
