@@ -289,7 +289,9 @@ def describe_masks(
         lines += [_OUTLINES[outlines]] if outlines else []
     outside = Counter(name for outcome in outcomes for name in outcome.outside)
     if outside:
-        shown = ", ".join(f"{n.replace('_', ' ')} ({count})" for n, count in outside.most_common())
+        from mudrock_cli.image.mask import name_figure
+
+        shown = ", ".join(f"{name_figure(n)} ({count})" for n, count in outside.most_common())
         lines.append(f"{_OUTSIDE} unlike what the model was trained on: {shown}")
     counts = Counter(outcome.status for outcome in outcomes)
     parts = [f"{counts['done']} new"]

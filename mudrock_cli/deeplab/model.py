@@ -20,10 +20,11 @@ import numpy.typing as npt
 import mudrock_cli
 from mudrock_cli.config import read_text
 from mudrock_cli.deeplab.recipe import Recipe
-from mudrock_cli.deeplab.training_range import COARSE, FINE, MARGIN, MIDDLE, name_figure
+from mudrock_cli.deeplab.training_range import COARSE, FINE, MARGIN, MIDDLE
 from mudrock_cli.deeplab.weights import save_weights
 from mudrock_cli.errors import MudrockError, UsageError, describe
 from mudrock_cli.files import atomic_write, fsync, hash_file, part_path, write_text
+from mudrock_cli.image.mask import name_figure
 
 if TYPE_CHECKING:
     import keras

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.mask import name_figure
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.resample import resample_micrograph
 
@@ -149,9 +150,6 @@ LEAST = 3
 ENTROPY = "doubt"
 """Mean entropy, by the name that it has on cards."""
 
-LABELS = {ENTROPY: "mean entropy", "texture_bend": "difference of texture slopes"}
-"""What figures are called where their names on cards do not say it."""
-
 _DIFFERENCE = "texture_bend"
 _MOST_DIFFERENCE = 4.0  # the slopes that it is the difference of lie between -2 and 2
 Figures = Mapping[str, float | None]
@@ -222,11 +220,6 @@ def describe_outside(known: TrainingRange, figures: Figures) -> str:
         span = f"{limits.low:.2f} to {limits.high:.2f}"
         told.append(f"{name_figure(name)} {shown} ({span})")
     return ", ".join(told)
-
-
-def name_figure(name: str) -> str:
-    """Return what a figure is called, from its name on a card."""
-    return LABELS.get(name, name.replace("_", " "))
 
 
 def read_training_range(model: "TrainedModel") -> dict[str, Limits]:

@@ -356,6 +356,14 @@ def write_mask(path: Path, mask: PhaseMask) -> None:
             writer.write_rows(mask.read(rows, slice(None)))
 
 
+_FIGURES = {"doubt": "mean entropy", "texture_bend": "difference of texture slopes"}
+
+
+def name_figure(name: str) -> str:
+    """Return what a figure of a micrograph is called, from its name in masks and on cards."""
+    return _FIGURES.get(name, name.replace("_", " "))
+
+
 @contextlib.contextmanager
 def _write_tiff(
     path: Path,

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.image.mask import PhaseMask, name_figure
 from mudrock_cli.image.types import Box, Map, Phase, PixelSize, Reader
 from mudrock_cli.measure.cells import Blocks, CellCounter, find_blocks, lay_blocks, sum_blocks
 from mudrock_cli.measure.components import Labelling, label_mask
@@ -467,7 +467,7 @@ def warn_of_field(
     if outside:
         found["outside the training range"] = (
             "the image is unlike those that the model was trained on "
-            f"({', '.join(outside).replace('_', ' ')}), so its mask may be wrong"
+            f"({', '.join(map(name_figure, outside))}), so its mask may be wrong"
         )
     factor = row.get("resample_factor") or 1.0
     if max(factor, 1 / factor) > MOST_RESAMPLED:

@@ -243,7 +243,7 @@ def test_pixels_that_the_model_knows_nothing_of_are_refused(
         return
     assert result.exit_code == ExitCode.SOME_FAILED
     assert told in " ".join(result.stderr.split())
-    hint = "where that is wrong, give --pixel-size and --override-pixel-size"
+    hint = "where that is wrong, mend --pixel-size"
     assert hint in " ".join(result.stderr.split())
 
 

@@ -176,6 +176,13 @@ def test_a_field_too_small_for_silt_is_told() -> None:
     assert not any(told in text for text in measure(pores, 50).warnings.values())
 
 
+def test_a_single_whole_grain_is_one_grain() -> None:
+    phases = np.zeros((60, 60), np.uint8)
+    phases[20:30, 20:30] = Phase.SILT
+    (told,) = (text for text in measure(phases, 500).warnings.values() if "corrected for" in text)
+    assert told.endswith("rest on 1 whole silt grain")
+
+
 def test_warnings_are_words() -> None:
     phases = np.zeros((60, 60), np.uint8)
     phases[::4, ::4] = Phase.PORE
@@ -275,17 +282,17 @@ def test_what_the_mask_says_of_its_origin_is_told() -> None:
     provenance = {
         "method": "segment",
         "results": {
-            "outside_domain": ["coarse_texture", "grey_skew"],
+            "outside_domain": ["coarse_texture", "doubt"],
             "resample_factor": 0.25,
             "model_judged": False,
         },
     }
     mask = PhaseMask.from_array("a", scatter(1), provenance=provenance)
     image = measure_image("a", mask, PixelSize(1000, "test"), 2.0)
-    assert image.row["outside_training_range"] == ["coarse_texture", "grey_skew"]
+    assert image.row["outside_training_range"] == ["coarse_texture", "doubt"]
     assert (image.row["resample_factor"], image.row["model_judged"]) == (0.25, False)
     told = "; ".join(image.row["warnings"])
-    assert "unlike those that the model was trained on (coarse texture, grey skew)" in told
+    assert "unlike those that the model was trained on (coarse texture, mean entropy)" in told
     assert "the image was reduced 4.0 times" in told
     assert "never judged" in told
     (pooled,) = pool_fields({"a": image.field, "b": measure(scatter(1)).field}, {}, 2.0)
