@@ -135,6 +135,8 @@ class Field:
         Silt grains and pores.
     warnings : dict of str to str
         What to know before its figures are used: kind, and the matter in words.
+    places : ndarray of int64, shape (2, B), optional
+        Row and column of each block among the blocks.
     silt_regions : int or None
         Number of silt regions before touching grains were divided; None where they were not.
     """
@@ -145,6 +147,7 @@ class Field:
     small_regions: int
     grains: dict[Phase, Grains]
     warnings: dict[str, str] = dataclasses.field(default_factory=dict)
+    places: Ints | None = None
     silt_regions: int | None = None
 
     def block_areas(self, phase: Phase) -> Floats:
@@ -195,7 +198,9 @@ def gather_field(columns: Columns, cells: CellCounter, pixel_size: PixelSize) ->
         for kept in [counted_as == phase]
     }
     small_regions = int(np.count_nonzero(counted_as == Phase.CLAY))
-    return Field(pixel_size, sums[solid, :3], sums[solid, 3], small_regions, grains)
+    places = np.stack(np.divmod(np.flatnonzero(solid), int(blocks[0].max()) + 1))
+    areas, small_silt = sums[solid, :3], sums[solid, 3]
+    return Field(pixel_size, areas, small_silt, small_regions, grains, places=places)
 
 
 def summarise(fields: Sequence[Field], min_silt_um: float) -> Row:
@@ -453,7 +458,8 @@ def warn_of_field(
     for phase, _, _, things in reversed(_OBJECTS):
         share = FRACTIONS[phase].replace("_", " ")
         blocks = field.block_areas(phase), field.areas.sum(axis=1)
-        if is_uneven(*blocks, field.chance(phase)):
+        strips = () if field.places is None else tuple(field.places)
+        if is_uneven(*blocks, field.chance(phase), strips):
             found[f"{share} uneven"] = (
                 f"{share} differs between parts of this field by more than {things} at random "
                 "places make it differ, so another field may show another"

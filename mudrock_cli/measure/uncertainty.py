@@ -8,6 +8,7 @@ masks always give the same interval. ``tests/benchmarks/statistics`` simulates w
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -183,7 +184,12 @@ def field_fraction(part: npt.ArrayLike, whole: npt.ArrayLike, chance: float) -> 
     return Interval(value, *_Logit(value, error, blocks - 1).limits())
 
 
-def is_uneven(part: npt.ArrayLike, whole: npt.ArrayLike, chance: float) -> bool:
+def is_uneven(
+    part: npt.ArrayLike,
+    whole: npt.ArrayLike,
+    chance: float,
+    strips: Sequence[npt.ArrayLike] = (),
+) -> bool:
     """Tell whether a phase varies over a field by more than objects at random places do.
 
     Parameters
@@ -192,19 +198,28 @@ def is_uneven(part: npt.ArrayLike, whole: npt.ArrayLike, chance: float) -> bool:
         Area of the phase and of the specimen in each block of the field.
     chance : float
         Variance of the whole `part` by the random places of objects alone.
+    strips : sequence of array_like of int, shape (B,)
+        Strips of the field in which each block lies, across and along: beds show in their sums
+        where single blocks hold too few grains.
 
     Notes
     -----
-    Variance between blocks over `chance`, against chi² with the blocks less one, at `UNEVEN_P`.
+    Variance between blocks, and between the strips of each direction, over `chance`, against chi²
+    with their number less one; each at `UNEVEN_P`.
     """
     from scipy.special import chdtrc
 
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    blocks, total = len(part), float(whole.sum())
-    if blocks < 2 or not chance > 0:
+    if not (chance > 0 and whole.sum() > 0):
         return False
-    between = blocks * float(np.sum((part - part.sum() / total * whole) ** 2))
-    return bool(chdtrc(blocks - 1, between / chance) < UNEVEN_P)
+    apart = part - part.sum() / whole.sum() * whole
+    for unit in (np.arange(len(part)), *strips):
+        sums = np.bincount(np.asarray(unit, np.intp), apart)
+        freedom = len(np.unique(unit)) - 1
+        statistic = (freedom + 1) * float(np.sum(sums**2)) / chance
+        if freedom and chdtrc(freedom, statistic) < UNEVEN_P:
+            return True
+    return False
 
 
 def unseen_fraction(areas: npt.ArrayLike, diameter: float) -> float:

@@ -130,16 +130,19 @@ def test_clusters_widen_the_interval_within_a_field() -> None:
 
 def test_unevenness_is_told_from_chance() -> None:
     rng = np.random.default_rng(3)
-    whole = np.full(25, 400.0)
-    called = {"even": 0, "bedded": 0}
+    whole, strips = np.full(25, 400.0), (np.arange(25) // 5, np.arange(25) % 5)
+    called = dict.fromkeys(("even", "bedded", "faintly bedded", "the same, blocks alone"), 0)
     for _ in range(300):
         part, _, chance = draw_rock(rng, 25)
-        called["even"] += is_uneven(part, whole, chance.sum())
-        thin, thick = draw_rock(rng, 12, mean=0.05), draw_rock(rng, 13, mean=0.3)
-        part, chance = (np.concatenate([thin[each], thick[each]]) for each in (0, 2))
-        called["bedded"] += is_uneven(part, whole, chance.sum())
+        called["even"] += is_uneven(part, whole, chance.sum(), strips)
+        for name, shares in (("bedded", (0.05, 0.3)), ("faintly bedded", (0.1, 0.22))):
+            thin, thick = (draw_rock(rng, n, mean=m) for n, m in zip((10, 15), shares, strict=True))
+            part, chance = (np.concatenate([thin[each], thick[each]]) for each in (0, 2))
+            called[name] += is_uneven(part, whole, chance.sum(), strips)
+        called["the same, blocks alone"] += is_uneven(part, whole, chance.sum())
     assert called["even"] < 0.05 * 300
-    assert called["bedded"] > 0.7 * 300
+    assert called["bedded"] > 0.9 * 300
+    assert called["faintly bedded"] > 1.5 * called["the same, blocks alone"]
     assert not is_uneven([1], [10], 1)
     assert not is_uneven([0, 0], [10, 10], 0)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, logit, stdtrit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "support"))
 
@@ -34,10 +35,12 @@ from mudrock_cli.measure.summary import (
     gather_field,
     number_blocks,
     pool_grains,
+    sum_areas,
     summarise_fractions,
     summarise_sizes,
     warn_of_field,
 )
+from mudrock_cli.measure.uncertainty import FIELDS_DIFFER
 
 TRUTH = {"porosity": 0.08, "silt_fraction": 0.15, "clay_fraction": 0.77}
 MIN_SILT_UM = 2.0
@@ -110,6 +113,31 @@ def print_fractions(name: str, fields: Sequence[Field]) -> None:
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
+def print_trials(name: str, fields: Sequence[Field]) -> None:
+    """Print coverage and width of what else was tried for fractions: Student alone, jackknife."""
+    for number in (2, 3, 5):
+        cells = [name, str(number)]
+        for phase, truth in ((Phase.PORE, 0.08), (Phase.SILT, 0.15)):
+            samples = [sum_areas(some, phase)[:2] for some in draw_samples(fields, number)]
+            part, whole = np.moveaxis(np.array(samples), 1, 0)
+            kept = part.sum(axis=1) > 0
+            part, whole = part[kept], whole[kept]
+            share = part.sum(axis=1) / whole.sum(axis=1)
+            slope = share * (1 - share)
+            apart = np.sum((part - share[:, None] * whole) ** 2, axis=1)
+            ratio = np.sqrt(number / (number - 1) * apart) / whole.sum(axis=1) / slope
+            left = (part.sum(axis=1)[:, None] - part) / (whole.sum(axis=1)[:, None] - whole)
+            left = logit(np.clip(left, 1e-4, None))
+            jackknife = np.sqrt((number - 1) * left.var(axis=1))
+            prior = np.sqrt(((number - 1) * ratio**2 + FIELDS_DIFFER**2 / number) / number)
+            for error, freedom in ((ratio, number - 1), (jackknife, number - 1), (prior, number)):
+                reach = stdtrit(freedom, 0.975) * error
+                low, high = expit(logit(share) - reach), expit(logit(share) + reach)
+                hit = np.mean((low <= truth) & (truth <= high))
+                cells.append(f"{100 * hit:.1f} ({np.median(high - low) / truth:.2f})")
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
 def print_percentiles(name: str, fields: Sequence[Field]) -> None:
     """Print how often a percentile has an interval, and how often that holds the truth."""
     for phase, word, discs in ((Phase.SILT, "silt", SILT), (Phase.PORE, "pore", PORES)):
@@ -172,6 +200,10 @@ def main() -> None:
     tables: list[tuple[str, str, Callable[[str, list[Field]], None]]] = [
         ("coverage % (width / truth); false differences %",
          "fields | n | porosity | silt | clay | Δ porosity | Δ silt | Δ clay", print_fractions),
+        ("what else was tried: coverage % (width / truth) of Student's t alone, the jackknife, and "
+         "one degree of freedom of what is expected at every n",
+         "fields | n | porosity: t | jackknife | prior | silt: t | jackknife | prior",
+         print_trials),
         ("coverage % (share of samples with an interval %)",
          "fields | of | n | D10 number | D50 | D90 | D10 area | D50 | D90", print_percentiles),
         ("called uneven %", "fields | porosity | silt | two beds: porosity | silt", print_evenness),
