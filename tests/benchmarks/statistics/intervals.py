@@ -5,7 +5,7 @@
 Draws fields of 10, 20 and 60 µm at 50 nm with 15 % silt and 8 % pores: of an even rock, and of one
 whose fields differ (coefficient of variation 0.3 of porosity and 0.4 of silt). Puts them together
 to samples of one to ten and prints how often the truth lies within, in percent, and the median
-width of the interval over the truth. Takes some minutes.
+width of the interval over the truth. Takes a quarter of an hour.
 """
 
 import argparse
