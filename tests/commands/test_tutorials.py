@@ -52,7 +52,7 @@ def test_a_tutorial_runs(page: Path, tmp_path: Path) -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,  # a forest is trained, perhaps on a slow machine
             check=False,
         )
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
