@@ -56,4 +56,5 @@ def test_a_tutorial_runs(page: Path, tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
-        assert f'File "{ROOT}' not in done.stderr, done.stderr
+        # no traceback of ours; a library may log one while it stops
+        assert f'File "{ROOT / "mudrock_cli"}' not in done.stderr, done.stderr
