@@ -20,6 +20,7 @@ from mudrock_cli.commands.groundtruth import groundtruth
 from mudrock_cli.commands.inspect import inspect
 from mudrock_cli.commands.log import keeping_log
 from mudrock_cli.commands.models import models
+from mudrock_cli.commands.propose import propose
 from mudrock_cli.commands.report import report
 from mudrock_cli.commands.segment import segment
 from mudrock_cli.commands.stats import stats
@@ -113,7 +114,8 @@ def _unwrap(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-for _command in (inspect, segment, stats, models, groundtruth, train, evaluate, report, export):
+_COMMANDS = (inspect, segment, stats, models, groundtruth, propose, train, evaluate, report, export)
+for _command in _COMMANDS:
     app.command(_command.__name__, help=_unwrap(_command.__doc__ or ""))(_command)
 
 

@@ -1,5 +1,6 @@
 """A folder of labelled micrographs as arrays at one pixel size; every problem is told at once."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,10 @@ _MOST_SHOWN = 20  # problems; the rest is counted
 _SAME_SIZE = 0.01  # pixel sizes closer than this are one
 _FACTOR = 8  # a pixel size further than this from the recipe's is a mistake
 _TILE_NAME = re.compile(r"(?P<source>.+)_\d+_[a-z]")  # source_tile_variant, as in MudrockNet
+_CORNER_NAME = re.compile(r"(?P<source>.+)_tile_x(?P<left>\d+)_y(?P<top>\d+)")  # see name_tile
+
+PROPOSED = "proposed"
+"""In the provenance of a mask that is a model's, made to be corrected: what `hash_phases` told."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +139,12 @@ def load_samples(
     """
     pairing = pair_files(data)
     samples, problems, remarks, overridden = [], [], [], list[str]()
+    uncorrected = list[str]()
     for pair in pairing.pairs:
         try:
+            if is_uncorrected(pair.label):
+                uncorrected.append(pair.name)
+                continue
             sample, told = _load(pair, recipe.nm_per_pixel, pixel_size)
         except MudrockError as error:
             problems.append(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
@@ -154,6 +163,17 @@ def load_samples(
             f"{pixel_size.source} {pixel_size.nm:g} nm is taken in place of the pixel size of "
             f"{', '.join(overridden[:4])}{more}"
         )
+    if uncorrected:
+        more = f" and {len(uncorrected) - 4} more" if len(uncorrected) > 4 else ""
+        remarks.append(
+            f"{', '.join(uncorrected[:4])}{more}: the mask still is the model's, and is not used; "
+            "where it is right, put a PNG in its place"
+        )
+    if not samples and uncorrected:
+        raise MudrockError(
+            f"{data}: no mask was corrected since propose wrote it",
+            "correct some; where one is right as it is, put a PNG in its place",
+        )
     if not samples:
         raise MudrockError(f"{data}: no labelled micrograph", "labels need images of their name")
     remarks += [f"{path}: has no label and is not used" for path in pairing.unlabelled]
@@ -163,10 +183,40 @@ def load_samples(
 def name_source(name: str) -> str:
     """Return the micrograph that a file was cut from: ``11`` of the tile ``11_4_b``.
 
-    Any other name is its own source; copies that a name hides are found by content.
+    So it is for a tile of a tile, and for those that `name_tile` names. Any other name is its own
+    source; copies that a name hides are found by content.
     """
-    match = _TILE_NAME.fullmatch(name)
-    return match["source"] if match else name
+    match = _CORNER_NAME.fullmatch(name) or _TILE_NAME.fullmatch(name)
+    return name_source(match["source"]) if match else name
+
+
+def name_tile(source: str, left: int, top: int) -> str:
+    """Return the name of the tile of a micrograph whose corner is at a pixel."""
+    return f"{source}_tile_x{left}_y{top}"
+
+
+def read_tile_name(name: str) -> tuple[str, int, int] | None:
+    """Return micrograph, left and top of a name that `name_tile` made, else None."""
+    match = _CORNER_NAME.fullmatch(name)
+    return (match["source"], int(match["left"]), int(match["top"])) if match else None
+
+
+def hash_phases(phases: Grey) -> str:
+    """Return the SHA-256 of the phases of a mask, uint8, shape (H, W)."""
+    return hashlib.sha256(f"{phases.shape}".encode() + phases.tobytes()).hexdigest()
+
+
+def is_uncorrected(label: Path) -> bool:
+    """Tell whether a mask that was proposed for correcting holds what the model made of it.
+
+    Learning from it would teach a model its own mistakes. Not every program that saves a TIFF takes
+    the description away, so the phases themselves are looked at.
+    """
+    if not is_mudrock_mask(label):
+        return False
+    mask = open_mask(label)
+    told = mask.provenance.get(PROPOSED)
+    return isinstance(told, dict) and told.get("phases") == hash_phases(mask.phases())
 
 
 def _load(

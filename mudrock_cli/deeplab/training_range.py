@@ -211,6 +211,20 @@ def find_outside(known: TrainingRange, figures: Figures) -> list[str]:
     return [name for name, limits in known.items() if not limits.hold(figures.get(name))]
 
 
+def measure_distance(known: TrainingRange, figures: Figures) -> float:
+    """Return how far outside the training range the farthest figure lies, in widths of its range.
+
+    0 within the range; a figure that could not be measured lies one width outside.
+    """
+    distances = [0.0]
+    for name in find_outside(known, figures):
+        value, limits = figures.get(name), known[name]
+        width = limits.high - limits.low
+        beyond = None if value is None else max(limits.low - value, value - limits.high)
+        distances.append(1.0 if beyond is None or not width else beyond / width)
+    return max(distances)
+
+
 def describe_outside(known: TrainingRange, figures: Figures) -> str:
     """Say which figures lie outside, with their values and limits."""
     told = []

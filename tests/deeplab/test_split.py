@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mudrock_cli.deeplab.dataset import Sample, name_source
+from mudrock_cli.deeplab.dataset import Sample, name_source, name_tile
 from mudrock_cli.deeplab.split import (
     PARTS,
     find_sources,
@@ -29,7 +29,15 @@ def noise(name: str, seed: int, side: int = 16) -> Sample:
 
 @pytest.mark.parametrize(
     ("name", "source"),
-    [("11_4_b", "11"), ("deep/11_4_b", "deep/11"), ("kumano_11", "kumano_11"), ("a_b_c", "a_b_c")],
+    [
+        ("11_4_b", "11"),
+        ("deep/11_4_b", "deep/11"),
+        ("kumano_11", "kumano_11"),
+        ("a_b_c", "a_b_c"),
+        (name_tile("deep/kumano_11", 512, 0), "deep/kumano_11"),
+        (name_tile(name_tile("11_4_b", 512, 0), 64, 7), "11"),
+        ("stage_x512_y0", "stage_x512_y0"),
+    ],
 )
 def test_a_tile_tells_its_source_by_its_name(name: str, source: str) -> None:
     assert name_source(name) == source
