@@ -196,7 +196,9 @@ def stats(
     *,
     pixel_size: Length = None,
     min_silt_um: float = 2.0,
+    min_pore: Length = None,
     groups: Mapping[str, str] | None = None,
+    split: bool = False,
 ) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Measure every silt grain and pore of masks, as ``mudrock stats`` does.
 
@@ -208,8 +210,13 @@ def stats(
         Of all masks; needed where they do not tell.
     min_silt_um : float
         Silt regions up to this equivalent-circle diameter count as clay, µm.
+    min_pore : float, str or PixelSize, optional
+        Pores with a smaller equivalent-circle diameter, in nanometres or with its unit, are left
+        out of numbers, sizes and spacing; porosity holds them.
     groups : mapping of str, optional
         Group of an image by its name, to pool by.
+    split : bool
+        Divide silt grains that touch at their necks.
 
     Returns
     -------
@@ -235,6 +242,8 @@ def stats(
     from mudrock_cli.measure.schema import INSTANCES, SUMMARY, make_schema, pack_values
     from mudrock_cli.measure.summary import measure_image
 
+    least = _to_pixel_size(min_pore or None, "min_pore")
+    min_pore_um = least.um if least else 0.0
     opened = _open_all(masks, pixel_size)
     if not opened:
         raise MudrockError("no mask to measure", "give at least one")
@@ -245,7 +254,9 @@ def stats(
                 f"{mask.path or name}: the pixel size is not known",
                 'give it, for example pixel_size="10nm"',
             )
-        found = measure_image(name, mask, mask.pixel_size, min_silt_um)
+        found = measure_image(
+            name, mask, mask.pixel_size, min_silt_um, split=split, min_pore_um=min_pore_um
+        )
         for kind, message in found.warnings.items():
             _warn(kind, f"{name}: {message}")
         group = (groups or {}).get(name)
@@ -253,7 +264,7 @@ def stats(
         rows.append(found.row | {"group": group, "mask": mask.path and str(mask.path)})
         fields[name] = found.field
     known = {name: group for name, group in (groups or {}).items() if name in fields}
-    rows += pool_fields(fields, known, min_silt_um)
+    rows += pool_fields(fields, known, min_silt_um, min_pore_um)
     instances = pa.concat_tables(tables).cast(make_schema(INSTANCES, "instances", {}))
     columns = [pack_values([row.get(c.name) for row in rows], c.type) for c in SUMMARY]
     summary = pa.Table.from_arrays(columns, schema=make_schema(SUMMARY, "summary", {}))
@@ -309,12 +320,12 @@ def _wrap_array(image: npt.NDArray[Any], size: PixelSize | None) -> Micrograph:
     return Micrograph("array", None, samples.shape, read, specimen, size)
 
 
-def _to_pixel_size(length: Length) -> PixelSize | None:
+def _to_pixel_size(length: Length, name: str = "pixel_size") -> PixelSize | None:
     if length is None or isinstance(length, PixelSize):
         return length
     if isinstance(length, str):
-        return PixelSize.parse(length, "pixel_size")
-    return PixelSize(float(length), "pixel_size")
+        return PixelSize.parse(length, name)
+    return PixelSize(float(length), name)
 
 
 def _replace_size(image: Any, size: PixelSize) -> Any:

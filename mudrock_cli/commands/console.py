@@ -180,6 +180,29 @@ def shorten(name: str, width: int) -> str:
     return name if len(name) <= width else f"…{name[1 - width :]}"
 
 
+def shorten_apart(names: Sequence[str], width: int) -> list[str]:
+    """Return names cut to a width: in the middle, or wherever that leaves them distinct."""
+
+    def cut(keep: Callable[[str], str]) -> list[str]:
+        return [name if len(name) <= width else keep(name) for name in names]
+
+    def keep_ends(head: int) -> Callable[[str], str]:
+        return lambda name: f"{name[:head]}…{name[len(name) - width + head + 1 :]}"
+
+    def keep_part(start: int) -> Callable[[str], str]:
+        return lambda name: f"…{name[start : start + width - 2]}…"
+
+    heads = sorted(range(width), key=lambda head: abs(2 * head - width))
+    starts = range(1, max(map(len, names), default=0) - width + 2)
+    ways = [cut(keep_ends(head)) for head in heads] + [cut(keep_part(start)) for start in starts]
+    shown = max(ways, key=lambda way: len(set(way)))
+    for place, text in enumerate(shown):
+        if times := shown[:place].count(text):
+            mark = f"#{times + 1}"
+            shown[place] = text[: width - len(mark)] + mark
+    return shown
+
+
 def format_duration(seconds: float) -> str:
     """Return a duration in the two units that matter."""
     minutes = round(seconds / 60)
@@ -345,6 +368,8 @@ def lay_table(
 
 SummaryRow = Mapping[str, Any]
 
+_MOST_SUMMARY_NAME = 18
+
 
 def to_json_line(row: SummaryRow) -> dict[str, Any]:
     """Return a row of the summary as a JSON line: its figures and warnings, no curves."""
@@ -364,14 +389,17 @@ def tabulate_summary(rows: Sequence[SummaryRow]) -> Table:
     table = make_table("image", ("porosity %", silt, "pores", "D50 µm", "grains", "D50 µm"))
     images = [row for row in rows if row["scope"] == "image"]
     left_out = len(images) - MOST_ROWS
-    for row in images[: MOST_ROWS if left_out > 1 else None]:
-        table.add_row(Text(shorten(row["image"], 18)), *_summary_cells(row))
+    shown = images[: MOST_ROWS if left_out > 1 else None]
+    for name, row in zip(
+        shorten_apart([row["image"] for row in shown], _MOST_SUMMARY_NAME), shown, strict=True
+    ):
+        table.add_row(Text(name), *_summary_cells(row))
     if left_out > 1:
         table.add_row(f"and {left_out} more")
-    for row in rows:
-        if row["scope"] in ("group", "pooled") and len(images) > 1:
-            name = row.get("group") or f"all {row['images']} images"
-            table.add_row(Text(shorten(name, 18), style="bold"), *_summary_cells(row))
+    pooled = [row for row in rows if row["scope"] in ("group", "pooled") and len(images) > 1]
+    names = [row.get("group") or f"all {row['images']} images" for row in pooled]
+    for name, row in zip(shorten_apart(names, _MOST_SUMMARY_NAME), pooled, strict=True):
+        table.add_row(Text(name, style="bold"), *_summary_cells(row))
     return table
 
 

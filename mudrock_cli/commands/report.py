@@ -113,8 +113,9 @@ def _list_provenance(tables: "Tables", command: list[str]) -> "list[Fact]":
     from mudrock_cli.report.page import Fact
 
     options = dict(tables.facts.get("options") or {})
-    if "min_silt_um" in options:
-        options["min_silt"] = f"{options.pop('min_silt_um'):g}um"
+    for key in ("min_silt", "min_pore"):
+        if f"{key}_um" in options:
+            options[key] = f"{options.pop(f'{key}_um'):g}um"
     given = [
         f"--{key.replace('_', '-')}" + ("" if value is True else f" {value}")
         for key, value in options.items()

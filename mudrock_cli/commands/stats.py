@@ -55,6 +55,13 @@ def stats(
     min_silt: Annotated[
         str, typer.Option(help="Silt regions up to this diameter are clay.", metavar="LENGTH")
     ] = "2um",
+    min_pore: Annotated[
+        str,
+        typer.Option(
+            help="Pores under this diameter are in porosity alone, not in numbers and sizes.",
+            metavar="LENGTH",
+        ),
+    ] = "0",
     micrographs: Annotated[
         Path | None,
         typer.Option(help="Folder of the micrographs, for mean greys.", metavar="FOLDER"),
@@ -91,9 +98,8 @@ def stats(
 
     start = time.monotonic()
     sizes = read_pixel_sizes(pixel_size, override=override_pixel_size)
-    # Zero, with any unit or none, is no length of a pixel but a good limit: all silt is silt.
-    nothing = min_silt.strip().rstrip("numµμ ") in ("0", "0.0")
-    min_silt_um = 0.0 if nothing else parse_length(min_silt, "--min-silt").um
+    min_silt_um = _parse_limit(min_silt, "--min-silt")
+    min_pore_um = _parse_limit(min_pore, "--min-pore")
     if out.suffix.lower() not in FORMATS or out.is_dir():
         hint = "for example report.parquet, report.csv or report.xlsx"
         raise UsageError(f"--out {out}: no name of a table", hint)
@@ -102,9 +108,9 @@ def stats(
     names = dict(zip((item.path for item in inputs), name_inputs(inputs), strict=True))
     groups = _assign_groups(group, list(names.values()))
     options = {"min_silt_um": min_silt_um, "pixel_size": pixel_size, "group": group}
-    if split:
-        options["split"] = True
-    settings = Settings(out, sizes, min_silt_um, micrographs, groups, names, split)
+    options |= {"min_pore_um": min_pore_um} if min_pore_um else {}
+    options |= {"split": True} if split else {}
+    settings = Settings(out, sizes, min_silt_um, min_pore_um, micrographs, groups, names, split)
     with (
         open_cluster(scheduler) as cluster,
         _open_report(out, options, groups.columns) as writer,
@@ -119,7 +125,7 @@ def stats(
         if not fields:
             console.end()
             raise typer.Exit(ExitCode.SOME_FAILED)  # an earlier report stays
-        for row in pool_fields(fields, groups.words, min_silt_um):
+        for row in pool_fields(fields, groups.words, min_silt_um, min_pore_um):
             row |= groups.values.get(row["group"], {}) if row["scope"] == "group" else {}
             writer.add_summary(row)
             _add_row(row, console, rows)
@@ -129,6 +135,12 @@ def stats(
     )
     failed = len(fields) < len(inputs)
     raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
+
+
+def _parse_limit(text: str, option: str) -> float:
+    """Read a least diameter, µm; zero, with any unit or none, is no length but a good limit."""
+    nothing = text.strip().rstrip("numµμ ") in ("0", "0.0")
+    return 0.0 if nothing else parse_length(text, option).um
 
 
 def name_inputs(inputs: Sequence["Input"]) -> list[str]:
@@ -180,6 +192,8 @@ class Settings:
         What the command line gives.
     min_silt_um : float
         Silt regions up to this ECD count as clay, µm.
+    min_pore_um : float
+        Pores with a smaller ECD are not counted, µm.
     micrographs : Path or None
         Folder of the micrographs.
     groups : Groups
@@ -193,6 +207,7 @@ class Settings:
     out: Path
     pixel_sizes: PixelSizes
     min_silt_um: float
+    min_pore_um: float
     micrographs: Path | None
     groups: "Groups"
     names: dict[Path, str]
@@ -286,6 +301,7 @@ def _measure_mask(settings: Settings, item: "Input", hooks: "Hooks") -> "Measure
         hooks.advance,
         hooks.mapper,
         settings.split,
+        settings.min_pore_um,
     )
     image.row.update(
         group=settings.groups.words.get(name),
@@ -399,12 +415,15 @@ def _describe(
     objects = sum(len(grains.ecd) for field in fields for grains in field.grains.values())
     noun = "mask" if len(fields) == 1 else "masks"
     pooled = rows[-1]
+    small = f"{pooled['small_pores']} smaller ones hold {100 * pooled['small_pore_fraction']:.2g} %"
+    pores = f"pores: {pooled['min_pore_um']:g} µm and larger; {small} of the area, in porosity"
     return [
         *_compare(rows),
         "low–high: 95 % interval; of one image within its field, of several for the rock",
         "D50 by area",
         f"silt: grains above {pooled['min_silt_um']:g} µm; of any size, as mudrock segment counts, "
         f"{100 * pooled['mask_silt_fraction']:.1f} %",
+        *([pores] if pooled["min_pore_um"] else []),
         "clay: all that is neither pore nor silt, organic matter and pyrite too",
         f"pixel size: {shown}{more}",
         f"{objects} grains and pores of {len(fields)} {noun} in {out}, "

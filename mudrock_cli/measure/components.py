@@ -7,6 +7,7 @@ object add up to exactly what one scan of the whole image gives. The first pass 
 joins their pieces into objects; the second, `Labelling.paint`, paints labels.
 """
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -272,9 +273,14 @@ def label_mask(
     """
     height, width = mask.shape
     band_rows = band_rows or max(1, _BAND_PIXELS // max(width, 1))
-    work = partial(_scan_rows, mask, layers or {}, band_rows, cells, parts)
+    work = partial(_scan_rows, mask, layers or {}, band_rows, cells)
     step = _TASK_BANDS * band_rows
-    tasks = (range(top, min(top + step, height), band_rows) for top in range(0, height, step))
+    tops = (range(top, min(top + step, height), band_rows) for top in range(0, height, step))
+    # Parts are mostly zeros: packed, a task is small enough to be sent to another machine.
+    tasks = (
+        (rows, parts is not None and zlib.compress(parts[rows.start : rows.stop + 1].data, 1))
+        for rows in tops
+    )
     bands: list[Band] = []
     for scanned in mapper(work, tasks):
         bands += scanned
@@ -328,17 +334,22 @@ def _scan_rows(
     layers: Mapping[str, Reader],
     band_rows: int,
     cells: CellCounter | None,
-    parts: npt.NDArray[np.uint8] | None,
-    tops: range,
+    task: tuple[range, bytes | bool],
 ) -> list[Band]:
-    """Measure the pieces in the bands that begin at the rows `tops`, refusing unknown phases."""
-    height, width = mask.shape
+    """Measure the pieces in the bands that begin at some rows, refusing unknown phases.
+
+    The task is these rows and, if silt is divided, its parts from the first row on, deflated.
+    """
+    (tops, packed), (height, width) = task, mask.shape
+    parts = None
+    if isinstance(packed, bytes):
+        parts = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(-1, width)
     bands = []
     for top in tops:
         rows = min(band_rows, height - top)
         window = slice(top, top + rows), slice(0, width)
         values = {name: read(*window) for name, read in layers.items()}
-        phases = _read_band(mask, top, rows, parts)
+        phases = _read_band(mask, top, rows, parts, tops.start)
         divided = parts is not None
         band = _scan_band(phases, rows, top, mask.shape, values, cells, divided)
         wrong = np.setdiff1d(band.pieces.phase, [int(phase) for phase in Phase])
@@ -353,12 +364,15 @@ def _scan_rows(
 
 
 def _read_band(
-    mask: PhaseMask, top: int, rows: int, parts: npt.NDArray[np.uint8] | None
+    mask: PhaseMask, top: int, rows: int, parts: npt.NDArray[np.uint8] | None, first: int = 0
 ) -> npt.NDArray[np.uint8]:
-    """Read a band and, unless the image ends there, the row below it; parts of silt differ."""
+    """Read a band and, unless the image ends there, the row below it; parts of silt differ.
+
+    `parts` are those of the mask from its row `first` on.
+    """
     bottom = min(top + rows + 1, mask.shape[0])
     phases = mask.read(slice(top, bottom), slice(0, mask.shape[1]))
-    return phases if parts is None else phases + _PART * parts[top:bottom]
+    return phases if parts is None else phases + _PART * parts[top - first : bottom - first]
 
 
 def _scan_band(

@@ -196,7 +196,10 @@ def _read_numbers(texts: Sequence[str]) -> list[float] | None:
 
 
 def pool_fields(
-    fields: Mapping[str, Field], groups: Mapping[str, str], min_silt_um: float
+    fields: Mapping[str, Field],
+    groups: Mapping[str, str],
+    min_silt_um: float,
+    min_pore_um: float = 0.0,
 ) -> Iterator[Row]:
     """Yield the rows of the summary for groups, for pairs of groups, and last for all images.
 
@@ -208,6 +211,8 @@ def pool_fields(
         Group of each image; empty where there are none.
     min_silt_um : float
         Silt regions up to this ECD count as clay, µm.
+    min_pore_um : float
+        Pores with a smaller ECD are not counted, µm.
     """
     members: defaultdict[str, list[Field]] = defaultdict(list)
     for name, group in groups.items():
@@ -215,7 +220,7 @@ def pool_fields(
             members[group].append(fields[name])
 
     def pool(some: Sequence[Field]) -> Row:
-        row = summarise(some, min_silt_um)
+        row = summarise(some, min_silt_um, min_pore_um)
         return row | {"warnings": list(warn_of_fields(row, some).values())}
 
     for group in sorted(members):

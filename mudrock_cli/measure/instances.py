@@ -31,8 +31,8 @@ from mudrock_cli.measure.sizes import (
 from mudrock_cli.measure.spatial import nearest_distances
 from mudrock_cli.measure.window import Window
 
-PHASES = ("clay", "silt", "pore")
-"""Words of the columns ``phase`` and ``counted_as``, by `Phase`."""
+PHASES = ("clay", "silt", "pore", "none")
+"""Words of the columns ``phase`` and ``counted_as``, by `Phase`, the last for VOID."""
 
 Columns = Mapping[str, npt.NDArray[Any]]
 """Columns of the instance table as NumPy arrays: words as `Phase`, NaN for null."""
@@ -124,7 +124,9 @@ def counts_as_clay(um: float, min_silt_um: float, area_px: Ints | Floats) -> Boo
     return _equivalent_diameters(um, area_px) <= min_silt_um
 
 
-def measure_objects(labelling: Labelling, pixel_size: PixelSize, min_silt_um: float) -> Columns:
+def measure_objects(
+    labelling: Labelling, pixel_size: PixelSize, min_silt_um: float, min_pore_um: float = 0.0
+) -> Columns:
     """Measure what the summary of an image takes of its objects.
 
     Parameters
@@ -135,11 +137,13 @@ def measure_objects(labelling: Labelling, pixel_size: PixelSize, min_silt_um: fl
         Side of its pixels.
     min_silt_um : float
         Silt regions up to this equivalent-circle diameter count as clay, µm.
+    min_pore_um : float
+        Pores smaller than this equivalent-circle diameter are not counted, µm.
 
     Returns
     -------
     mapping of str to ndarray, shape (N,)
-        Some columns of the instance table.
+        Some columns of the instance table; ``counted_as`` is VOID for what is not counted.
     """
     count, window = len(labelling), labelling.window
     columns: dict[str, npt.NDArray[Any]] = {
@@ -152,7 +156,9 @@ def measure_objects(labelling: Labelling, pixel_size: PixelSize, min_silt_um: fl
         for name, column in columns.items():
             column[start : start + _ROWS] = values[name]
     counted_as = labelling.objects.phase.copy()
-    counted_as[(counted_as == Phase.SILT) & (columns["whole_ecd_um"] <= min_silt_um)] = Phase.CLAY
+    whole = columns["whole_ecd_um"]
+    counted_as[(counted_as == Phase.SILT) & (whole <= min_silt_um)] = Phase.CLAY
+    counted_as[(counted_as == Phase.PORE) & (whole < min_pore_um)] = Phase.VOID
     return columns | {"counted_as": counted_as}
 
 
@@ -244,7 +250,7 @@ class Instances:
             "image": pack_words(np.zeros(len(objects), np.int32), (self._name,)),
             "label": np.arange(offset + 1, stop + 1),
             "phase": pack_words(objects.phase, PHASES),
-            "counted_as": pack_words(counted_as, PHASES),
+            "counted_as": pack_words(np.minimum(counted_as, len(PHASES) - 1), PHASES),
             "ecd_phi": to_phi(values["ecd_um"]),
             "size_class": pack_words(classify_size(values["ecd_um"], "iso"), classes),
             "size_class_wentworth": pack_words(classify_size(values["ecd_um"]), classes),

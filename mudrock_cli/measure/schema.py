@@ -244,7 +244,8 @@ INSTANCES: tuple[Column, ...] = (
            "Rosenfeld and Pfaltz 1966, doi 10.1145/321356.321357"),
     Column("phase", "category", "", "phase in the mask: silt or pore"),
     Column("counted_as", "category", "", "phase it counts as: silt regions too small to be silt "
-           "count as clay", "silt where whole_ecd_um > min_silt_um, else clay", _BIHANI),
+           "count as clay; none for pores under min_pore_um, which porosity alone holds",
+           "silt where whole_ecd_um > min_silt_um, else clay", _BIHANI),
     Column("area_px", "int", "px", "pixels of the object"),
     Column("area_um2", "float", "µm²", "area of the object", "area_px pixel_um²"),
     Column("ecd_um", "float", "µm", "equivalent-circle diameter", "sqrt(4 A / pi)", _ISO_9276),
@@ -480,7 +481,12 @@ SUMMARY: tuple[Column, ...] = (
     Column("mask_silt_fraction", "float", "1", "area of all silt in the mask over specimen area"),
     Column("mask_clay_fraction", "float", "1", "area of clay in the mask over specimen area"),
     Column("min_silt_um", "float", "µm", "silt regions up to this ECD count as clay", "", _BIHANI),
-    Column("pores", "int", "1", "number of pores"),
+    Column("min_pore_um", "float", "µm", "pores with a smaller ECD (whole_ecd_um) are left out of "
+           "numbers, sizes, directions and spacing, not of porosity", since=2),
+    Column("pores", "int", "1", "number of pores, those under min_pore_um left out"),
+    Column("small_pores", "int", "1", "number of pores under min_pore_um", since=2),
+    Column("small_pore_fraction", "float", "1", "area of pores under min_pore_um over "
+           "specimen area: this part of porosity", since=2),
     Column("silt_grains", "int", "1", "number of silt grains larger than min_silt_um"),
     Column("silt_regions", "int", "1", "the same before touching grains were divided; null where "
            "they were not", since=2),
@@ -492,8 +498,8 @@ SUMMARY: tuple[Column, ...] = (
     *_describe_objects("pore"),
     *_describe_objects("silt"),
     Column("resolvable_ecd_um", "float", "µm", "ECD of nine pixels, the least that is resolved"),
-    Column("pore_area_near_limit", "float", "1", "share of pore area in pores within twice "
-           "resolvable_ecd_um"),
+    Column("pore_area_near_limit", "float", "1", "share of pore area, pores under "
+           "min_pore_um included, in pores within twice resolvable_ecd_um"),
     Column("window_side_um", "floats", "µm", "sides of the windows of the columns *_variation"),
     Column("two_point_distance_um", "floats", "µm", "mean distances of the pairs of pixels of the "
            "columns *_two_point"),

@@ -139,6 +139,8 @@ class Field:
         Row and column of each block among the blocks.
     silt_regions : int or None
         Number of silt regions before touching grains were divided; None where they were not.
+    small_pores : ndarray of float64, shape (M,)
+        Area of each pore that is too small to be counted, µm².
     """
 
     pixel_size: PixelSize
@@ -149,6 +151,7 @@ class Field:
     warnings: dict[str, str] = dataclasses.field(default_factory=dict)
     places: Ints | None = None
     silt_regions: int | None = None
+    small_pores: Floats = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     def block_areas(self, phase: Phase) -> Floats:
         """Return the area that counts as a phase in each block, µm², shape (B,)."""
@@ -163,7 +166,9 @@ class Field:
         The sum of their squared areas (marked Poisson field); clay is what silt and pores leave.
         """
         phases = (Phase.SILT, Phase.PORE) if phase == Phase.CLAY else (phase,)
-        return sum(float(np.sum(self.grains[each].area ** 2)) for each in phases)
+        areas = [self.grains[each].area for each in phases]
+        areas += [self.small_pores] if Phase.PORE in phases else []
+        return sum(float(np.sum(area**2)) for area in areas)
 
 
 def gather_field(columns: Columns, cells: CellCounter, pixel_size: PixelSize) -> Field:
@@ -200,10 +205,13 @@ def gather_field(columns: Columns, cells: CellCounter, pixel_size: PixelSize) ->
     small_regions = int(np.count_nonzero(counted_as == Phase.CLAY))
     places = np.stack(np.divmod(np.flatnonzero(solid), int(blocks[0].max()) + 1))
     areas, small_silt = sums[solid, :3], sums[solid, 3]
-    return Field(pixel_size, areas, small_silt, small_regions, grains, places=places)
+    small_pores = columns["area_um2"][counted_as == Phase.VOID]
+    return Field(
+        pixel_size, areas, small_silt, small_regions, grains, places=places, small_pores=small_pores
+    )
 
 
-def summarise(fields: Sequence[Field], min_silt_um: float) -> Row:
+def summarise(fields: Sequence[Field], min_silt_um: float, min_pore_um: float = 0.0) -> Row:
     """Summarise one or more images.
 
     Parameters
@@ -212,6 +220,8 @@ def summarise(fields: Sequence[Field], min_silt_um: float) -> Row:
         At least one image.
     min_silt_um : float
         Silt regions up to this ECD count as clay, µm.
+    min_pore_um : float
+        Pores with a smaller ECD are not counted, µm.
     """
     areas = np.concatenate([field.areas for field in fields])
     image, total = number_blocks(fields), float(areas.sum(axis=0).sum())
@@ -220,7 +230,11 @@ def summarise(fields: Sequence[Field], min_silt_um: float) -> Row:
         "area_analysed_um2": total,
         "min_silt_um": min_silt_um,
         "small_silt_regions": sum(field.small_regions for field in fields),
+        "min_pore_um": min_pore_um,
+        "small_pores": sum(len(field.small_pores) for field in fields),
     }
+    small_area = sum(float(field.small_pores.sum()) for field in fields)
+    row["small_pore_fraction"] = small_area / total if total else math.nan
     regions = [field.silt_regions for field in fields if field.silt_regions is not None]
     if len(regions) == len(fields):
         row["silt_regions"] = sum(regions)
@@ -241,9 +255,9 @@ def summarise_fractions(fields: Sequence[Field], min_silt_um: float) -> Row:
     """Return the shares of phases and their intervals: for the rock, or within a single field."""
     row: Row = {}
     unseen = {phase: unseen_limit(fields, phase, min_silt_um) for phase in (Phase.SILT, Phase.PORE)}
-    counts = {phase: sum(len(field.grains[phase].ecd) for field in fields) for phase in unseen}
+    sums = {phase: sum_areas(fields, phase) for phase in FRACTIONS}
     for phase, name in FRACTIONS.items():
-        parts, wholes, chances = sum_areas(fields, phase)
+        parts, wholes, chances = sums[phase]
         if len(fields) == 1:
             field = fields[0]
             blocks = field.block_areas(phase), field.areas.sum(axis=1)
@@ -253,7 +267,7 @@ def summarise_fractions(fields: Sequence[Field], min_silt_um: float) -> Row:
         if phase in unseen and found.value == 0:
             found = Interval(0.0, 0.0, unseen[phase])
         elif phase == Phase.CLAY:  # of what was not seen there may be some in its place
-            hidden = sum(most for each, most in unseen.items() if not counts[each])
+            hidden = sum(most for each, most in unseen.items() if not sums[each][0].any())
             low, high = (1.0, 1.0) if found.value == 1 else (found.low, found.high)
             found = Interval(found.value, max(low - hidden, 0.0), high)
         row |= name_scoped(name, found, len(fields))
@@ -386,22 +400,23 @@ def warn_of_figures(row: Mapping[str, Any], fields: Sequence[Field]) -> dict[str
     """
     found = {}
     unseen = []
-    for phase, word, count, things in reversed(_OBJECTS):
-        if row[count] == 0 and row["area_analysed_um2"] > 0:
+    for phase, word, _, things in reversed(_OBJECTS):
+        if row[FRACTIONS[phase]] == 0 and row["area_analysed_um2"] > 0:
             least = row["min_silt_um"]
             size, most = (tell(fields, phase, least) for tell in (unseen_diameter, unseen_limit))
             unseen.append(f"up to {100 * most:.2g} % {word} ({things} of {size:g} µm)")
     if unseen:
-        nothing = {1: "silt" if row["silt_grains"] == 0 else "pore", 2: "silt and no pore"}
+        nothing = {1: "silt" if row["silt_fraction"] == 0 else "pore", 2: "silt and no pore"}
         found[f"no {nothing[len(unseen)]} seen"] = (
             f"no {nothing[len(unseen)]} was seen, which does not mean that there is none: "
             f"{' and '.join(unseen)} may be there"
         )
     sizes = sorted({field.pixel_size.nm for field in fields})
-    if len(sizes) > 1:
+    seen = max(resolvable_diameter(field.pixel_size.um) for field in fields)
+    if len(sizes) > 1 and row["min_pore_um"] < seen:
         found["several pixel sizes"] = (
             f"pixel sizes from {sizes[0]:g} to {sizes[-1]:g} nm are pooled; each image is measured "
-            "in its own, but small objects are only seen in fine ones"
+            f"in its own, but pores under {seen:.2g} µm are only seen in fine ones, and count there"
         )
     for _, word, count, things in reversed(_OBJECTS):
         if row[count] and row[f"{word}_correction_unstable"]:
@@ -627,7 +642,7 @@ def describe_field(
             "two_point_distance_um": pairs.lags() * um,
             f"{word}_boundary_per_um": pairs.boundary() / um,
         }
-    pores = columns["counted_as"] == Phase.PORE
+    pores = np.isin(columns["counted_as"], (Phase.PORE, Phase.VOID))
     near = share_near_limit(columns["ecd_um"][pores], columns["area_um2"][pores], um)
     return row | {"pore_area_near_limit": near}
 
@@ -692,6 +707,7 @@ def measure_image(
     advance: Callable[[int, int], None] = lambda done, total: None,
     mapper: Map = map,
     split: bool = False,
+    min_pore_um: float = 0.0,
 ) -> MeasuredImage:
     """Measure a mask.
 
@@ -713,6 +729,8 @@ def measure_image(
         Who does the bands.
     split : bool
         Divide silt grains that touch at their necks, and measure each.
+    min_pore_um : float
+        Pores with a smaller ECD are not counted, µm.
 
     Raises
     ------
@@ -722,7 +740,6 @@ def measure_image(
     parts = regions = None
     if split:
         parts, regions = divide_silt(mask, pixel_size, min_silt_um, mapper)
-        mapper = map  # the parts are here
     cells = CellCounter(mask.shape, partial(counts_as_clay, pixel_size.um, min_silt_um))
     labelling = label_mask(
         mask, layers=layers, cells=cells, parts=parts, advance=advance, mapper=mapper
@@ -732,7 +749,7 @@ def measure_image(
             f"{mask.path or mask.name}: no specimen in it, all pixels are void",
             "segment the image again, or leave it out",
         )
-    columns = measure_objects(labelling, pixel_size, min_silt_um)
+    columns = measure_objects(labelling, pixel_size, min_silt_um, min_pore_um)
     clay = columns["counted_as"] == Phase.CLAY
     top, left, bottom, right = labelling.objects.box[:, clay]
     small = np.stack([top, left, -bottom, -right, columns["area_px"][clay]]).astype(np.int64)
@@ -741,7 +758,7 @@ def measure_image(
         texture = beside.submit(measure_texture, read_windows(mask, small))
         instances = Instances(name, labelling, columns, pixel_size, {"confidence": 255.0})
         field = replace(gather_field(columns, cells, pixel_size), silt_regions=regions)
-        row = summarise([field], min_silt_um)
+        row = summarise([field], min_silt_um, min_pore_um)
         row |= describe_field(columns, cells, texture.result(), pixel_size, labelling)
     row |= describe_origin(mask.provenance)
     box, um = labelling.specimen, pixel_size.um

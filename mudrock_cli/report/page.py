@@ -166,6 +166,12 @@ def _list_remarks(tables: Tables) -> Iterator[str]:
         "Clay is all that is neither pore nor silt: organic matter and pyrite too, and silt "
         f"regions up to {least:g} µm."
     )
+    if least := tables.pooled["min_pore_um"]:
+        share = format_number(100 * tables.pooled["small_pore_fraction"], 2)
+        yield (
+            f"Numbers, sizes, directions and spacing of pores are of those of {least:g} µm and "
+            f"larger; smaller ones, {share} % of the area, are in the porosity alone."
+        )
     intervals = "The intervals hold the chance of where fields lie, not the errors of the masks."
     models = [read_provenance(row).get("model") for row in tables.images]
     model = models[0] if all(each == models[0] for each in models) else None
@@ -321,15 +327,16 @@ def _list_facts(row: Row) -> Iterator[Fact]:
         yield Fact("pixel size", size, f"from {row['pixel_size_source']}")
     clay, interval = format_share(row, "clay_fraction")
     yield Fact("clay fraction", clay, f"{interval}; all that is neither pore nor silt".strip("; "))
-    small, least = row["small_silt_regions"], row["min_silt_um"]
-    share = format_number(100 * (row["mask_silt_fraction"] - row["silt_fraction"]), 2)
-    yield Fact(
-        "objects",
-        f"{row['pores']:,} pores, {row['silt_grains']:,} silt grains",
-        f"{small:,} silt regions up to {least:g} µm, {share} % of the area, count as clay"
-        if small
-        else "",
-    )
+    notes = []
+    if small := row["small_silt_regions"]:
+        share = format_number(100 * (row["mask_silt_fraction"] - row["silt_fraction"]), 2)
+        least = f"{row['min_silt_um']:g} µm"
+        notes.append(f"{small:,} silt regions up to {least}, {share} % of the area, count as clay")
+    if small := row["small_pores"]:
+        share, least = format_number(100 * row["small_pore_fraction"], 2), row["min_pore_um"]
+        notes.append(f"{small:,} pores under {least:g} µm, {share} % of the area, are not counted")
+    counts = f"{row['pores']:,} pores, {row['silt_grains']:,} silt grains"
+    yield Fact("objects", counts, "; ".join(notes))
     for phase, things in _THINGS.items():
         if number := row[f"{phase}_corrected_number"]:
             unstable = "; unstable" if row[f"{phase}_correction_unstable"] else ""

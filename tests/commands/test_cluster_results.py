@@ -53,6 +53,7 @@ def test_label_and_measure_mosaics(
         noisy_images,
         "--min-silt",
         "5um",
+        "--split",
     ]
     here, there = run_both(tmp_path / "tables", workers.scheduler_address, *words)
     assert here.stdout.splitlines()[:-2] == there.stdout.splitlines()[:-2]

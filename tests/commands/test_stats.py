@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from command_runs import ROOT, read_summary, run, stats
 from drawn_images import draw_phases, save_mask
 from PIL import Image
 
+from mudrock_cli.commands.console import shorten_apart
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.image.tiff import write_plane
 from mudrock_cli.image.types import Phase
@@ -51,11 +53,44 @@ def test_the_closing_table_fits_and_agrees(mask_folder: Path, tmp_path: Path) ->
     pooled = next(line for line in table if line.startswith("all 2 images"))
     limits = [100 * rows[-1][f"porosity{ending}"] for ending in ("", "_low", "_high")]
     assert "{:.1f} {:.1f}–{:.1f}".format(*limits) in pooled
-    first = next(line for line in table if line.startswith("…"))
+    first = next(line for line in table if "…" in line)
     limits = [100 * rows[0][f"porosity{ending}"] for ending in ("", "_within_field_low")]
     assert "{:.1f} {:.1f}–".format(*limits) in first
     assert f"{rows[-1]['silt_ecd_d50_area_um']:.3g}" in pooled
     assert "500 nm, FEI tag 34682 (1)" in result.stdout
+
+
+def test_long_names_of_groups_stay_apart(tmp_path: Path) -> None:
+    lines = ["name,sample,depth_m,bed"]
+    for number, (depth, bed) in enumerate(product((1200, 1300), ("upper part", "lower part"))):
+        lines.append(f"{number},A,{depth},{bed}")
+        save_mask(tmp_path / "masks" / f"{number}.tif", draw_phases(number))
+    (tmp_path / "g.csv").write_text("\n".join(lines))
+    options = ("--out", tmp_path / "r.parquet", "--group", tmp_path / "g.csv")
+    result = stats(tmp_path / "masks", *options)
+    assert result.exit_code == ExitCode.DONE
+    table = result.stdout.split("all 4 images")[0].splitlines()
+    shown = [line[:18] for line in table if "…" in line]
+    assert len(set(shown)) == 4
+    assert max(map(len, table)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["short", "other"], ["short", "other"]),
+        (["abcdefghijklm", "abcdefghijkln"], ["abcde…jklm", "abcde…jkln"]),
+        (["Aabcdefghijklm", "Babcdefghijklm"], ["Aabcd…jklm", "Babcd…jklm"]),
+        (["abcdefAghijklm", "abcdefBghijklm"], ["abcdefA…lm", "abcdefB…lm"]),
+        (["a" * 12 + "X" + "b" * 12, "a" * 12 + "Y" + "b" * 12], ["…aaaaaaaX…", "…aaaaaaaY…"]),
+        (
+            ["a" * 45, "a" * 14 + "X" + "a" * 30, "a" * 30 + "X" + "a" * 14],
+            ["…aaaaaaaa…", "…aaaaaaaX…", "…aaaaaaa#2"],
+        ),
+    ],
+)
+def test_names_are_cut_where_that_leaves_them_distinct(names: list[str], shown: list[str]) -> None:
+    assert shorten_apart(names, 10) == shown
 
 
 def test_json_lines(mask_folder: Path, tmp_path: Path) -> None:
@@ -288,6 +323,30 @@ def test_heavy_libraries_are_left_alone(mask_folder: Path, tmp_path: Path) -> No
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_least_pore_is_told_wherever_pores_are_counted(tmp_path: Path) -> None:
+    phases = np.zeros((100, 100), np.uint8)
+    phases[10:14, 10:14] = phases[30:60, 30:60] = Phase.PORE  # ECD 45 and 339 nm
+    save_mask(tmp_path / "a.tif", phases, 10)
+    out = tmp_path / "r.parquet"
+    told = stats(tmp_path / "a.tif", "--out", out, "--min-pore", "50nm")
+    assert told.exit_code == ExitCode.DONE
+    assert "pores: 0.05 µm and larger; 1 smaller ones hold 0.16 % of the area" in told.stdout
+    assert read_table(out, "instances")[1]["options"]["min_pore_um"] == 0.05
+    for row in read_summary(out):
+        assert (row["pores"], row["small_pores"], row["min_pore_um"]) == (1, 1, 0.05)
+        assert row["porosity"] == pytest.approx(0.0916)
+        assert row["small_pore_fraction"] == pytest.approx(0.0016)
+    assert run("report", out, "--out", tmp_path / "r.html").exit_code == ExitCode.DONE
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "--min-pore 0.05um" in page
+    assert "1 pores of 0.05 µm and larger" in page
+    assert "smaller ones, 0.16 % of the area, are in the porosity alone" in page
+    assert "1 pores under 0.05 µm, 0.16 % of the area, are not counted" in page
+    failed = stats(tmp_path / "a.tif", "--out", out, "--min-pore", "small")
+    assert failed.exit_code == ExitCode.USAGE
+    assert "--min-pore" in failed.stderr
 
 
 def test_touching_grains_are_divided_on_request(tmp_path: Path) -> None:

@@ -29,6 +29,11 @@ next field may lie far outside.
 `min_silt_um`; smaller silt counts as clay in every column but `mask_silt_fraction`. **Clay**: all
 that is neither pore nor silt, organic matter and pyrite too.
 
+**Pores**: those whose ECD is `min_pore_um` or more (of all, if that is 0). `porosity` and what is
+measured of pixels (`pore_two_point`, `pore_boundary_per_um`, `pore_variation`, `pore_window_um`)
+hold smaller ones too. With one `min_pore_um` above `resolvable_ecd_um` of all images, micrographs
+of different pixel sizes count the same pores.
+
 **ECD**: diameter of the circle with the same area. **Corrected**: for grains cut by the frame, with
 `frame_weight`.
 

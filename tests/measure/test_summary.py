@@ -5,19 +5,25 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
+from phantom import make_phantom
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.groups import pool_fields
+from mudrock_cli.measure.spatial import clark_evans
 from mudrock_cli.measure.summary import MeasuredImage, measure_image
+from mudrock_cli.measure.window import Window
 
 Phases = npt.NDArray[np.uint8]
 
 
-def measure(phases: Phases, nm: float = 1000, min_silt_um: float = 2.0) -> MeasuredImage:
+def measure(
+    phases: Phases, nm: float = 1000, min_silt_um: float = 2.0, min_pore_um: float = 0.0
+) -> MeasuredImage:
     mask = PhaseMask.from_array("a", phases)
-    return measure_image("a", mask, PixelSize(nm, "test"), min_silt_um)
+    size = PixelSize(nm, "test")
+    return measure_image("a", mask, size, min_silt_um, min_pore_um=min_pore_um)
 
 
 def scatter(seed: int, shape: tuple[int, int] = (120, 160)) -> Phases:
@@ -62,6 +68,56 @@ def test_percentiles_by_number_and_by_area() -> None:
     assert pores.loc[pores["ecd_um"] < 0.999 * median, "area_um2"].sum() <= total / 2
     assert pores.loc[pores["ecd_um"] < 1.001 * median, "area_um2"].sum() >= total / 2
     assert row["pore_ecd_d50_area_um"] > row["pore_ecd_d50_number_um"]
+
+
+def test_small_pores_are_in_porosity_alone() -> None:
+    phases = scatter(3)
+    row, whole = (measure(phases, min_silt_um=0, min_pore_um=least).row for least in (4, 0))
+    table = measure(phases, min_silt_um=0, min_pore_um=4).instances.slice().to_pandas()
+    pores = table[table["phase"] == "pore"]
+    small = pores["ecd_um"] < 4
+    assert list(pores["counted_as"] == "none") == list(small)
+    assert pores.loc[small, "nearest_neighbour_um"].isna().all()
+    assert (row["pores"], row["small_pores"]) == ((~small).sum(), small.sum())
+    assert min(row["pores"], row["small_pores"]) > 10
+    share = pores.loc[small, "area_um2"].sum() / phases.size
+    assert row["small_pore_fraction"] == pytest.approx(share)
+    for name in row.keys() - {"small_pore_fraction"}:
+        if "porosity" in name or "fraction" in name:
+            np.testing.assert_equal(row[name], whole[name])
+    expected = np.percentile(pores.loc[~small, "ecd_um"], 10, method="hazen")
+    assert row["pore_ecd_d10_number_um"] == pytest.approx(expected)
+    assert whole["pore_ecd_d10_number_um"] < expected
+    points = pores.loc[~small, ["centroid_y_um", "centroid_x_um"]]
+    index = clark_evans(points.to_numpy(), Window(*phases.shape)).index
+    assert row["pore_clark_evans"] == pytest.approx(index)
+    # Nothing is counted, which is not to say that nothing was seen.
+    nothing = measure(phases, min_silt_um=0, min_pore_um=100).row
+    assert (nothing["pores"], nothing["small_pores"]) == (0, len(pores))
+    assert math.isnan(nothing["pore_ecd_d50_area_um"])
+    assert not any("pore was seen" in text for text in nothing["warnings"])
+    assert nothing["clay_fraction_within_field_low"] == whole["clay_fraction_within_field_low"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_pixel_sizes_are_comparable_from_a_least_pore_on(seed: int) -> None:
+    """The same rock at 5 and at 20 nm a pixel, which resolve pores from 17 and from 68 nm on."""
+    fine = make_phantom(seed, (1200, 1600), 5.0).phases
+    votes = [(fine == phase).reshape(300, 4, 400, 4).sum((1, 3)) for phase in range(3)]
+    coarse = np.argmax(votes, 0).astype(np.uint8)
+    ratios = {}
+    for least in (0.0, 0.1):
+        images = [measure(each, nm, 2.0, least) for each, nm in ((fine, 5.0), (coarse, 20.0))]
+        fields = {"a": images[0].field, "b": images[1].field}
+        (pooled,) = pool_fields(fields, {}, 2.0, least)
+        told = any("only seen in fine ones" in text for text in pooled["warnings"])
+        assert told == (least == 0)
+        names = "pores", "pore_ecd_d50_number_um", "pore_clark_evans"
+        ratios[least] = [images[0].row[name] / images[1].row[name] for name in names]
+    assert ratios[0.0][0] > 1.3
+    assert ratios[0.0][1] < 0.7
+    assert ratios[0.0][2] < 0.95
+    np.testing.assert_allclose(ratios[0.1], 1, atol=0.1)
 
 
 def test_one_field_has_intervals_within_itself() -> None:

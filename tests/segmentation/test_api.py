@@ -82,18 +82,21 @@ def test_groundtruth_is_the_command(file: Path, grey: Grey, tmp_path: Path) -> N
 def test_stats_are_the_tables(file: Path, tmp_path: Path) -> None:
     run("groundtruth", file, "--out", tmp_path / "m")
     report = tmp_path / "report.parquet"
-    run("stats", tmp_path / "m", "--out", report, "--min-silt", "0.5um")
+    options = ("--min-silt", "0.5um", "--min-pore", "80nm", "--split")
+    run("stats", tmp_path / "m", "--out", report, *options)
     for masks in (
         tmp_path / "m",
         [tmp_path / "m" / "a.tif"],
         mudrock.open_mask(tmp_path / "m" / "a.tif"),
     ):
-        instances, summary = mudrock.stats(masks, min_silt_um=0.5)
+        instances, summary = mudrock.stats(masks, min_silt_um=0.5, min_pore="80nm", split=True)
         wanted = pq.read_table(report).to_pandas()
         assert len(wanted) > 10
+        assert set(wanted["counted_as"]) == {"pore", "none"}
         assert instances.equals(wanted)
         wanted = pq.read_table(tmp_path / "report.summary.parquet").to_pandas()
         assert list(summary.columns) == list(wanted.columns)
+        assert wanted["silt_regions"].notna().all()
         assert list(summary.dtypes) == list(wanted.dtypes)
         assert list(summary.scope) == list(wanted.scope) == ["image", "pooled"]
         own = ["mask", "mask_sha256", "micrograph"]  # how the report refers to files
