@@ -141,13 +141,15 @@ def segment_mask(
     seen = given.micrograph
     source = str(micrograph.path or micrograph.name)
     factor = resample_factor(seen, model.nm_per_pixel)
-    check_scale(micrograph, model, factor, warn)
     known = read_training_range(model)
-    appearance = measure_appearance(seen, model.nm_per_pixel)
+    # Out of reach it is looked at as it is: what is flat has no other fault to be told of.
+    looked_at = seen if is_in_reach(model, factor) else replace(seen, pixel_size=None)
+    appearance = measure_appearance(looked_at, model.nm_per_pixel)
     if appearance.grey_range() < _LEAST_GREYS:
         raise MudrockError(
             f"{source}: every pixel has the same grey, or nearly", "check how it was exported"
         )
+    check_scale(micrograph, model, factor, warn)
     described = dict(provenance or describe_model_used(model) | {"outlines": outlines})
     tally = _Tally(micrograph, given, confidence)
     bands = tally.add_up(
@@ -284,6 +286,12 @@ def summarise(counts: npt.NDArray[np.int64], entropy: float) -> dict[str, Any]:
     }
 
 
+def is_in_reach(model: TrainedModel, factor: float) -> bool:
+    """Tell whether a model can see what it was trained for; see `resample_factor`."""
+    low, high = model.scale_range
+    return low / _REACH <= factor <= high * _REACH
+
+
 def check_scale(
     micrograph: Micrograph, model: TrainedModel, factor: float, warn: Warn = _ignore
 ) -> None:
@@ -321,7 +329,7 @@ def check_scale(
         told += f" ({seen_nm:.4g} nm, repeated rows and columns taken once)"
     given = size.source.startswith("--pixel-size")
     remedy = "mend --pixel-size" if given else "give --pixel-size and --override-pixel-size"
-    if not low / _REACH <= factor <= high * _REACH:
+    if not is_in_reach(model, factor):
         raise MudrockError(
             f"{source}: {told} per pixel, and {trained}: it cannot show what the model looks for",
             f"where that is wrong, {remedy}; otherwise take micrographs of about "

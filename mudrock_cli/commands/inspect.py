@@ -165,10 +165,10 @@ def _judge(
     refused = None
     try:
         check_scale(micrograph, model, factor, lambda kind, message: notes.append(kind))
-        if grey_range < _LEAST_GREYS:
-            refused = f"{micrograph.path}: every pixel has the same grey, or nearly"
     except MudrockError as error:
         refused = error.message
+    if grey_range < _LEAST_GREYS:
+        refused = f"{micrograph.path}: every pixel has the same grey, or nearly"
     if refused:
         warn("segment will skip it", f"{refused}; segment will skip it")
     seconds = None if refused else estimate_seconds(micrograph.specimen.shape, factor)

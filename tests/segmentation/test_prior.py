@@ -134,3 +134,8 @@ def test_a_coarse_image_is_left_to_the_network_and_a_blank_one_refused(
     nearly = blank.grey() + (np.arange(700) % 3 == 0).astype(np.uint8)
     with pytest.raises(MudrockError, match="every pixel has the same grey, or nearly"):
         segment_mask(Micrograph.from_array("n", nearly, PixelSize(10, "test")), tiny_model)
+    # Taken once, its repeated rows and columns have pixels beyond the model's reach.
+    levels = np.random.default_rng(0).integers(90, 92, (100, 120), np.uint8)
+    repeated = np.kron(levels, np.ones((6, 6), np.uint8))
+    with pytest.raises(MudrockError, match="every pixel has the same grey, or nearly"):
+        segment_mask(Micrograph.from_array("r", repeated, PixelSize(10, "test")), tiny_model)
