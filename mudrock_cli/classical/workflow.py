@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -44,6 +44,8 @@ from mudrock_cli.image.resample import (
 )
 from mudrock_cli.image.tiles import Packed
 from mudrock_cli.image.types import Box, Map, Phase
+
+Advance = Callable[[int, int], None]
 
 _BAND_PIXELS = 1 << 24
 _BAND_HALOS = 3  # rows of a band over those read above it: wide mosaics read no more than 1.7 times
@@ -137,6 +139,8 @@ class Workflow:
         Pixels of a band, roughly; it changes no result.
     mapper : callable
         Like the builtin `map`; measures the bands.
+    advance : callable
+        ``advance(done, total)`` in bands, each of which is measured and later thresholded.
 
     Attributes
     ----------
@@ -163,10 +167,12 @@ class Workflow:
         recipe: WorkflowRecipe,
         band_pixels: int | None = None,
         mapper: Map = map,
+        advance: Advance = lambda done, total: None,
     ) -> None:
         if micrograph.pixel_size is None:
             raise ValueError("the lengths of a recipe are physical: a pixel size is needed")
         self._given, self.recipe, given_nm = micrograph, recipe, micrograph.pixel_size.nm
+        self._advance = advance
         self.micrograph, self.pixel_nm = _enlarge(micrograph, given_nm, recipe)
         nm, shape = self.pixel_nm, self.micrograph.specimen.shape
         scales, level = plan_scales(recipe.contrast, nm), plan_background(recipe.background, nm)
@@ -181,17 +187,22 @@ class Workflow:
         )
         window = (scales[0].factor * scales[0].window if scales else 1) * nm / given_nm
         self.statistics = combine_bands(
-            mapper(self._steps.measure, self.bands),
+            self._tell(mapper(self._steps.measure, self.bands), 0),
             str(micrograph.path or micrograph.name),
             window,
             level,
             recipe.background,
         )
 
+    def _tell(self, bands: Iterable[Any], before: int) -> Iterator[Any]:
+        """Yield what is done of bands, and tell how many are."""
+        for done, band in enumerate(bands, before + 1):
+            self._advance(done, 2 * len(self.bands))
+            yield band
+
     def find_candidates(
         self,
         recipes: Sequence[WorkflowRecipe] = (),
-        advance: Callable[[int, int], None] = lambda done, total: None,
         show: Show | None = None,
         mapper: Map = map,
     ) -> list[list[CandidateMasks]]:
@@ -202,8 +213,6 @@ class Workflow:
         recipes : sequence of WorkflowRecipe
             Differ from the workflow's recipe in ``pore`` and ``silt`` only, and open by no larger
             disc; by default that recipe alone.
-        advance : callable
-            ``advance(done, total)`` in bands.
         show : callable, optional
             ``show(rows, intermediates)`` is given what the last recipe makes of each band; too
             much to travel, so the bands are then done in this process.
@@ -217,10 +226,7 @@ class Workflow:
         """
         work = partial(self._steps.find_candidates, recipes or [self.recipe], show)
         parts = ((band, self.statistics.crop(band.window)) for band in self.bands)
-        found = []
-        for number, masks in enumerate((map if show else mapper)(work, parts)):
-            found.append(masks)
-            advance(number + 1, len(self.bands))
+        found = self._tell((map if show else mapper)(work, parts), len(self.bands))
         return [list(bands) for bands in zip(*found, strict=True)]
 
     def choose_phases(
@@ -246,7 +252,7 @@ def candidate_phases(
     micrograph: Micrograph,
     recipe: WorkflowRecipe,
     mapper: Map = map,
-    advance: Callable[[int, int], None] = lambda done, total: None,
+    advance: Advance = lambda done, total: None,
 ) -> Iterator[Grey]:
     """Return the phases of a micrograph's specimen, by bands of whole rows from top to bottom.
 
@@ -264,7 +270,7 @@ def candidate_phases(
     mapper : callable
         Like the builtin `map`: computes bands here, or on other machines.
     advance : callable
-        ``advance(done, total)`` in bands.
+        ``advance(done, total)`` in bands, each of which is looked at twice.
 
     Returns
     -------
@@ -279,8 +285,8 @@ def candidate_phases(
     MudrockError
         If it cannot be read, or all its pixels have the same grey.
     """
-    workflow = Workflow(micrograph, recipe, mapper=mapper)
-    (candidates,) = workflow.find_candidates(advance=advance, mapper=mapper)
+    workflow = Workflow(micrograph, recipe, mapper=mapper, advance=advance)
+    (candidates,) = workflow.find_candidates(mapper=mapper)
     return workflow.choose_phases(candidates, recipe, mapper)
 
 

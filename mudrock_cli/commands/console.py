@@ -32,6 +32,7 @@ MOST_ROWS = 40
 
 _MOST_NAMED = 4  # inputs behind a warning
 _SECONDS_BETWEEN_LINES = 30.0  # of progress, where stderr is no terminal that shows bars
+_SECONDS_OF_SPEED = 600.0  # steps of a mosaic lie minutes apart
 _PHASES = ("clay", "silt", "pore")
 
 
@@ -74,6 +75,7 @@ class Console:
         def advance(done: int, total: int) -> None:
             self._share = done / max(total, 1)
             self._bars.update(bar, completed=round(100 * self._share))
+            self._bars.update(self._bar, completed=self._finished + self._share)
             self._print_progress(f", {self._share:.0%} of {name}")
 
         try:
@@ -86,7 +88,7 @@ class Console:
         """Move the bar by one input; `at_once`: it was done already, and tells no duration."""
         self._finished += 1
         self._at_once += at_once
-        self._bars.advance(self._bar)
+        self._bars.update(self._bar, completed=self._finished)
         self._print_progress()
 
     def _print_progress(self, of_image: str = "") -> None:
@@ -153,6 +155,7 @@ def _make_bars(stderr: rich.console.Console, *columns: TextColumn) -> Progress:
         *columns,
         TimeRemainingColumn(),
         console=stderr,
+        speed_estimate_period=_SECONDS_OF_SPEED,
         disable=not stderr.is_terminal,
         transient=True,
     )

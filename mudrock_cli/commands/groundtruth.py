@@ -123,11 +123,11 @@ def _label_one(
             "give --pixel-size, for example --pixel-size 10nm",
         )
     _warn_of_scale(job, recipe, micrograph.pixel_size.nm)
-    workflow = Workflow(deduplicated.micrograph, recipe, mapper=job.mapper)
+    workflow = Workflow(deduplicated.micrograph, recipe, mapper=job.mapper, advance=job.advance)
     sheet = StepSheet(workflow.micrograph) if "steps" in sides else None
     recipes = [*(vary_thresholds(recipe) if band else ()), recipe]
     show = sheet.add_band if sheet else None
-    found = workflow.find_candidates(recipes, job.advance, show, job.mapper)
+    found = workflow.find_candidates(recipes, show, job.mapper)
     counts: list[Counter[int]] = []
 
     def lay(number: int) -> "Iterator[npt.NDArray[np.uint8]]":

@@ -208,6 +208,16 @@ def test_small_images_go_through(shape: tuple[int, int]) -> None:
     assert label(grey, 0.7).shape == shape
 
 
+def test_bands_are_told_from_the_first_measurement_on(phantom: Phantom) -> None:
+    told: list[tuple[int, int]] = []
+    workflow = Workflow(wrap(phantom.grey), RECIPE, 30_000, advance=lambda *pair: told.append(pair))
+    count = len(workflow.bands)
+    assert count >= 5
+    assert told == [(done, 2 * count) for done in range(1, count + 1)]
+    workflow.find_candidates()
+    assert told == [(done, 2 * count) for done in range(1, 2 * count + 1)]
+
+
 def test_one_grey_is_refused() -> None:
     with pytest.raises(MudrockError, match="same grey"):
         label(np.full((50, 50), 130, np.uint8))
