@@ -17,7 +17,7 @@ import mudrock_cli
 from mudrock_cli.classical.forest import Forest, ForestRecipe, train_forest
 from mudrock_cli.deeplab.augmentation import make_tiles
 from mudrock_cli.deeplab.calibration import Calibration, calibrate, gather_logits
-from mudrock_cli.deeplab.dataset import Sample, read_image_sets
+from mudrock_cli.deeplab.dataset import Sample, name_source, read_image_sets
 from mudrock_cli.deeplab.engine import Engine, KerasEngine
 from mudrock_cli.deeplab.model import (
     CARD,
@@ -45,9 +45,14 @@ from mudrock_cli.deeplab.split import (
 )
 from mudrock_cli.deeplab.training import LAST, Trained, Watcher, complete_recipe, train_network
 from mudrock_cli.deeplab.training_range import (
+    DISTANCE,
     ENTROPY,
     LEAST,
-    describe_appearance,
+    RANGE,
+    FeatureDistribution,
+    Features,
+    Limits,
+    encode_appearance,
     span_training_range,
     write_training_range,
 )
@@ -694,15 +699,16 @@ _MOST_MEASURED = 60  # micrographs; more hardly widen the range
 
 
 def measure_training_range(model: TrainedModel, micrographs: Sequence[Micrograph]) -> TrainedModel:
-    """Measure the micrographs that a model was trained on, and add their range to its card.
+    """Measure the micrographs that a model was trained on, and add their range to its folder.
 
-    ``card.md`` and ``card.json`` are written anew; what the model predicts, and its hash, stay.
+    ``range.npz`` gets what the encoder sees of them; ``card.md`` and ``card.json`` are written
+    anew; what the model predicts, and its hash, stay.
 
     Parameters
     ----------
     model : TrainedModel
         The finished model. It segments the micrographs, to learn its mean entropy on them; of a
-        forest, whose votes are no probabilities, only the looks count.
+        forest, whose votes are no probabilities, only the distance counts.
     micrographs : sequence of Micrograph
         What it was trained on, whole; of more than sixty, at most sixty spread evenly are measured.
         Fewer than three span nothing, and the card stays as it is.
@@ -719,14 +725,21 @@ def measure_training_range(model: TrainedModel, micrographs: Sequence[Micrograph
     """
     if len(micrographs) < LEAST:
         return model
+    chosen = micrographs[:: -(-len(micrographs) // _MOST_MEASURED)]
+    windows: dict[str, list[Features]] = {}
+    for micrograph in chosen:
+        seen = encode_appearance(micrograph, model.nm_per_pixel)
+        windows.setdefault(name_source(micrograph.name), []).append(seen)
+    distribution = FeatureDistribution.gather(windows)
+    limit = distribution.find_limit()
+    known = {} if limit is None else {DISTANCE: Limits(0.0, limit)}
     engine = None if model.recipe.network.architecture == "forest" else open_engine(model)
-    figures = []
-    for micrograph in micrographs[:: -(-len(micrographs) // _MOST_MEASURED)]:
-        figures.append(describe_appearance(micrograph, model.nm_per_pixel))
-        if engine is not None:
-            figures[-1][ENTROPY] = _measure_entropy(micrograph, model, engine)
+    if engine is not None:
+        entropies = [{ENTROPY: _measure_entropy(seen, model, engine)} for seen in chosen]
+        known |= span_training_range(entropies)
+    distribution.write(model.path / RANGE)
     facts = {key: value for key, value in model.card.items() if key != "sha256"}
-    facts["domain"] = write_training_range(span_training_range(figures))
+    facts["domain"] = write_training_range(known)
     write_text(model.path / "card.md", describe_model(model.name, model.recipe, facts))
     return seal_model(model.path, facts)
 

@@ -27,8 +27,12 @@ from mudrock_cli.deeplab.engine import Engine, EngineName, Probabilities
 from mudrock_cli.deeplab.model import TrainedModel, load_model
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.training_range import (
+    DISTANCE,
     ENTROPY,
+    RANGE,
+    FeatureDistribution,
     describe_outside,
+    encode_appearance,
     find_outside,
     measure_appearance,
     read_training_range,
@@ -175,6 +179,10 @@ def segment_mask(
         results |= {"resample_factor": factor, "model_judged": bool(model.card.get("judged"))}
         entropy = results["mean_entropy"]
         figures = appearance.figures()
+        if DISTANCE in known:
+            windows = encode_appearance(seen, model.nm_per_pixel)
+            distribution = FeatureDistribution.read(model.path / RANGE)
+            figures[DISTANCE] = distribution.measure_distance(windows)
         return results | _compare_with_training(figures, model, known, entropy, source, warn)
 
     if out is None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import mudrock_cli
 from mudrock_cli.config import read_text
 from mudrock_cli.deeplab.recipe import Recipe
-from mudrock_cli.deeplab.training_range import COARSE, FINE, MARGIN, MIDDLE
+from mudrock_cli.deeplab.training_range import DISTANCE, ENTROPY, MARGIN, RANGE, REACH
 from mudrock_cli.deeplab.weights import save_weights
 from mudrock_cli.errors import MudrockError, UsageError, describe
 from mudrock_cli.files import atomic_write, fsync, hash_file, part_path, write_text
@@ -100,7 +100,8 @@ class TrainedModel:
     @property
     def digest(self) -> str:
         """SHA-256 over everything that decides what the model predicts."""
-        decisive = [f"{name} {value}" for name, value in sorted(self.card["sha256"].items())]
+        hashes = sorted(self.card["sha256"].items())
+        decisive = [f"{name} {value}" for name, value in hashes if name != RANGE]
         return hashlib.sha256("\n".join([*decisive, str(self.temperature)]).encode()).hexdigest()
 
     def describe(self) -> dict[str, Any]:
@@ -192,7 +193,7 @@ def seal_model(path: Path, facts: Mapping[str, Any]) -> TrainedModel:
     facts : Mapping
         What the card tells beside the hashes, JSON-able: ``temperature``, ``iou``, ...
     """
-    present = [name for name in (*REQUIRED, *COMPILED) if (path / name).is_file()]
+    present = [name for name in (*REQUIRED, *COMPILED, RANGE) if (path / name).is_file()]
     card = dict(facts) | {"sha256": {name: hash_file(path / name) for name in present}}
     with atomic_write(path / CARD) as part:
         part.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
@@ -210,7 +211,7 @@ def _read_card(path: Path) -> dict[str, Any]:
     if not isinstance(hashes, dict):
         raise MudrockError(f"{source}: has no table of SHA-256 hashes")
     missing = [name for name in REQUIRED if name not in hashes]
-    unknown = sorted(set(hashes) - {*REQUIRED, *COMPILED})
+    unknown = sorted(set(hashes) - {*REQUIRED, *COMPILED, RANGE})
     half = len(set(COMPILED) & set(hashes)) == 1
     if missing or unknown or half:
         reason = f"lacks {', '.join(missing)}" if missing else f"names {', '.join(unknown)[:200]}"
@@ -285,7 +286,7 @@ def assembling(folder: Path) -> Iterator[Path]:
         scratch.mkdir(parents=True)
         yield scratch
         names = sorted((path.name for path in scratch.iterdir()), key=CARD.__eq__)
-        for name in (CARD, *COMPILED):
+        for name in (CARD, *COMPILED, RANGE):
             (folder / name).unlink(missing_ok=True)
         for name in names:
             fsync(scratch / name)
@@ -416,17 +417,13 @@ def _describe_calibration(facts: Mapping[str, Any]) -> list[str]:
 def _describe_range(recipe: Recipe, known: Mapping[str, Any] | None) -> list[str]:
     if not known:
         return []
-    fine, middle, coarse = (lag * recipe.data.nm_per_pixel for lag in (FINE, MIDDLE, COARSE))
     meanings = {
-        "doubt": "of the phases' probabilities: 0 certain, 1 knows nothing",
-        "fine_texture": f"growth of grey differences from {fine:g} to {middle:g} nm: "
-        "0 noise, 2 smooth",
-        "coarse_texture": f"the same from {middle:g} to {coarse:g} nm",
-        "texture_bend": "the first less the second",
-        "grey_skew": "-1 dark stands out, 1 bright stands out",
+        DISTANCE: f"in standard deviations of their windows' features: up to {REACH:g} times "
+        "that of the training micrograph most unlike all others",
+        ENTROPY: "of the phases' probabilities, 0 certain, 1 knows nothing: what the training "
+        f"micrographs span, and {MARGIN:g} of its width more",
     }
     return [
-        f"What the training micrographs span, widened by {MARGIN:g} of its width at either end. "
         "`mudrock segment` marks micrographs outside.",
         "",
         "| figure | from | to | |",
@@ -518,7 +515,7 @@ def _convert(folder: Path, temperature: float) -> None:
         graph = openvino.Core().read_model(raw)
         graph.outputs[0].get_tensor().set_names({"probabilities"})
         small = Path(scratch, COMPILED[0])
-        _halve_kernels(graph)
+        halve_kernels(graph)
         openvino.save_model(graph, small, compress_to_fp16=False)
         _compare(model, small, tile)
         for name in reversed(COMPILED):  # the .xml names the .bin, so it comes last
@@ -539,7 +536,7 @@ def with_probabilities(network: "keras.Model", temperature: float) -> "keras.Mod
     return keras.Model(grey, keras.layers.Softmax(dtype="float32")(logits))
 
 
-def _halve_kernels(graph: "openvino.Model") -> None:
+def halve_kernels(graph: "openvino.Model") -> None:
     """Store kernels in 16 bit and nothing else, which OpenVINO's own compression does not spare."""
     import openvino
     from openvino import opset13 as ops

@@ -356,7 +356,11 @@ def write_mask(path: Path, mask: PhaseMask) -> None:
             writer.write_rows(mask.read(rows, slice(None)))
 
 
-_FIGURES = {"doubt": "mean entropy", "texture_bend": "difference of texture slopes"}
+_FIGURES = {
+    "doubt": "mean entropy",
+    "distance": "distance from the training micrographs",
+    "texture_bend": "difference of texture slopes",
+}
 
 
 def name_figure(name: str) -> str:

@@ -9,9 +9,10 @@ from typer.testing import CliRunner, Result
 
 from mudrock_cli.cli import app
 from mudrock_cli.cross_validation import measure_training_range
-from mudrock_cli.deeplab.model import TrainedModel, load_model
+from mudrock_cli.deeplab.model import TrainedModel, load_model, seal_model
 from mudrock_cli.deeplab.training_range import (
-    describe_appearance,
+    FeatureDistribution,
+    encode_appearance,
     find_outside,
     read_training_range,
 )
@@ -22,7 +23,8 @@ from mudrock_cli.image.resample import deduplicate
 from mudrock_cli.image.types import PixelSize
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-FIGURES = {"doubt", "fine_texture", "coarse_texture", "texture_bend", "grey_skew"}
+FIGURES = {"doubt", "distance"}
+TEXTURE = {"fine_texture", "coarse_texture", "texture_bend", "grey_skew"}
 
 
 def make_grey(seed: int, noise: float = 2.0) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
@@ -77,14 +79,14 @@ def test_a_micrograph_unlike_them_is_marked(
     assert rows["unlike.png"][1:] == ["done", "*"]
     told = [line for line in result.stdout.splitlines() if line.startswith("* unlike")]
     assert told
-    assert "fine texture (1)" in told[0]
+    assert "distance from the training micrographs (1)" in told[0]
     warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 1
     assert "unlike.png: unlike what the model tiny was trained on: " in warnings[0]
-    assert "fine texture 0." in warnings[0]
+    assert "distance from the training micrographs " in warnings[0]
     results = open_mask(tmp_path / "m" / "unlike.tif").provenance["results"]
-    assert "fine_texture" in results["outside_domain"]
-    assert set(results["appearance"]) == FIGURES - {"doubt"}
+    assert "distance" in results["outside_domain"]
+    assert set(results["appearance"]) == TEXTURE | {"distance"}
     assert open_mask(tmp_path / "m" / "like.tif").provenance["results"]["outside_domain"] == []
 
 
@@ -95,7 +97,7 @@ def test_json_tells_it_and_so_does_a_later_run(
     for status in ("done", "skipped"):
         line = json.loads(segment(model, *options).stdout)
         assert line["status"] == status
-        assert "fine_texture" in line["outside_domain"]
+        assert "distance" in line["outside_domain"]
     again = segment(model, *options[:-1])
     assert "skipped *" in again.stdout
 
@@ -135,7 +137,6 @@ def test_a_damaged_domain_stops_before_any_work(
 def test_of_a_forest_only_the_looks_count(tmp_path: Path) -> None:
     """Its votes are no probabilities, so it has no mean entropy to compare."""
     from mudrock_cli.classical.forest import ForestRecipe, train_forest
-    from mudrock_cli.deeplab.model import seal_model
     from mudrock_cli.deeplab.recipe import load_recipe
 
     recipe = load_recipe("forest", ["forest.trees=4", "inference.tile=64", "inference.overlap=16"])
@@ -144,7 +145,8 @@ def test_of_a_forest_only_the_looks_count(tmp_path: Path) -> None:
     forest = train_forest(greys, labels, ForestRecipe.from_toml(recipe.to_toml()))
     (tmp_path / "f").mkdir()
     forest.save(tmp_path / "f")
-    known = [Micrograph.from_array("a", grey, PixelSize(10, "test")) for grey in greys]
+    size = PixelSize(10, "test")
+    known = [Micrograph.from_array(f"{n}", grey, size) for n, grey in enumerate(greys)]
     model = measure_training_range(seal_model(tmp_path / "f", {"temperature": 1.0}), known)
     assert set(model.card["domain"]) == FIGURES - {"doubt"}
 
@@ -160,15 +162,31 @@ def test_the_model_that_ships_knows_its_parents_and_no_other_rock() -> None:
     domain = read_training_range(shipped)
     assert set(domain) == FIGURES
 
+    distribution = FeatureDistribution.read(shipped.path / "range.npz")
+
     def outside(path: Path, size: PixelSize | None = None) -> list[str]:
         seen = deduplicate(open_micrograph(path, pixel_size=size)).micrograph
-        figures = describe_appearance(seen, shipped.nm_per_pixel)
-        return find_outside(domain, figures | {"doubt": 0.0})
+        windows = encode_appearance(seen, shipped.nm_per_pixel)
+        figures = {"distance": distribution.measure_distance(windows), "doubt": 0.0}
+        return find_outside(domain, figures)
 
     for path in (DATA / "kumano" / "images").glob("*.tif"):
         assert outside(path) == []
+    for path in (DATA / "kumano_unlabelled").glob("*.png"):
+        assert outside(path, PixelSize(7.8, "test")) == []
     crops = sorted((DATA / "duvernay" / "images").glob("*.png"))
-    marked = [path for path in crops if outside(path, PixelSize(10, "test"))]
-    assert len(marked) >= len(crops) - 1
-    for path in (DATA / "vendor").glob("*.tif"):
-        assert "grey_skew" in outside(path)
+    assert all(outside(path, PixelSize(10, "test")) for path in crops)
+    assert all(outside(path) for path in (DATA / "vendor").glob("*.tif"))
+
+
+def test_a_card_of_before_is_held_against_the_figures_it_tells(
+    tiny_model: TrainedModel, images: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "old"
+    shutil.copytree(tiny_model.path, folder)
+    domain = {"fine_texture": {"low": 0.5, "high": 2.0}, "doubt": {"low": 0.0, "high": 1.0}}
+    old = seal_model(folder, {"temperature": 1.0, "domain": domain})
+    segment(old, images / "unlike.png", "--out", tmp_path / "m")
+    results = open_mask(tmp_path / "m" / "unlike.tif").provenance["results"]
+    assert results["outside_domain"] == ["fine_texture"]
+    assert set(results["appearance"]) == TEXTURE
