@@ -49,9 +49,11 @@ from mudrock_cli.deeplab.training_range import (
     ENTROPY,
     LEAST,
     RANGE,
+    SKEW,
     FeatureDistribution,
     Features,
     Limits,
+    describe_appearance,
     encode_appearance,
     span_training_range,
     write_training_range,
@@ -708,7 +710,7 @@ def measure_training_range(model: TrainedModel, micrographs: Sequence[Micrograph
     ----------
     model : TrainedModel
         The finished model. It segments the micrographs, to learn its mean entropy on them; of a
-        forest, whose votes are no probabilities, only the distance counts.
+        forest, whose votes are no probabilities, only the looks count.
     micrographs : sequence of Micrograph
         What it was trained on, whole; of more than sixty, at most sixty spread evenly are measured.
         Fewer than three span nothing, and the card stays as it is.
@@ -734,9 +736,13 @@ def measure_training_range(model: TrainedModel, micrographs: Sequence[Micrograph
     limit = distribution.find_limit()
     known = {} if limit is None else {DISTANCE: Limits(0.0, limit)}
     engine = None if model.recipe.network.architecture == "forest" else open_engine(model)
+    figures: list[dict[str, float | None]] = []
+    for micrograph in chosen:
+        figures.append({SKEW: describe_appearance(micrograph, model.nm_per_pixel)[SKEW]})
     if engine is not None:
-        entropies = [{ENTROPY: _measure_entropy(seen, model, engine)} for seen in chosen]
-        known |= span_training_range(entropies)
+        for row, micrograph in zip(figures, chosen, strict=True):
+            row[ENTROPY] = _measure_entropy(micrograph, model, engine)
+    known |= span_training_range(figures)
     distribution.write(model.path / RANGE)
     facts = {key: value for key, value in model.card.items() if key != "sha256"}
     facts["domain"] = write_training_range(known)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import mudrock_cli
 from mudrock_cli.config import read_text
 from mudrock_cli.deeplab.recipe import Recipe
-from mudrock_cli.deeplab.training_range import DISTANCE, ENTROPY, MARGIN, RANGE, REACH
+from mudrock_cli.deeplab.training_range import DISTANCE, ENTROPY, MARGIN, RANGE, REACH, SKEW
 from mudrock_cli.deeplab.weights import save_weights
 from mudrock_cli.errors import MudrockError, UsageError, describe
 from mudrock_cli.files import atomic_write, fsync, hash_file, part_path, write_text
@@ -420,11 +420,12 @@ def _describe_range(recipe: Recipe, known: Mapping[str, Any] | None) -> list[str
     meanings = {
         DISTANCE: f"in standard deviations of their windows' features: up to {REACH:g} times "
         "that of the training micrograph most unlike all others",
-        ENTROPY: "of the phases' probabilities, 0 certain, 1 knows nothing: what the training "
-        f"micrographs span, and {MARGIN:g} of its width more",
+        SKEW: "-1 dark stands out, 1 bright stands out",
+        ENTROPY: "of the phases' probabilities: 0 certain, 1 knows nothing",
     }
     return [
-        "`mudrock segment` marks micrographs outside.",
+        "`mudrock segment` marks micrographs outside. Of skew and entropy it is what the training "
+        f"micrographs span, widened by {MARGIN:g} of its width.",
         "",
         "| figure | from | to | |",
         "| --- | ---: | ---: | --- |",

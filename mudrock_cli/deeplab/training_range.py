@@ -1,7 +1,8 @@
 """How a micrograph looks, and whether it looks like those that a model was trained on.
 
 Features of an encoder that learnt from photographs tell rocks apart: a micrograph is marked where
-it lies farther from the training micrographs than these lie from each other.
+it lies farther from the training micrographs than these lie from each other, or where its grey is
+skewed otherwise, as in a negative.
 
 Four figures describe it that brightness and contrast of the screen do not move. Two slopes say how
 its texture grows with distance: 0 for noise, in which neighbours differ as much as strangers, 2 for
@@ -309,6 +310,9 @@ ENTROPY = "doubt"
 
 DISTANCE = "distance"
 """Distance from the training micrographs, by the name that it has on cards."""
+
+SKEW = "grey_skew"
+"""Which the encoder does not tell: a negative is as near to it as the micrograph."""
 
 RANGE = "range.npz"
 """The features of a model's training micrographs, in its folder."""

@@ -210,7 +210,7 @@ def test_folds_hold_every_parent_out_once(data: Path, recipe: Path, tmp_path: Pa
     assert card["data"]["parts"]["train"]["parents"] == ["a", "b", "c"]
     assert card["data"]["split"] == "folds"
     assert card["training"]["epochs_done"] == 2  # of 3 micrographs, as often as 1 epoch of 2
-    assert set(card["domain"]) == {"doubt", "distance"}
+    assert set(card["domain"]) == {"doubt", "distance", "grey_skew"}
     for fold in (1, 2, 3):
         assert (out / "training" / f"fold-{fold}" / "findings.npz").is_file()
         rows = (out / "training" / f"fold-{fold}" / "split.csv").read_text("utf-8")

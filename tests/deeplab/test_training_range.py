@@ -12,6 +12,7 @@ from mudrock_cli.deeplab.training_range import (
     FeatureDistribution,
     Features,
     Limits,
+    describe_appearance,
     describe_outside,
     encode_appearance,
     find_outside,
@@ -210,5 +211,10 @@ def test_blur_noise_and_a_negative_are_noticed() -> None:
     grey = open_micrograph(DATA / "kumano" / "images" / "kumano_11.tif").grey().astype(float)
     noise = np.random.default_rng(0).normal(0, 40, grey.shape)
     assert distribution.measure_distance(encode(0.5 * grey + 40)) < limit
-    for changed in (cv2.GaussianBlur(grey, (0, 0), 4), grey + noise, 255 - grey):
+    for changed in (cv2.GaussianBlur(grey, (0, 0), 4), grey + noise):
         assert distribution.measure_distance(encode(changed)) > limit
+    skews = [
+        {"grey_skew": describe_appearance(open_micrograph(path), 10)["grey_skew"]} for path in paths
+    ]
+    negative = Micrograph.from_array("a", (255 - grey).astype(np.uint8))
+    assert find_outside(span_training_range(skews), describe_appearance(negative, 10))

@@ -12,6 +12,7 @@ from mudrock_cli.cross_validation import measure_training_range
 from mudrock_cli.deeplab.model import TrainedModel, load_model, seal_model
 from mudrock_cli.deeplab.training_range import (
     FeatureDistribution,
+    describe_appearance,
     encode_appearance,
     find_outside,
     read_training_range,
@@ -23,7 +24,7 @@ from mudrock_cli.image.resample import deduplicate
 from mudrock_cli.image.types import PixelSize
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-FIGURES = {"doubt", "distance"}
+FIGURES = {"doubt", "distance", "grey_skew"}
 TEXTURE = {"fine_texture", "coarse_texture", "texture_bend", "grey_skew"}
 
 
@@ -167,7 +168,8 @@ def test_the_model_that_ships_knows_its_parents_and_no_other_rock() -> None:
     def outside(path: Path, size: PixelSize | None = None) -> list[str]:
         seen = deduplicate(open_micrograph(path, pixel_size=size)).micrograph
         windows = encode_appearance(seen, shipped.nm_per_pixel)
-        figures = {"distance": distribution.measure_distance(windows), "doubt": 0.0}
+        figures = describe_appearance(seen, shipped.nm_per_pixel) | {"doubt": 0.0}
+        figures["distance"] = distribution.measure_distance(windows)
         return find_outside(domain, figures)
 
     for path in (DATA / "kumano" / "images").glob("*.tif"):
