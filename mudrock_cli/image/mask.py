@@ -17,6 +17,7 @@ from mudrock_cli.files import SUFFIX, atomic_write
 from mudrock_cli.image.limits import MAX_MASK_PIXELS
 from mudrock_cli.image.micrograph import open_samples
 from mudrock_cli.image.pixel_size import calibrate, parse_provenance, stored_pixel_size, to_ome_xml
+from mudrock_cli.image.tiff import describe_resolution
 from mudrock_cli.image.tiles import BandCutter, row_bands
 from mudrock_cli.image.types import (
     COLOURS,
@@ -242,7 +243,6 @@ _STRIP_ROWS = 64
 _LARGE_SIDE = 4096
 _LEVEL = 6
 _BIG_BYTES = 4_000_000_000
-_NM_PER_CM = 1e7
 
 
 class MaskRows:
@@ -383,9 +383,7 @@ def _write_tiff(
     tiled = max(shape) > _LARGE_SIDE
     step = _TILE if tiled else _STRIP_ROWS
     layout: dict[str, Any] = {"tile": (step, step)} if tiled else {"rowsperstrip": step}
-    if pixel_size is not None:
-        density = _NM_PER_CM / pixel_size.nm
-        layout |= {"resolution": (density, density), "resolutionunit": "CENTIMETER"}
+    layout |= describe_resolution(pixel_size)
     cutter, sizes = BandCutter(shape[0], step), list[int]()
     with (
         atomic_write(path, "choose another --out, or make room") as part,

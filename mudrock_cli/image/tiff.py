@@ -52,6 +52,7 @@ _LEAST_CACHE, _MOST_CACHE = 1 << 26, 1 << 27  # two rows of tiles serve what goe
 _STRIP_ROWS = 64
 _LEVEL = 6
 _BIG_BYTES = 4_000_000_000
+_NM_PER_CM = 1e7
 
 
 def open_tiff(path: Path, max_pixels: int, *, allow_high_compression: bool = False) -> Samples:
@@ -500,7 +501,16 @@ def write_plane(
             rowsperstrip=_STRIP_ROWS,
             metadata=metadata,
             software="mudrock",
+            **describe_resolution(pixel_size),
         )
+
+
+def describe_resolution(pixel_size: PixelSize | None) -> dict[str, Any]:
+    """Return the arguments of tifffile by which programs without OME-XML learn a pixel size."""
+    if pixel_size is None:
+        return {}
+    density = _NM_PER_CM / pixel_size.nm
+    return {"resolution": (density, density), "resolutionunit": "CENTIMETER"}
 
 
 def _strips(

@@ -38,6 +38,11 @@ def fiji_palette(path: Path, phases: Phases) -> None:
     )
 
 
+def fiji_black(path: Path, phases: Phases) -> None:
+    # What is painted black in ImageJ gets the first index of that colour, not 255.
+    fiji_palette(path, np.where(phases == Phase.VOID, 3, phases).astype(np.uint8))
+
+
 def fiji_rgb(path: Path, phases: Phases) -> None:
     tifffile.imwrite(path, palette()[phases], photometric="rgb", byteorder=">")
 
@@ -86,7 +91,7 @@ def qupath_labels(path: Path, phases: Phases) -> None:
 
 
 def napari_labels(path: Path, phases: Phases) -> None:
-    tifffile.imwrite(path, phases.astype(np.int32), compression="zlib")
+    tifffile.imwrite(path, phases.astype(np.uint32), compression="zlib")
 
 
 def float_labels(path: Path, phases: Phases) -> None:
@@ -95,6 +100,7 @@ def float_labels(path: Path, phases: Phases) -> None:
 
 WRITERS: list[tuple[Callable[[Path, Phases], None], str]] = [
     (fiji_palette, ".tif"),
+    (fiji_black, ".tif"),
     (fiji_rgb, ".tif"),
     (gimp_permuted, ".png"),
     (gimp_tiff_permuted, ".tif"),
@@ -152,6 +158,27 @@ def test_an_editor_that_keeps_the_description_and_changes_the_colours(
     mask = open_mask(tmp_path / "b.tif")
     np.testing.assert_array_equal(mask.phases(), phases)
     assert mask.pixel_size == PixelSize(10, "test")
+
+
+def test_gimp_keeps_the_pixel_size_of_what_it_saves_in_colours(
+    tmp_path: Path, phases: Phases
+) -> None:
+    write_mask(tmp_path / "a.tif", PhaseMask.from_array("a", phases, PixelSize(10, "test"), {}))
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        description = tiff.pages.first.description.encode()
+    phases = phases.copy()
+    phases[:9, :9] = Phase.SILT
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        palette()[phases],
+        photometric="rgb",
+        description=description,
+        metadata=None,
+    )
+    mask = open_mask(tmp_path / "a.tif")
+    np.testing.assert_array_equal(mask.phases(), phases)
+    assert mask.pixel_size is not None
+    assert mask.pixel_size.nm == pytest.approx(10)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,9 @@ def test_bands_of_any_height_come_back(
     with tifffile.TiffFile(path) as tiff:
         assert np.array_equal(tiff.asarray().reshape(plane.shape), plane)
         assert 'PhysicalSizeX="0.0125"' in str(tiff.ome_metadata)
+        page = tiff.pages.first
+        assert page.resolutionunit == tifffile.RESUNIT.CENTIMETER  # what ImageJ reads
+        assert page.resolution == pytest.approx((800_000, 800_000))
     assert list(path.parent.iterdir()) == [path]
 
 
