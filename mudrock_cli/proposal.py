@@ -21,7 +21,7 @@ from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.deeplab.training_range import (
     ENTROPY,
     describe_appearance,
-    measure_distance,
+    measure_excess,
     read_training_range,
 )
 from mudrock_cli.errors import MudrockError
@@ -170,7 +170,7 @@ def cover(
         tiles = tuple(_measure(micrograph, made, spool, boxes, model.nm_per_pixel))
     results = made.provenance["results"]
     figures = {**results.get("appearance", {}), ENTROPY: results["mean_entropy"]}
-    distance = measure_distance(read_training_range(model), figures)
+    distance = measure_excess(read_training_range(model), figures)
     return Covered(name, micrograph, made, tiles, distance)
 
 

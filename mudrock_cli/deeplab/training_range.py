@@ -378,7 +378,7 @@ def find_outside(known: TrainingRange, figures: Figures) -> list[str]:
     return [name for name, limits in known.items() if not limits.hold(figures.get(name))]
 
 
-def measure_distance(known: TrainingRange, figures: Figures) -> float:
+def measure_excess(known: TrainingRange, figures: Figures) -> float:
     """Return how far outside the training range the farthest figure lies, in widths of its range.
 
     0 within the range; a figure that could not be measured lies one width outside.

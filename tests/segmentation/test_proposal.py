@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mudrock_cli.deeplab.dataset import hash_phases, is_uncorrected
 from mudrock_cli.deeplab.model import TrainedModel
-from mudrock_cli.deeplab.training_range import Limits, measure_distance
+from mudrock_cli.deeplab.training_range import Limits, measure_excess
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask, open_mask, write_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
@@ -96,10 +96,10 @@ def test_tiles_cover_a_specimen_and_stay_in_it(height: int, width: int, side: in
 
 def test_the_distance_from_the_training_range() -> None:
     known = {"skew": Limits(-1, 1), "slope": Limits(0, 4)}
-    assert measure_distance(known, {"skew": 0.5, "slope": 4}) == 0
-    assert measure_distance(known, {"skew": -2, "slope": 5}) == 0.5
-    assert measure_distance(known, {"skew": None, "slope": 1}) == 1
-    assert measure_distance({}, {}) == 0
+    assert measure_excess(known, {"skew": 0.5, "slope": 4}) == 0
+    assert measure_excess(known, {"skew": -2, "slope": 5}) == 0.5
+    assert measure_excess(known, {"skew": None, "slope": 1}) == 1
+    assert measure_excess({}, {}) == 0
 
 
 @pytest.fixture
