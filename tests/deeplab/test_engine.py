@@ -1,5 +1,7 @@
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +61,15 @@ def test_auto_is_openvino_without_a_gpu(
 def test_a_hidden_gpu_is_none(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
     monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", hidden)
     assert not engines.has_gpu()
+
+
+def test_openvino_reports_nothing_to_anybody(tiny_model: TrainedModel) -> None:
+    code = (
+        "import sys; from mudrock_cli.deeplab.engine import open_engine\n"
+        "from mudrock_cli.deeplab.model import load_model\n"
+        f"open_engine(load_model({str(tiny_model.path)!r}), 'openvino')\n"
+        "assert 'openvino' in sys.modules\n"
+        "assert not [name for name, found in sys.modules.items() if 'telemetry.' in name and found]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
