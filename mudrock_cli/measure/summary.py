@@ -404,7 +404,8 @@ def warn_of_figures(row: Mapping[str, Any], fields: Sequence[Field]) -> dict[str
         if row[FRACTIONS[phase]] == 0 and row["area_analysed_um2"] > 0:
             least = row["min_silt_um"]
             size, most = (tell(fields, phase, least) for tell in (unseen_diameter, unseen_limit))
-            unseen.append(f"up to {100 * most:.2g} % {word} ({things} of {size:g} µm)")
+            share = f"{float(f'{100 * most:.2g}'):g}"  # no 1e+02
+            unseen.append(f"up to {share} % {word} ({things} of {size:g} µm)")
     if unseen:
         nothing = {1: "silt" if row["silt_fraction"] == 0 else "pore", 2: "silt and no pore"}
         found[f"no {nothing[len(unseen)]} seen"] = (

@@ -242,6 +242,10 @@ def scale_log(
     axes.set_xlabel(label)
 
 
+_LIMIT_ROOM = 0.06
+"""Share of an axis that the words beside the limit of resolution take."""
+
+
 def _mark_limit(axes: Axes, limit_um: float | None) -> None:
     """Shade what is too small to be resolved."""
     low, high = axes.get_xlim()
@@ -249,14 +253,16 @@ def _mark_limit(axes: Axes, limit_um: float | None) -> None:
         return
     axes.axvspan(low, limit_um, color=FAINT, alpha=0.18, lw=0)
     axes.axvline(limit_um, color=LIMIT, lw=1.0, ls=":")
+    place, _ = axes.transAxes.inverted().transform(axes.transData.transform((limit_um, 1)))
+    inside = place > _LIMIT_ROOM  # else the words would stand on the axis
     axes.annotate(
         "not resolved",
         (limit_um, 1),
         xycoords=("data", "axes fraction"),
-        xytext=(-3, -3),
+        xytext=(-3 if inside else 3, -3),
         textcoords="offset points",
         rotation=90,
-        ha="right",
+        ha="right" if inside else "left",
         va="top",
         fontsize=7,
         color=LIMIT,
@@ -400,7 +406,7 @@ def draw_representativeness(
     low = min(0.05, max(0.01, spreads.min(initial=1)))
     high = max(1.0, 2.5 * spreads.max(initial=0))
     axes.set_yscale("log")
-    ticks = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+    ticks = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)  # the axis has no room for 1000 %
     axes.set_yticks([tick for tick in ticks if low <= tick <= high])
     axes.set_ylim(low, high)
     axes.yaxis.set_major_formatter(PERCENT)

@@ -149,7 +149,10 @@ def _list_warnings(tables: Tables) -> list[str]:
         both = (*(tables.images[0]["warnings"] or ()), *(tables.pooled["warnings"] or ()))
         return list(dict.fromkeys(both))
     said = {text for row in tables.images for text in row["warnings"] or ()}
-    return [text for text in tables.pooled["warnings"] or () if text not in said]
+    counted = f" of {len(tables.images)} images: "
+    return [
+        text for text in tables.pooled["warnings"] or () if text not in said and counted not in text
+    ]
 
 
 def _join(texts: tuple[str, str], unit: str = "") -> str:
@@ -243,6 +246,7 @@ def _describe_viewer(row: Row, found: Pictures | str) -> dict[str, Any]:
         "labels": _to_url(found.labels),
         "um_per_pixel": f"{um:.9g}",
         "bar_percent": f"{100 * bar / (um * found.width):.3f}",
+        "bar_below": f"{100 * found.below:.2f}",  # not over the scale bar that a data bar has
         "bar_text": format_bar_length(bar),
     }
 

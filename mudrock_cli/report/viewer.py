@@ -57,6 +57,8 @@ class Pictures:
         Silt and pores in colour, clay clear (grey where there is no micrograph).
     labels : bytes
         The label of each pixel as a colour, 0 = neither silt nor pore.
+    below : float
+        Share of the height at the bottom that shows no specimen: a data bar.
     """
 
     width: int
@@ -64,6 +66,7 @@ class Pictures:
     grey: bytes | None
     phases: bytes
     labels: bytes
+    below: float = 0.0
 
     @property
     def size(self) -> int:
@@ -165,6 +168,8 @@ def make_pictures(
     longest = min(_STEPS[0][0], max(mask.shape))
     phases, labels = _sample_mask(mask, longest, parts)
     grey = None if micrograph is None else _reduce_grey(micrograph, phases.shape)
+    specimen = np.flatnonzero((phases != Phase.VOID).any(axis=1))
+    below = 1 - (specimen[-1] + 1) / len(phases) if len(specimen) else 0.0
     pictures = None
     for side, quality in _STEPS:
         if pictures is not None and side >= longest:
@@ -178,6 +183,7 @@ def make_pictures(
             grey=None if grey is None else _encode_grey(grey, (len(rows), len(columns)), quality),
             phases=_encode_phases(phases[small], alone=micrograph is None),
             labels=_encode_labels(labels[small]),
+            below=float(below),
         )
         if pictures.size <= budget:
             break

@@ -191,6 +191,8 @@ def test_nothing_seen_is_not_nothing() -> None:
         0, pytest.approx(most / 4),
     )  # fmt: skip
     assert any("no silt was seen" in text for text in pooled["warnings"])
+    tiny = measure(phases[:20, :20], 50)
+    assert any("up to 100 % silt" in text for text in tiny.warnings.values())
     nothing = measure(np.zeros((400, 400), np.uint8), 50).row
     assert nothing["clay_fraction"] == nothing["clay_fraction_within_field_high"] == 1
     pores = nothing["porosity_within_field_high"]

@@ -104,6 +104,11 @@ def test_a_viewer_with_and_one_without_its_micrograph(field: Any) -> None:
     assert text.count("The micrograph was not found; the mask is shown alone.") == 1
 
 
+def test_a_scale_bar_stands_above_the_data_bar(field: Any) -> None:
+    page = field.page.read_text(encoding="utf-8")
+    assert page.count("bottom: calc(10px + 6.67%)") == 2  # 20 of 300 rows show no specimen
+
+
 def test_masks_that_are_gone_or_changed_leave_a_sentence(field: Any, tmp_path: Path) -> None:
     for name in ("report.parquet", "report.summary.parquet"):
         shutil.copy(field.folder / name, tmp_path)
