@@ -19,17 +19,18 @@ CellBand = tuple[int, Counts]
 """The first row of cells that a band of pixels touches, and what it counts from there on."""
 
 BLOCKS_ACROSS = 5
-"""Blocks along a side: wide enough to be nearly independent, enough of them for a variance."""
+"""Blocks along a side of a square field (of another the geometric mean of both): wide enough to be
+nearly independent, enough of them for a variance."""
 
 
-def cell_side(shape: tuple[int, int], across: int = 64) -> int:
-    """Return the side in pixels of cells of which about `across` span the longer side of a mask.
+def cell_side(shape: tuple[int, int]) -> int:
+    """Return the side in pixels of cells of which about 64 span the longer side of a mask.
 
     Notes
     -----
     At most 1024: in a large mosaic there are more cells, not larger ones.
     """
-    return min(max(1, math.ceil(max(shape) / across)), 1024)
+    return min(max(1, math.ceil(max(shape) / 64)), 1024)
 
 
 def count_cells(phases: npt.NDArray[np.uint8], side: int) -> Counts:
@@ -86,11 +87,6 @@ def split_runs(runs: Runs, side: int) -> tuple[Ints, Ints, Ints]:
     return run, column, np.minimum(runs.end[run], (column + 1) * side) - begin
 
 
-def is_never_small(area: Ints | Floats) -> Bools:
-    """Tell that silt of no area counts as clay; a function with a name, for workers."""
-    return np.zeros(len(area), np.bool_)
-
-
 class CellCounter:
     """Adds up cells that are counted band by band.
 
@@ -112,9 +108,7 @@ class CellCounter:
         Pixels of the silt in every cell that counts as clay.
     """
 
-    def __init__(
-        self, shape: tuple[int, int], is_small: Callable[[Ints | Floats], Bools] = is_never_small
-    ) -> None:
+    def __init__(self, shape: tuple[int, int], is_small: Callable[[Ints | Floats], Bools]) -> None:
         self.side, self.is_small = cell_side(shape), is_small
         rows, columns = (-(-length // self.side) for length in shape)
         self.counts: Counts = np.zeros((rows, columns, 3), np.int64)
@@ -137,15 +131,13 @@ class CellCounter:
         return counts
 
 
-def lay_blocks(cells: tuple[int, int], across: int = BLOCKS_ACROSS) -> Blocks:
+def lay_blocks(cells: tuple[int, int]) -> Blocks:
     """Divide a grid of cells into blocks, nearly square and nearly equal.
 
     Parameters
     ----------
     cells : tuple of int
         Rows and columns of cells.
-    across : int
-        The geometric mean of the blocks down and the blocks across.
 
     Returns
     -------
@@ -153,8 +145,8 @@ def lay_blocks(cells: tuple[int, int], across: int = BLOCKS_ACROSS) -> Blocks:
         Number of the block of each cell, from 0.
     """
     rows, columns = cells
-    down = min(rows, max(1, round(across * math.sqrt(rows / columns))))
-    along = min(columns, max(1, round(across * math.sqrt(columns / rows))))
+    down = min(rows, max(1, round(BLOCKS_ACROSS * math.sqrt(rows / columns))))
+    along = min(columns, max(1, round(BLOCKS_ACROSS * math.sqrt(columns / rows))))
     vertical, horizontal = np.arange(rows) * down // rows, np.arange(columns) * along // columns
     return vertical[:, None] * along + horizontal
 

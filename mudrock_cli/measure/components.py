@@ -788,34 +788,24 @@ def whole_areas(objects: Components) -> Floats:
     return area
 
 
-@dataclass(frozen=True)
-class Hosts:
-    """The silt around each object; of use for pores.
+def find_hosts(objects: Components, silt: Bools) -> tuple[Ints, Floats, Bools]:
+    """Find the silt around each object; of use for pores.
 
     Parameters
     ----------
+    objects : Components
+        Objects of an image. N is their number.
+    silt : ndarray of bool
+        Which objects of the image count as silt grains.
+
+    Returns
+    -------
     grain : ndarray of int64, shape (N,)
         The grain that a pore shares most sides with (of equals the first); -1 for none.
     contact : ndarray of float64, shape (N,)
         Share of the pixel sides around the pore that face silt grains, 0 to 1.
     inside : ndarray of bool, shape (N,)
         Whether all sides face one and the same grain.
-    """
-
-    grain: Ints
-    contact: Floats
-    inside: Bools
-
-
-def find_hosts(objects: Components, silt: Bools) -> Hosts:
-    """Find the grains that pores touch.
-
-    Parameters
-    ----------
-    objects : Components
-        All objects of an image.
-    silt : ndarray of bool, shape (N,)
-        Which of them count as silt grains.
     """
     count = len(objects)
     pore, grain, sides = objects.contacts[:, silt[objects.contacts[1]]]
@@ -827,4 +817,4 @@ def find_hosts(objects: Components, silt: Bools) -> Hosts:
     host[pore], most[pore] = grain, sides
     shared = np.bincount(pore, sides, minlength=count)
     around = 2 * (objects.sums["ends_0"] + objects.sums["ends_90"])
-    return Hosts(host, shared / around, most == around)
+    return host, shared / around, most == around

@@ -15,6 +15,8 @@ from mudrock_cli.measure.sizes import LEAST_PIXELS, effective_number
 ELONGATED = 1.2
 """Least aspect ratio of an object that has a direction."""
 
+_SECTORS = 18  # of half a turn, in a rose
+
 
 @dataclass(frozen=True)
 class AxialMean:
@@ -111,30 +113,25 @@ def rayleigh_p(strength: float, number: float) -> float:
     return min(max(math.exp(-z) * correction, 0.0), 1.0)
 
 
-def rose(
-    angles: npt.ArrayLike, weights: npt.ArrayLike | None = None, sectors: int = 18
-) -> tuple[Floats, Floats]:
-    """Return the share of axes in each sector of half a turn.
+def rose(angles: npt.ArrayLike, weights: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Return the share of axes in each of 18 sectors of half a turn.
 
     Parameters
     ----------
     angles : array_like, shape (N,)
         Axes in radians.
-    weights : array_like, shape (N,), optional
-        Ones where None; frame weights or areas.
-    sectors : int
-        How many sectors half a turn has.
+    weights : array_like, shape (N,)
+        Frame weights, for example.
 
     Returns
     -------
-    edges : ndarray of float64, shape (sectors + 1,)
+    edges : ndarray of float64, shape (19,)
         Limits of the sectors, from -pi/2 to pi/2.
-    shares : ndarray of float64, shape (sectors,)
+    shares : ndarray of float64, shape (18,)
         They sum to 1; all 0 where there is no axis.
     """
     axes = np.mod(np.asarray(angles, np.float64) + np.pi / 2, np.pi)
-    weight = np.ones_like(axes) if weights is None else np.asarray(weights, np.float64)
-    sector = np.minimum((axes * sectors / np.pi).astype(np.intp), sectors - 1)
-    sums = np.bincount(sector, weight, minlength=sectors)
-    edges = np.linspace(-np.pi / 2, np.pi / 2, sectors + 1)
+    sector = np.minimum((axes * _SECTORS / np.pi).astype(np.intp), _SECTORS - 1)
+    sums = np.bincount(sector, np.asarray(weights, np.float64), minlength=_SECTORS)
+    edges = np.linspace(-np.pi / 2, np.pi / 2, _SECTORS + 1)
     return edges, sums / (sums.sum() or 1.0)

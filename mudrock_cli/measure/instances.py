@@ -1,7 +1,6 @@
 """The instance table: every silt grain and every pore of a mask, measured."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,37 +52,12 @@ _ROUNDING = 1e-14
 """Relative size below which a second moment is the rounding of zero."""
 
 
-@dataclass(frozen=True)
-class Ellipse:
-    """The ellipses with the objects' second moments; lengths in pixels.
+def _fit_ellipses(objects: Components, um: float) -> dict[str, Any]:
+    """Return centroids, and the axes of the ellipses with the objects' second moments.
 
-    Parameters
-    ----------
-    row, column : ndarray of float64, shape (N,)
-        Centroid, the centre of the image's first pixel being (0, 0).
-    major, minor : ndarray of float64, shape (N,)
-        Full axes, ``4 sqrt(eigenvalue)`` of the covariance of pixel centres.
-    orientation : ndarray of float64, shape (N,)
-        Angle of the major axis, counter-clockwise from the image's horizontal, in degrees from 0
-        to below 180; NaN where both axes are equal.
+    The full axes are ``4 sqrt(eigenvalue)`` of the covariance of pixel centres. Orientation is NaN
+    where both are equal, the aspect ratio for a line of pixels, whose minor axis is zero.
     """
-
-    row: Floats
-    column: Floats
-    major: Floats
-    minor: Floats
-    orientation: Floats
-
-    @property
-    def aspect_ratio(self) -> Floats:
-        """Major over minor axis; NaN for a line of pixels, whose minor axis is zero."""
-        ratio = np.full(len(self.minor), np.nan)
-        np.divide(self.major, self.minor, out=ratio, where=self.minor > 0)
-        return ratio
-
-
-def fit_ellipses(objects: Components) -> Ellipse:
-    """Fit an ellipse to the second moments of every object."""
     sums, area = objects.sums, objects.sums["area"]
     # About the pixel nearest the centroid the sums are small, exact integers again.
     x0, y0 = sums["x"] // area, sums["y"] // area
@@ -100,23 +74,16 @@ def fit_ellipses(objects: Components) -> Ellipse:
     turn = np.degrees(np.arctan2(-xy_mean, half) / 2) % 180
     turn[turn >= 180] = 0
     turn[reach <= _ROUNDING * middle] = np.nan
-    return Ellipse(y0 + y, x0 + x, 4 * np.sqrt(middle + reach), 4 * np.sqrt(small), turn)
-
-
-def measure_perimeters(objects: Components) -> Floats:
-    """Return Crofton perimeters from intersections in four directions, in pixels.
-
-    Notes
-    -----
-    ``pi / 4 (n0 + n90 + (n45 + n135) / sqrt(2))`` with the number n of entries along lines one
-    pixel apart; Legland, Kiêu and Devaux (2007), Image Anal. Stereol. 26: 83-92. The same as
-    ``skimage.measure.perimeter_crofton`` with four directions.
-    """
-    sums = objects.sums
-    straight = sums["ends_0"] + sums["ends_90"]
-    diagonal = sums["ends_45"] + sums["ends_135"]
-    perimeters: Floats = np.pi / 4 * (straight + diagonal / np.sqrt(2))
-    return perimeters
+    major, minor = 4 * np.sqrt(middle + reach), 4 * np.sqrt(small)
+    ratio = np.full(len(area), np.nan)
+    return {
+        "centroid_row_px": y0 + y,
+        "centroid_column_px": x0 + x,
+        "major_axis_um": major * um,
+        "minor_axis_um": minor * um,
+        "aspect_ratio": np.divide(major, minor, out=ratio, where=minor > 0),
+        "orientation_deg": turn,
+    }
 
 
 def counts_as_clay(um: float, min_silt_um: float, area_px: Ints | Floats) -> Bools:
@@ -322,30 +289,27 @@ def _measure_sizes(objects: Components, um: float) -> dict[str, Any]:
 
 def _measure_places(objects: Components, um: float, window: Window) -> dict[str, Any]:
     """Return positions, ellipses, and how objects lie to the specimen's edge."""
-    ellipse = fit_ellipses(objects)
+    places = _fit_ellipses(objects, um)
     top, left, bottom, right = objects.box * np.array([[1], [1], [-1], [-1]])
-    return {
-        "centroid_row_px": ellipse.row,
-        "centroid_column_px": ellipse.column,
-        "centroid_y_um": (ellipse.row + 0.5) * um,
-        "centroid_x_um": (ellipse.column + 0.5) * um,
+    return places | {
+        "centroid_y_um": (places["centroid_row_px"] + 0.5) * um,
+        "centroid_x_um": (places["centroid_column_px"] + 0.5) * um,
         "bbox_top_px": top,
         "bbox_left_px": left,
         "bbox_bottom_px": bottom,
         "bbox_right_px": right,
-        "major_axis_um": ellipse.major * um,
-        "minor_axis_um": ellipse.minor * um,
-        "aspect_ratio": ellipse.aspect_ratio,
-        "orientation_deg": ellipse.orientation,
         "touches_border": objects.at_border,
         "frame_weight": frame_weights(bottom - top, right - left, objects.at_border, window),
     }
 
 
 def _measure_outlines(objects: Components, um: float) -> dict[str, Any]:
-    """Return perimeters, convex hulls, and what follows from them."""
-    area = objects.sums["area"]
-    perimeter = measure_perimeters(objects)
+    """Return Crofton perimeters, convex hulls, and what follows from them."""
+    sums, area = objects.sums, objects.sums["area"]
+    # Entries along lines one pixel apart, as skimage.measure.perimeter_crofton counts them;
+    # Legland, Kiêu and Devaux (2007), Image Anal. Stereol. 26: 83-92.
+    straight, diagonal = sums["ends_0"] + sums["ends_90"], sums["ends_45"] + sums["ends_135"]
+    perimeter = np.pi / 4 * (straight + diagonal / np.sqrt(2))
     form_factor = 4 * np.pi * area / perimeter**2
     convex, feret_min, feret_max = objects.hulls
     return {
@@ -361,10 +325,10 @@ def _measure_outlines(objects: Components, um: float) -> dict[str, Any]:
 
 def _describe_hosts(objects: Components, silt: Bools) -> dict[str, Any]:
     """Return what surrounds pores; `silt` tells which objects of the image count as grains."""
-    hosts = find_hosts(objects, silt)
+    grain, contact, inside = find_hosts(objects, silt)
     pore = objects.phase == Phase.PORE
     return {
-        "host": pack_words(hosts.inside, ("interparticle", "intraparticle"), pore),
-        "host_label": pack_numbers(hosts.grain + 1, "uint", pore & (hosts.grain >= 0)),
-        "silt_contact": np.where(pore, hosts.contact, np.nan),
+        "host": pack_words(inside, ("interparticle", "intraparticle"), pore),
+        "host_label": pack_numbers(grain + 1, "uint", pore & (grain >= 0)),
+        "silt_contact": np.where(pore, contact, np.nan),
     }

@@ -59,27 +59,21 @@ class FrameCorrection:
     ----------
     counted : int
         Objects that lie whole in the frame.
-    excluded : int
-        Objects that touch the frame.
     corrected_number : float
         Estimated number of objects that belong to the frame, the sum of the weights.
     effective_number : float
         Kish's effective number of objects, at most `counted`.
     largest_weight : float
         Largest single weight; NaN where no object is whole.
-    largest_share : float
-        Largest weight as a share of all weights; NaN where no object is whole.
     unstable : bool
         True where fewer than ``LEAST_EFFECTIVE`` effective objects are left, or where one object
         has more than ``LARGEST_SHARE`` of the weight.
     """
 
     counted: int
-    excluded: int
     corrected_number: float
     effective_number: float
     largest_weight: float
-    largest_share: float
     unstable: bool
 
 
@@ -127,15 +121,12 @@ def describe_weights(weights: npt.ArrayLike) -> FrameCorrection:
     total = float(weights.sum())
     largest = float(weights.max()) if counted else math.nan
     effective = effective_number(weights)
-    share = largest / total if counted else math.nan
     return FrameCorrection(
         counted=counted,
-        excluded=len(weights) - counted,
         corrected_number=total,
         effective_number=effective,
         largest_weight=largest,
-        largest_share=share,
-        unstable=effective < LEAST_EFFECTIVE or share > LARGEST_SHARE,
+        unstable=effective < LEAST_EFFECTIVE or largest / total > LARGEST_SHARE,
     )
 
 
@@ -290,9 +281,9 @@ def classify_pores(width_um: npt.ArrayLike, scheme: str) -> npt.NDArray[np.uint8
     return index.astype(np.uint8)
 
 
-def resolvable_diameter(pixel_um: float, least_pixels: int = LEAST_PIXELS) -> float:
+def resolvable_diameter(pixel_um: float) -> float:
     """Return the diameter in µm of the circle with the area of the smallest resolved object."""
-    return pixel_um * math.sqrt(4 * least_pixels / math.pi)
+    return pixel_um * math.sqrt(4 * LEAST_PIXELS / math.pi)
 
 
 def share_near_limit(diameter_um: npt.ArrayLike, area_um2: npt.ArrayLike, pixel_um: float) -> float:
@@ -319,54 +310,30 @@ def share_near_limit(diameter_um: npt.ArrayLike, area_um2: npt.ArrayLike, pixel_
     return near / total if total else math.nan
 
 
-@dataclass(frozen=True)
-class SizeHistogram:
-    """A size distribution in classes of equal width on a log axis.
-
-    Parameters
-    ----------
-    edges : ndarray of float64, shape (K + 1,)
-        Limits of the classes, µm.
-    number, area : ndarray of float64, shape (K,)
-        Share of all objects, and of their area, in each class; each sums to 1 (0 where there is
-        no object).
-    """
-
-    edges: Floats
-    number: Floats
-    area: Floats
-
-
-def bin_sizes(
-    diameter_um: npt.ArrayLike,
-    area_um2: npt.ArrayLike,
-    weights: npt.ArrayLike | None = None,
-    per_decade: int = 10,
-) -> SizeHistogram:
-    """Return the size distribution by number and by area in log classes.
+def bin_sizes(diameter_um: npt.ArrayLike, area_um2: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Return the size distribution by number and by area in ten classes per factor of ten.
 
     Parameters
     ----------
     diameter_um : array_like, shape (N,)
-        Equivalent-circle diameters, µm, positive.
+        Equivalent-circle diameters, µm, positive; at least one.
     area_um2 : array_like, shape (N,)
         Areas, µm².
-    weights : array_like, shape (N,), optional
-        Frame weights; ones where None.
-    per_decade : int
-        Classes per factor of ten. Limits are whole powers of ``10 ** (1 / per_decade)`` µm, so
-        that histograms of different images have the same classes.
+
+    Returns
+    -------
+    edges : ndarray of float64, shape (K + 1,)
+        Limits of the classes, µm: whole powers of 10^0.1, so that histograms of different images
+        have the same classes.
+    number, area : ndarray of float64, shape (K,)
+        Share of all objects, and of their area, in each class; each sums to 1.
     """
-    diameter = np.asarray(diameter_um, np.float64)
-    number = np.ones_like(diameter) if weights is None else np.asarray(weights, np.float64)
-    area = np.asarray(area_um2, np.float64) * number
-    if not len(diameter):
-        return SizeHistogram(np.array([1.0, 10.0 ** (1 / per_decade)]), np.zeros(1), np.zeros(1))
-    place = np.floor(np.log10(diameter) * per_decade + 1e-9).astype(np.int64)
+    diameter, area = np.asarray(diameter_um, np.float64), np.asarray(area_um2, np.float64)
+    place = np.floor(np.log10(diameter) * 10 + 1e-9).astype(np.int64)
     first, classes = int(place.min()), int(np.ptp(place)) + 1
-    edges = 10.0 ** (np.arange(first, first + classes + 1) / per_decade)
-    shares = [
-        np.bincount(place - first, weight, minlength=classes) / (weight.sum() or 1.0)
-        for weight in (number, area)
-    ]
-    return SizeHistogram(edges, *shares)
+    edges = 10.0 ** (np.arange(first, first + classes + 1) / 10)
+    number, by_area = (
+        np.bincount(place - first, weight, minlength=classes) / weight.sum()
+        for weight in (np.ones_like(diameter), area)
+    )
+    return edges, number, by_area

@@ -33,14 +33,12 @@ class ClarkEvans:
     index : float
         Mean distance to the nearest neighbour over that of a random pattern: 1 = random, below =
         clustered, above = regular. NaN for fewer than two points.
-    z : float
-        Standard score of the mean distance under complete randomness.
     p : float
-        Two-sided p value of `z`; NaN for fewer than ``LEAST_POINTS`` points.
+        Two-sided p value of the mean distance under complete randomness; NaN for fewer than
+        ``LEAST_POINTS`` points.
     """
 
     index: float
-    z: float
     p: float
 
 
@@ -52,15 +50,14 @@ class RipleyL:
     ----------
     radii : ndarray of float64, shape (K,)
         Distances.
-    k, l : ndarray of float64, shape (K,)
-        K function, and ``L = sqrt(K / pi)``, which is the distance itself for a random pattern.
+    l : ndarray of float64, shape (K,)
+        ``sqrt(K / pi)``, which is the distance itself for a random pattern.
     critical : float
         A random pattern stays within ``L - r = ± critical`` at all distances nineteen times out
         of twenty.
     """
 
     radii: Floats
-    k: Floats
     l: Floats  # noqa: E741
     critical: float
 
@@ -103,7 +100,7 @@ def clark_evans(points: npt.ArrayLike, window: Window) -> ClarkEvans:
     distances = nearest_distances(points)
     number = len(distances)
     if number < 2:
-        return ClarkEvans(math.nan, math.nan, math.nan)
+        return ClarkEvans(math.nan, math.nan)
     area = window.area
     apart = 0.5 * math.sqrt(area / number)
     perimeter = window.perimeter(apart)
@@ -112,7 +109,7 @@ def clark_evans(points: npt.ArrayLike, window: Window) -> ClarkEvans:
     mean = float(distances.mean())
     z = (mean - expected) / error
     p = math.erfc(abs(z) / math.sqrt(2)) if number >= LEAST_POINTS else math.nan
-    return ClarkEvans(mean / expected, z, p)
+    return ClarkEvans(mean / expected, p)
 
 
 def ripley_l(points: npt.ArrayLike, window: Window, radii: npt.ArrayLike | None = None) -> RipleyL:
@@ -146,11 +143,10 @@ def ripley_l(points: npt.ArrayLike, window: Window, radii: npt.ArrayLike | None 
     radii = np.asarray(radii, np.float64)
     number, area = len(points), window.area
     if number < 2:
-        empty = np.full(len(radii), np.nan)
-        return RipleyL(radii, empty, empty.copy(), math.nan)
+        return RipleyL(radii, np.full(len(radii), np.nan), math.nan)
     count = _count_exact if number <= _EXACT else _count_gridded
     k = area**2 / (number * (number - 1)) * np.cumsum(count(points, window, radii))
-    return RipleyL(radii, k, np.sqrt(k / math.pi), _critical(number, window))
+    return RipleyL(radii, np.sqrt(k / math.pi), _critical(number, window))
 
 
 def _critical(number: int, window: Window) -> float:

@@ -36,15 +36,12 @@ class Unfolding:
         Limits of the diameter classes, µm.
     counted : ndarray of int64, shape (K,)
         Whole sections in each class.
-    sections : ndarray of float64, shape (K,)
-        Sections per area in each class, 1/µm².
     spheres, low, high : ndarray of float64, shape (K,)
         Spheres per volume in each class, 1/µm³, with the 95 % interval.
     """
 
     edges: Floats
     counted: npt.NDArray[np.int64]
-    sections: Floats
     spheres: Floats
     low: Floats
     high: Floats
@@ -56,10 +53,10 @@ class Unfolding:
         return middles
 
 
-def lay_classes(smallest: float, largest: float, step: float = STEP) -> Floats:
-    """Return diameter limits from `smallest` to `largest` or more, each `step` times the last."""
-    classes = max(1, math.ceil(math.log(largest / smallest) / math.log(step) - 1e-9))
-    return smallest * step ** np.arange(classes + 1, dtype=np.float64)
+def lay_classes(smallest: float, largest: float) -> Floats:
+    """Return diameter limits from `smallest` to `largest` or more, each `STEP` times the last."""
+    classes = max(1, math.ceil(math.log(largest / smallest, STEP) - 1e-9))
+    return smallest * STEP ** np.arange(classes + 1, dtype=np.float64)
 
 
 def section_matrix(edges: npt.ArrayLike, diameters: npt.ArrayLike) -> Floats:
@@ -171,7 +168,7 @@ def unfold_sections(
     drawn = np.array([unfold(matrix, sections) for sections in draws])
     low, high = np.percentile(drawn, (2.5, 97.5), axis=0)
     spheres = unfold(matrix, sums / total)
-    return Unfolding(limits, counted, sums / total, spheres, low, high)
+    return Unfolding(limits, counted, spheres, low, high)
 
 
 def _overdispersion(counts: npt.NDArray[np.int64], area: Floats) -> float:

@@ -364,23 +364,18 @@ class Representativeness:
     mean, variation : ndarray of float64, shape (K,)
         Mean share of the phase over the windows, and the standard deviation as a share of that
         mean.
-    windows : ndarray of int64, shape (K,)
-        How many windows fit side by side.
     size : float or None
-        Smallest side from which on the variation stays under the limit; None = not reached in
-        this field.
+        Smallest side from which on the variation stays under `LIMIT`; None = not reached in this
+        field.
     """
 
     sides: Floats
     mean: Floats
     variation: Floats
-    windows: npt.NDArray[np.int64]
     size: float | None
 
 
-def vary_window(
-    counts: npt.NDArray[np.int64], phase: int, side: float, limit: float = LIMIT
-) -> Representativeness:
+def vary_window(counts: npt.NDArray[np.int64], phase: int, side: float) -> Representativeness:
     """Return how the share of one phase varies with the size of a square window.
 
     Parameters
@@ -391,8 +386,6 @@ def vary_window(
         0 clay, 1 silt, 2 pore.
     side : float
         Side of a cell, in µm (or pixels; the result is in the same unit).
-    limit : float
-        Largest spread, as a share of the mean, of a representative window.
 
     Notes
     -----
@@ -407,7 +400,7 @@ def vary_window(
     whole = _integrate(counts.sum(axis=2))
     full = float(counts.sum(axis=2).max(initial=0))
     field = whole[-1, -1] / full if full else 0.0
-    found: list[tuple[float, float, float, int]] = []
+    found: list[tuple[float, float, float]] = []
     for width in _widths(min(rows, columns)):
         area = _slide(whole, width)
         kept = area >= _LEAST_COVER * full * width**2
@@ -417,10 +410,12 @@ def vary_window(
         shares = _slide(part, width)[kept] / area[kept]
         mean = float(shares.mean())
         spread = float(np.sqrt(shares.var() * disjoint / (disjoint - 1)))
-        found.append((width * side, mean, spread / mean if mean else np.nan, int(disjoint)))
-    sides, means, variation, windows = np.array(found, np.float64).reshape(-1, 4).T
-    size = _representative_side(sides, variation, limit)
-    return Representativeness(sides, means, variation, windows.astype(np.int64), size)
+        found.append((width * side, mean, spread / mean if mean else np.nan))
+    sides, means, variation = np.array(found, np.float64).reshape(-1, 3).T
+    above = np.flatnonzero(~(variation < LIMIT))
+    first = int(above[-1]) + 1 if len(above) else 0
+    size = float(sides[first]) if first < len(sides) else None
+    return Representativeness(sides, means, variation, size)
 
 
 def _widths(longest: int) -> npt.NDArray[np.intp]:
@@ -438,10 +433,3 @@ def _slide(integral: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.int64]
     """Return the sum in every window of `width` cells."""
     low, high = slice(None, -width), slice(width, None)
     return integral[high, high] - integral[low, high] - integral[high, low] + integral[low, low]
-
-
-def _representative_side(sides: Floats, variation: Floats, limit: float) -> float | None:
-    """Return the first side from which on the variation stays under the limit."""
-    above = np.flatnonzero(~(variation < limit))
-    first = int(above[-1]) + 1 if len(above) else 0
-    return float(sides[first]) if first < len(sides) else None

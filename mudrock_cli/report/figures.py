@@ -711,7 +711,7 @@ def draw_objects(
         sizes = bin_sizes(objects.ecd, objects.rows["area_um2"])
         # Only pores are held against the resolution: silt starts well above it.
         own = limit_um if phase == "pore" else None
-        figures[f"{phase}_sizes"] = draw_sizes(phase, sizes.edges, sizes.number, sizes.area, own)
+        figures[f"{phase}_sizes"] = draw_sizes(phase, *sizes, own)
         figures[f"{phase}_cumulative"] = draw_cumulative(phase, *objects.accumulate(), own)
     if row["window_side_um"]:
         sides = _array(row["window_side_um"])

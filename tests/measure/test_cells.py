@@ -23,14 +23,6 @@ def test_counts_are_the_counts_of_a_plain_loop(phases: np.ndarray, side: int) ->
             ]
 
 
-@given(MASKS, st.integers(1, 7))
-def test_bands_stack_to_the_whole(phases: np.ndarray, side: int) -> None:
-    bands = [
-        count_cells(phases[top : top + 2 * side], side) for top in range(0, len(phases), 2 * side)
-    ]
-    np.testing.assert_array_equal(np.concatenate(bands), count_cells(phases, side))
-
-
 def test_cell_side() -> None:
     assert cell_side((2000, 1715)) == 32
     assert cell_side((5, 3)) == 1

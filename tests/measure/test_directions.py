@@ -56,7 +56,7 @@ def test_quarter_turn_turns_the_mean_and_nothing_else() -> None:
 
 def test_rose_counts_axes() -> None:
     angles = np.deg2rad([-89, -89, 1, 91, 271, 45])
-    edges, shares = rose(angles, sectors=18)
+    edges, shares = rose(angles, np.ones(6))
     assert len(edges) == 19
     assert shares.sum() == pytest.approx(1)
     assert shares[0] == pytest.approx(4 / 6)  # 91 and 271 are the axis -89
@@ -91,7 +91,7 @@ def test_grains_in_a_strip_have_no_direction_from_its_frame() -> None:
 
 def test_nothing() -> None:
     assert math.isnan(axial_mean([]).angle)
-    assert rose([])[1].sum() == 0
+    assert rose([], [])[1].sum() == 0
     assert rayleigh_p(0.0, 10) == 1
 
 

@@ -1,23 +1,11 @@
-"""Cells from bands, and windows over fields of any size."""
+"""Windows over fields of any size, and the texture in them."""
 
 import numpy as np
 import pytest
 
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase
-from mudrock_cli.measure.cells import CellCounter, count_band, count_cells
-from mudrock_cli.measure.shapes import Runs
 from mudrock_cli.measure.summary import lay_windows, measure_texture, read_windows
-
-
-@pytest.mark.parametrize("rows", [1, 3, 10, 100])
-def test_bands_give_the_cells_of_the_whole(rows: int) -> None:
-    phases = np.random.default_rng(0).choice([0, 1, 2, 255], (90, 200)).astype(np.uint8)
-    cells = CellCounter((90, 200))
-    for top in range(0, 90, rows):
-        band = phases[top : top + rows]
-        cells.add(count_band(Runs.find(band), len(band), top, cells.side))
-    np.testing.assert_array_equal(cells.counts, count_cells(phases, cells.side))
 
 
 def test_windows_cover_a_usual_micrograph() -> None:
