@@ -291,7 +291,7 @@ def label_mask(
     void = np.zeros([-(-length // side) for length in mask.shape], np.int64)
     for row, column, pixels in (band.void for band in bands):
         np.add.at(void, (row, column), pixels)
-    objects, numbers = join_bands(bands)
+    objects, numbers = _join_bands(bands)
     if cells:
         # Now that objects are whole it is known which silt is small.
         small = (objects.phase == Phase.SILT) & cells.is_small(whole_areas(objects))
@@ -384,24 +384,10 @@ def _scan_band(
     cells: CellCounter | None,
     divided: bool,
 ) -> Band:
-    """Measure the pieces of objects in a band.
+    """Measure the pieces of objects in a band of `rows` rows from row `top` of an image.
 
-    Parameters
-    ----------
-    phases : ndarray of uint8, shape (rows + 1, W)
-        The band and, unless the image ends there, the row below it.
-    rows : int
-        Rows of the band itself.
-    top : int
-        First row of the band in the image.
-    shape : (int, int)
-        Rows and columns of the image.
-    layers : mapping of str to ndarray of integers, shape (rows, W)
-        Further images of the same band, to be summed over each piece.
-    cells : CellCounter or None
-        How to count the phases in cells.
-    divided : bool
-        Whether parts of silt are told apart by their values.
+    `phases` has, unless the image ends there, the row below it too; `divided` says whether its
+    parts of silt are told apart by their values.
     """
     runs, label, count, neighbours = _label_band(phases, divided)
     own = int(np.searchsorted(runs.row, rows))
@@ -615,20 +601,11 @@ def _count_small(
     return count_pairs(label[here][run], cell, pixels)
 
 
-def join_bands(bands: list[Band]) -> tuple[Components, list[Whole]]:
-    """Join the pieces of all bands of an image, top to bottom, into objects.
+def _join_bands(bands: list[Band]) -> tuple[Components, list[Whole]]:
+    """Join the pieces of all bands of an image into objects, in raster order, VOID last.
 
-    Parameters
-    ----------
-    bands : list of Band
-        Emptied on the way: each figure of all pieces is joined and let go before the next.
-
-    Returns
-    -------
-    objects : Components
-        Whole objects in the raster order of their first pixel; VOID comes last.
-    numbers : list of ndarray of int32 or int64
-        For each band, the object to which each of its pieces belongs.
+    The second value tells for each band the object to which each of its pieces belongs. `bands` is
+    emptied on the way: each figure of all pieces is joined and let go before the next.
     """
     sizes = [len(band.pieces) for band in bands]
     offsets = np.cumsum([0, *sizes])

@@ -622,27 +622,24 @@ def tabulate_scores(images: Sequence[ImageScores]) -> list[Values]:
     return rows
 
 
-def build_table(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> pa.Table:
-    """Return the rows as an Arrow table of the one schema; NaN becomes null.
+def write_scores(path: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
+    """Write the rows as Parquet beside its place, and move the file there; NaN becomes null.
 
     Parameters
     ----------
+    path : Path
+        Target.
     rows : sequence of dict
         From `tabulate_scores`.
     facts : mapping
-        Options and paths for the ``mudrock`` key of the metadata; JSON-able.
-    """
-    arrays = [pack_values([row[column.name] for row in rows], column.type) for column in SCORES]
-    return pa.Table.from_arrays(arrays, schema=make_schema(SCORES, "scores", facts))
-
-
-def write_scores(path: Path, rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
-    """Write the rows as Parquet beside its place, and move the file there.
+        Options and paths for the ``mudrock`` key of the metadata; values that JSON can hold.
 
     Raises
     ------
     MudrockError
         If the file cannot be written.
     """
+    arrays = [pack_values([row[column.name] for row in rows], column.type) for column in SCORES]
+    table = pa.Table.from_arrays(arrays, schema=make_schema(SCORES, "scores", facts))
     with atomic_write(path, "choose another --out, or make room") as part:
-        pq.write_table(build_table(rows, facts), part, compression="zstd")
+        pq.write_table(table, part, compression="zstd")

@@ -1,7 +1,7 @@
 """The row of the summary of an image or of several together, and what is measured of one mask.
 
 A summary is computed from fields, one or many, in the same way; what only makes sense within one
-field (spacing, representativeness, texture) is added for single images by `describe_field`.
+field (spacing, representativeness, texture) is added for single images.
 """
 
 import dataclasses
@@ -388,16 +388,8 @@ def name_scoped(name: str, interval: Interval, fields: int, unit: str = "") -> R
     return row
 
 
-def warn_of_figures(row: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, str]:
-    """Return what to know before figures of one or more images are used: kind, and it in words.
-
-    Parameters
-    ----------
-    row : mapping
-        What `summarise` gives.
-    fields : sequence of Field
-        The images.
-    """
+def _warn_of_figures(row: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, str]:
+    """Return what to know before figures of one or more images are used: kind, and it in words."""
     found = {}
     unseen = []
     for phase, word, _, things in reversed(_OBJECTS):
@@ -436,7 +428,7 @@ def warn_of_fields(row: Mapping[str, Any], fields: Sequence[Field]) -> dict[str,
 
     What is said of single images is repeated with the number of images that it concerns.
     """
-    found = warn_of_figures(row, fields)
+    found = _warn_of_figures(row, fields)
     if len(fields) == 1:
         found["one field"] = (
             "one field only: its intervals lie within this field, and do not speak for the rock"
@@ -458,7 +450,7 @@ def warn_of_field(
     Parameters
     ----------
     row : mapping
-        What `summarise`, `describe_field` and `describe_origin` give.
+        The field's row of the summary.
     field : Field
         The field.
     frame_um : tuple of float
@@ -502,7 +494,7 @@ def warn_of_field(
     return found
 
 
-def describe_origin(provenance: Mapping[str, Any]) -> Row:
+def _describe_origin(provenance: Mapping[str, Any]) -> Row:
     """Return the columns of how far the model fitted the micrograph, from a mask's provenance."""
     results = provenance.get("results")
     results = results if isinstance(results, Mapping) else {}
@@ -563,13 +555,13 @@ def read_windows(mask: PhaseMask, small: Ints) -> list[npt.NDArray[np.uint8]]:
     return windows
 
 
-def lay_windows(shape: tuple[int, int], side: int = WINDOW) -> list[Box]:
+def lay_windows(shape: tuple[int, int]) -> list[Box]:
     """Lay at most four windows over a field: all of it where they cover it, else spread evenly."""
     spans = []
     for length in shape:
-        parts = 1 if length <= side else 2
+        parts = 1 if length <= WINDOW else 2
         middles = [(2 * part + 1) * length / (2 * parts) for part in range(parts)]
-        half = min(side, length / parts) / 2
+        half = min(WINDOW, length / parts) / 2
         spans.append([(round(middle - half), round(middle + half)) for middle in middles])
     return [Box(top, left, bottom, right) for top, bottom in spans[0] for left, right in spans[1]]
 
@@ -597,28 +589,14 @@ def measure_texture(windows: Sequence[npt.NDArray[np.uint8]]) -> Texture:
     return Texture(pairs, contacts)
 
 
-def describe_field(
+def _describe_field(
     columns: Columns,
     cells: CellCounter,
     texture: Texture,
     pixel_size: PixelSize,
     labelling: Labelling,
 ) -> Row:
-    """Return the columns of the summary that single images have.
-
-    Parameters
-    ----------
-    columns : mapping of str to ndarray
-        The objects of the image, from `measure_objects`.
-    cells : CellCounter
-        Its phases in cells.
-    texture : Texture
-        How its phases are spread.
-    pixel_size : PixelSize
-        Side of its pixels.
-    labelling : Labelling
-        Where the specimen is.
-    """
+    """Return the columns of the summary that single images have."""
     um = pixel_size.um
     row: Row = {
         "pixel_size_nm": pixel_size.nm,
@@ -760,11 +738,11 @@ def measure_image(
         instances = Instances(name, labelling, columns, pixel_size, {"confidence": 255.0})
         field = replace(gather_field(columns, cells, pixel_size), silt_regions=regions)
         row = summarise([field], min_silt_um, min_pore_um)
-        row |= describe_field(columns, cells, texture.result(), pixel_size, labelling)
-    row |= describe_origin(mask.provenance)
+        row |= _describe_field(columns, cells, texture.result(), pixel_size, labelling)
+    row |= _describe_origin(mask.provenance)
     box, um = labelling.specimen, pixel_size.um
     field.warnings.update(warn_of_field(row, field, (box.height * um, box.width * um)))
-    warnings = warn_of_figures(row, [field]) | field.warnings
+    warnings = _warn_of_figures(row, [field]) | field.warnings
     row |= {
         "scope": "image",
         "image": name,

@@ -1,6 +1,6 @@
 """The table of scores: one row per image, mean and pooled rows per split, nulls and units."""
 
-import io
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,10 +11,10 @@ from mudrock_cli.measure.schema import SCORES
 from mudrock_cli.measure.scores import (
     ImageScores,
     Scores,
-    build_table,
     describe_scores,
     score_mask,
     tabulate_scores,
+    write_scores,
 )
 
 
@@ -73,11 +73,10 @@ def test_two_methods_without_a_split() -> None:
     ]
 
 
-def test_parquet_round_trip() -> None:
+def test_parquet_round_trip(tmp_path: Path) -> None:
     rows = tabulate_scores(IMAGES)
-    file = io.BytesIO()
-    pq.write_table(build_table(rows, {"tolerance_px": 1}), file)
-    table = pq.read_table(file)
+    write_scores(tmp_path / "scores.parquet", rows, {"tolerance_px": 1})
+    table = pq.read_table(tmp_path / "scores.parquet")
     assert b'"tolerance_px": 1' in table.schema.metadata[b"mudrock"]
     field = table.schema.field("fraction_silt_error_points")
     assert field.metadata[b"unit"] == b"percentage points"
