@@ -71,7 +71,7 @@ def atomic_write(path: Path, hint: str = "choose another place, or make room") -
         remove(part)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, hint: str = "make room there") -> None:
     """Write a text file; where that fails, what was there before stays.
 
     Raises
@@ -79,7 +79,7 @@ def write_text(path: Path, text: str) -> None:
     MudrockError
         If it cannot be written.
     """
-    with atomic_write(path, "make room there") as part:
+    with atomic_write(path, hint) as part:
         part.write_text(text, "utf-8")
 
 
@@ -300,9 +300,8 @@ def start_collection(path: Path) -> None:
     """
     place = path / "zarr.json"
     if not place.exists():
-        with atomic_write(place) as part:
-            marked = {"zarr_format": 3, "node_type": "group", "attributes": {_COLLECTION: True}}
-            part.write_text(json.dumps(marked) + "\n", "utf-8")
+        marked = {"zarr_format": 3, "node_type": "group", "attributes": {_COLLECTION: True}}
+        write_text(place, json.dumps(marked) + "\n", "choose another place, or make room")
 
 
 def is_image(path: Path) -> bool:
@@ -756,11 +755,9 @@ def _pair(labels: Path, images: Path | None) -> list[Pair]:
 def _list_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in sorted(walk_images(folder)):
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+        if not _is_wanted(path, suffixes, keep_masks=True):
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
-        if _DERIVED.fullmatch(name):
-            continue
         if name in files:
             raise UsageError(
                 f"{path} and {files[name].name} have the same name", "keep one of the two"

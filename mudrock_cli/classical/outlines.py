@@ -111,20 +111,11 @@ def _grow(window: "_Window", rim: float, edge: float) -> Grey:
 
 
 class _Window(NamedTuple):
-    """Rows of an image with those around them.
-
-    Parameters
-    ----------
-    rows : ndarray of uint8, shape (rows, columns)
-    own : slice
-        Those that nothing is lacking around.
-    at_edges : tuple of bool
-        Whether the rows begin, and end, with the image.
-    """
+    """Rows of an image with those around them."""
 
     rows: Grey
-    own: slice
-    at_edges: tuple[bool, bool]
+    own: slice  # the rows that nothing is lacking around
+    at_edges: tuple[bool, bool]  # whether they begin, and end, with the image
 
 
 def _overlap(bands: Iterable[Grey], margin: int) -> Iterator[_Window]:

@@ -352,34 +352,16 @@ def _enlarge(micrograph: Micrograph, nm: float, recipe: WorkflowRecipe) -> tuple
 
 @dataclass
 class _Steps:
-    """The steps for bands of one micrograph; what they need travels to other processes.
-
-    Parameters
-    ----------
-    micrograph, given : Micrograph
-        What the workflow looks at, and what that was enlarged from: possibly the same.
-    recipe : WorkflowRecipe
-        What to look for.
-    pixel_nm : float
-        Nanometres per pixel.
-    scales : list of Scale
-        On which contrast is enhanced, the finest first.
-    level : Scale
-        On which the brightness of the solid is measured.
-    edge : int
-        Width of a pore's blurred rim, pixels.
-    alone : bool
-        Whether there is one band only: its contrast is then kept from the measurement.
-    """
+    """The steps for bands of one micrograph; what they need travels to other processes."""
 
     micrograph: Micrograph
-    given: Micrograph
+    given: Micrograph  # what that was enlarged from, possibly the same
     recipe: WorkflowRecipe
     pixel_nm: float
-    scales: list[Scale]
-    level: Scale
-    edge: int
-    alone: bool
+    scales: list[Scale]  # of contrast, the finest first
+    level: Scale  # on which the brightness of the solid is measured
+    edge: int  # width of a pore's blurred rim, pixels
+    alone: bool  # whether there is one band only: its contrast is kept from the measurement
     _kept: Contrast | None = None
 
     def measure(self, band: Band) -> BandStatistics:
@@ -396,15 +378,7 @@ class _Steps:
         show: Show | None,
         part: tuple[Band, ImageStatistics],
     ) -> list[CandidateMasks]:
-        """Threshold and open a band by several recipes.
-
-        Parameters
-        ----------
-        recipes, show
-            As `Workflow.find_candidates` has them.
-        part : tuple of Band and ImageStatistics
-            The band, and the statistics of its window.
-        """
+        """Threshold and open a band, of which the statistics of its window are known."""
         band, statistics = part
         contrast = self._kept or self._enhance(self._read(band.window), statistics.solid)
         background, black = statistics.background(contrast.smooth.shape), statistics.black

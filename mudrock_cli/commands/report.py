@@ -44,9 +44,9 @@ def report(
     speaks against them, a viewer for each micrograph, size distributions, fabric, and the table of
     all grains and pores to sort and filter. A folder of masks without tables is measured first.
     """
-    from mudrock_cli.files import check_writable, remove_leftovers
+    from mudrock_cli.files import check_writable, remove_leftovers, write_text
     from mudrock_cli.report.figures import draw_report, name_files, save_figures, to_svg
-    from mudrock_cli.report.page import render_page, write_page
+    from mudrock_cli.report.page import render_page
     from mudrock_cli.report.tables import read_tables
     from mudrock_cli.report.viewer import make_viewers
 
@@ -71,7 +71,8 @@ def report(
         for section, section_figures in drawn.items()
     }
     viewers = make_viewers(tables, micrographs)
-    write_page(page, render_page(tables, svgs, viewers, _list_provenance(tables, given)))
+    text = render_page(tables, svgs, viewers, _list_provenance(tables, given))
+    write_text(page, text, "choose another --out, or make room")
     if figures is not None:
         files = save_figures(figures, name_files(drawn), name_files(svgs))
         typer.echo(f"{len(files)} files of figures in {figures}")

@@ -354,14 +354,14 @@ def _parse(path: Path) -> Facts | None:
         return None
     if path.suffix.lower() == ".hdr":
         return parse_tescan_header(text, path.suffix.lower())
-    return parse_hitachi(text, ".txt") or parse_jeol(text, ".txt")
+    return parse_hitachi(text) or parse_jeol(text)
 
 
-def parse_hitachi(text: str, source: str) -> Facts | None:
+def parse_hitachi(text: str) -> Facts | None:
     """Read Hitachi's ``[SemImageFile]``: ``PixelSize`` in nanometres."""
     entries = parse_entries(text)
     return _gather(
-        f"Hitachi {source} PixelSize",
+        "Hitachi .txt PixelSize",
         "Hitachi",
         parse_number(entries.get("PixelSize")) if "[SemImageFile]" in text else None,
         None,
@@ -376,7 +376,7 @@ def parse_hitachi(text: str, source: str) -> Facts | None:
     )
 
 
-def parse_jeol(text: str, source: str) -> Facts | None:
+def parse_jeol(text: str) -> Facts | None:
     """Read JEOL's ``$$SM_MICRON_MARKER`` (a length) over ``$$SM_MICRON_BAR`` (pixels)."""
     entries: dict[str, str] = {}
     for line in whole_lines(text):
@@ -386,7 +386,7 @@ def parse_jeol(text: str, source: str) -> Facts | None:
     length = parse_nm(entries.get("SM_MICRON_MARKER"))
     pixels = parse_number(entries.get("SM_MICRON_BAR"))
     return _gather(
-        f"JEOL {source} $$SM_MICRON_MARKER / $$SM_MICRON_BAR",
+        "JEOL .txt $$SM_MICRON_MARKER / $$SM_MICRON_BAR",
         "JEOL",
         length / pixels if length and pixels else None,
         None,

@@ -204,12 +204,9 @@ def _starts(size: int, tile: int, overlap: int, margin: int) -> tuple[int, ...]:
 
 def _reflect(window: slice, size: int) -> npt.NDArray[np.intp]:
     """Return image pixels for positions that may lie outside, mirrored at the edge pixels."""
-    positions = np.arange(window.start, window.stop)
-    if size == 1:
-        return np.zeros(positions.shape, np.intp)
-    period = 2 * (size - 1)
-    folded = positions % period
-    return np.where(folded < size, folded, period - folded).astype(np.intp)
+    before, after = max(0, -window.start), max(0, window.stop - size)
+    pixels = np.pad(np.arange(size), (before, after), mode="reflect")
+    return pixels[window.start + before : window.stop + before]
 
 
 # Rows that come in bands of any height, and go on in blocks of one, or as many as are wanted.

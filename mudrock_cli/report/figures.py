@@ -9,15 +9,12 @@ import html
 import io
 import math
 import re
-import struct
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import imagecodecs
 import matplotlib
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +26,7 @@ from mudrock_cli.files import atomic_write
 from mudrock_cli.measure.cells import cell_side, find_blocks, lay_blocks
 from mudrock_cli.measure.directions import AxialMean, axial_mean, have_direction, rose
 from mudrock_cli.measure.sizes import bin_sizes
+from mudrock_cli.measure.uncertainty import LIMIT as REPRESENTATIVE
 from mudrock_cli.measure.uncertainty import interval_shares
 from mudrock_cli.report.tables import CHANCE, Row, Tables, find_interval
 
@@ -181,15 +179,13 @@ def _to_png(pdf: bytes) -> bytes:
     """Return a page of PDF as PNG: a fifth of the time of drawing the figure once more."""
     import pypdfium2
 
+    stream = io.BytesIO()
     with pypdfium2.PdfDocument(pdf) as document:
         scale = _DPI / 72 * (1 - 1e-6)  # a rounding error would add a row
-        rgb = document[0].render(scale=scale, rev_byteorder=True).to_numpy()
-        png = bytes(imagecodecs.png_encode(rgb, level=3, filter=imagecodecs.PNG.FILTER.NO))
-    # The size of a pixel, so that a word processor shows the figure as large as it was drawn.
-    chunk = b"pHYs" + struct.pack(">IIB", *[round(_DPI / 0.0254)] * 2, 1)
-    size = struct.pack(">I", 9) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    head = png.index(b"IDAT") - 4
-    return png[:head] + size + png[head:]
+        picture = document[0].render(scale=scale, rev_byteorder=True).to_pil()
+        # The size of a pixel, so that a word processor shows the figure as large as it was drawn.
+        picture.save(stream, "PNG", dpi=(_DPI, _DPI), compress_level=3)
+    return stream.getvalue()
 
 
 def name_files(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -374,26 +370,22 @@ def draw_rose(phase: str, edges: Floats, shares: Floats, mean: AxialMean) -> Fig
 
 
 @figure_style()
-def draw_representativeness(
-    curves: Mapping[str, tuple[Floats, Floats]], limit: float = 0.1
-) -> Figure:
+def draw_representativeness(curves: Mapping[str, tuple[Floats, Floats]]) -> Figure:
     """Draw how much porosity and silt fraction vary with the side of the window.
 
     Parameters
     ----------
     curves : mapping of str to (sides, variation)
         By phase: window sides in µm, and standard deviation over mean.
-    limit : float
-        What counts as representative.
     """
     figure, axes = _panel("Is the field large enough?", "spread between windows")
     for phase, (sides, variation) in curves.items():
         name = "porosity" if phase == "pore" else f"{phase} fraction"
         axes.plot(sides, variation, _DASHES[phase], color=PHASE_COLOURS[phase], label=name)
-    axes.axhline(limit, color=LIMIT, lw=1.0, ls=":")
+    axes.axhline(REPRESENTATIVE, color=LIMIT, lw=1.0, ls=":")
     axes.annotate(
-        f"{100 * limit:.4g} %: representative",
-        (0.02, limit),
+        f"{100 * REPRESENTATIVE:.4g} %: representative",
+        (0.02, REPRESENTATIVE),
         xycoords=("axes fraction", "data"),
         xytext=(0, -3),
         textcoords="offset points",
@@ -513,10 +505,9 @@ def draw_estimates(title: str, phase: str, estimates: Sequence[Estimate]) -> Fig
     return figure
 
 
-def _shorten(name: str, longest: int = 24) -> str:
+def _shorten(name: str) -> str:
     """Keep the start and the end of a long name."""
-    half = (longest - 1) // 2
-    return name if len(name) <= longest else f"{name[:half]}…{name[-half:]}"
+    return name if len(name) <= 24 else f"{name[:11]}…{name[-11:]}"
 
 
 # The objects of one image or of all.

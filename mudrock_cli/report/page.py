@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,6 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from mudrock_cli import __version__
-from mudrock_cli.files import atomic_write
 from mudrock_cli.measure.schema import INSTANCES, SUMMARY
 from mudrock_cli.measure.sizes import name_sorting
 from mudrock_cli.report.figures import inline_svg
@@ -125,18 +123,6 @@ def render_page(
         rows=data,
         missing=MISSING,
     )
-
-
-def write_page(path: Path, page: str) -> None:
-    """Write a page beside its place and move it there.
-
-    Raises
-    ------
-    MudrockError
-        If the file cannot be written.
-    """
-    with atomic_write(path, "choose another --out, or make room") as part:
-        part.write_text(page, encoding="utf-8")
 
 
 def _asset(name: str) -> str:

@@ -40,11 +40,11 @@ TOLD: dict[str, tuple[bytes, Parse, float, tuple[bytes, ...]]] = {
     "TESCAN": (b"\0" + TESCAN.encode(), parse_tescan, 4.537772, (b"4.537772e-009",)),
     "Phenom": (PHENOM.encode(), parse_tag_34683, 42.5, (b"42.5", b'"nm"')),
     "Hitachi": (
-        HITACHI.encode(), lambda raw: parse_hitachi(decode_text(raw), "x"), 165.3646,
+        HITACHI.encode(), lambda raw: parse_hitachi(decode_text(raw)), 165.3646,
         (b"165.3646",),
     ),
     "JEOL": (
-        JEOL.encode(), lambda raw: parse_jeol(decode_text(raw), "x"), 0.8, (b"125", b"100nm"),
+        JEOL.encode(), lambda raw: parse_jeol(decode_text(raw)), 0.8, (b"125", b"100nm"),
     ),
     "TESCAN header": (
         TESCAN.encode(), lambda raw: parse_tescan_header(decode_text(raw), "x"), 4.537772,

@@ -36,7 +36,7 @@ def parse_everything(raw: bytes) -> list[Facts | None]:
     for code in CODES:
         facts += read_vendor_tags({code: raw})
     facts += read_comment({40092: raw})
-    facts += [parse(text, "x") for parse in (parse_hitachi, parse_jeol, parse_tescan_header)]
+    facts += [parse_hitachi(text), parse_jeol(text), parse_tescan_header(text, "x")]
     facts += [parse_ome(raw), parse_imagej(raw, (3.0, 3.0))]
     parse_provenance(raw, (20, 20))
     return facts
