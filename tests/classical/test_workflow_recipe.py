@@ -1,4 +1,4 @@
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,21 +10,10 @@ from mudrock_cli.classical.recipe import (
     WorkflowRecipe,
     load_recipe,
 )
-from mudrock_cli.config import from_toml, list_packaged, to_toml
+from mudrock_cli.config import from_toml, list_packaged
 from mudrock_cli.errors import MudrockError, UsageError
 
 lengths = st.floats(1, 1e4)
-
-
-@given(lengths, lengths, st.integers(0, 4), st.floats(0, 50, exclude_max=True))
-def test_toml_comes_back(smooth: float, reach: float, scales: int, black: float) -> None:
-    plain = WorkflowRecipe()
-    recipe = replace(
-        plain,
-        background=replace(plain.background, black_percent=black),
-        contrast=replace(plain.contrast, smooth_nm=smooth, reach_nm=reach, scales=scales),
-    )
-    assert from_toml(WorkflowRecipe, to_toml(recipe), "recipe") == recipe
 
 
 def test_the_packaged_recipe_spells_out_every_default() -> None:
@@ -45,14 +34,7 @@ def test_the_digest_is_of_values_not_of_writing() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[pore", "not valid TOML"),
-        ("[pores]\ndarkness = 0.2", "mine.toml has no key pores"),
         ("[pore]\ndark = 0.2", r"mine.toml: \[pore\] has no key dark"),
-        ("pore = 3", "must be a table"),
-        ("[pore]\ndarkness = 'much'", "pore.darkness cannot be 'much'"),
-        ("[pore]\ndarkness = true", "pore.darkness cannot be True"),
-        ("[pore]\ndarkness = nan", "pore.darkness cannot be nan"),
-        ("[contrast]\nscales = 2.5", "contrast.scales cannot be 2.5"),
         ("[contrast]\nscales = 5", "contrast.scales cannot be 5"),
         ("[contrast]\nreach_nm = 0", "contrast.reach_nm cannot be 0"),
         ("[silt]\nrim_nm = -1", "silt.rim_nm cannot be -1"),
@@ -67,8 +49,6 @@ def test_what_a_recipe_cannot_be_is_said(text: str, message: str) -> None:
 
 
 def test_recipe_files_that_cannot_be_read_are_wrong_usage(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no recipe of this name"):
-        load_recipe(str(tmp_path / "absent.toml"))
     (tmp_path / "picture.toml").write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(UsageError, match="no text"):
         load_recipe(str(tmp_path / "picture.toml"))

@@ -1,7 +1,6 @@
 """The page itself, without a browser."""
 
 import csv
-import re
 import shutil
 from collections import Counter
 from html.parser import HTMLParser
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -254,30 +252,6 @@ def test_the_page_tells_what_no_interval_holds(
         assert words in text
     for words in unsaid:
         assert words not in text
-
-
-def _break(table: pa.Table, how: str) -> pa.Table:
-    if how == "column":
-        return table.drop_columns(["ecd_um"])
-    if how == "schema":
-        return table.replace_schema_metadata(None)
-    facts = table.schema.metadata[b"mudrock"]
-    changed = re.sub(rb'"schema_version": \d+', b'"schema_version": 99', facts)
-    return table.replace_schema_metadata({b"mudrock": changed})
-
-
-@pytest.mark.parametrize(
-    ("how", "message"),
-    [("column", "ecd_um"), ("schema", "mudrock stats"), ("version", "99")],
-)
-def test_tables_of_another_schema(field: Any, tmp_path: Path, how: str, message: str) -> None:
-    shutil.copy(field.folder / "report.summary.parquet", tmp_path / "r.summary.parquet")
-    pq.write_table(_break(pq.read_table(field.table), how), tmp_path / "r.parquet")
-    result = CliRunner().invoke(app, ["report", str(tmp_path / "r.parquet")])
-    assert result.exit_code == 1
-    assert message in result.stderr
-    assert "r.parquet" in result.stderr
-    assert not (tmp_path / "r.html").exists()
 
 
 def test_missing_and_foreign_files(field: Any, tmp_path: Path) -> None:
