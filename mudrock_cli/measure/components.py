@@ -260,7 +260,7 @@ def label_mask(
         To count the phases in, in the same pass.
     parts : ndarray of uint8, shape (H, W), optional
         Numbers to `MOST_PARTS` that differ between the grains into which a region of silt is to
-        be divided, from `contacts.part_grains`; 0 elsewhere.
+        be divided, from `texture.part_grains`; 0 elsewhere.
     advance : callable
         ``advance(done, total)`` in rows.
     mapper : Map

@@ -16,7 +16,6 @@ from mudrock_cli.measure.components import (
     label_mask,
     whole_areas,
 )
-from mudrock_cli.measure.contacts import part_grains
 from mudrock_cli.measure.schema import INSTANCES, pack_numbers, pack_words
 from mudrock_cli.measure.shapes import Bools, Floats, Ints
 from mudrock_cli.measure.sizes import (
@@ -28,6 +27,7 @@ from mudrock_cli.measure.sizes import (
     to_phi,
 )
 from mudrock_cli.measure.spatial import nearest_distances
+from mudrock_cli.measure.texture import part_grains
 from mudrock_cli.measure.window import Window
 
 PHASES = ("clay", "silt", "pore", "none")

@@ -7,7 +7,6 @@ field (spacing, representativeness, texture) is added for single images.
 import dataclasses
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,18 +14,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask, name_figure
-from mudrock_cli.image.types import Box, Map, Phase, PixelSize, Reader
+from mudrock_cli.image.types import Map, Phase, PixelSize, Reader
 from mudrock_cli.measure.cells import Blocks, CellCounter, find_blocks, lay_blocks, sum_blocks
 from mudrock_cli.measure.components import Labelling, label_mask
-from mudrock_cli.measure.contacts import ContactSums, sum_contacts
-from mudrock_cli.measure.correlation import PairSums, sum_pairs
-from mudrock_cli.measure.directions import axial_mean, have_direction
 from mudrock_cli.measure.instances import (
     Columns,
     Instances,
@@ -43,9 +37,10 @@ from mudrock_cli.measure.sizes import (
     share_near_limit,
     weighted_percentiles,
 )
-from mudrock_cli.measure.spatial import clark_evans, ripley_l
+from mudrock_cli.measure.spatial import axial_mean, clark_evans, have_direction, ripley_l
 from mudrock_cli.measure.stereology import LEAST_SECTIONS, STEP, lay_classes, unfold_sections
 from mudrock_cli.measure.tables import Rows
+from mudrock_cli.measure.texture import Texture, measure_texture, read_windows
 from mudrock_cli.measure.uncertainty import (
     Interval,
     field_fraction,
@@ -67,12 +62,6 @@ NEAR_LIMIT = 0.1
 
 MOST_RESAMPLED = 2.0
 """An image enlarged or reduced more times than this for the model is worth a warning."""
-
-WINDOW = 2048
-"""Largest side of a window in which texture is measured, pixels."""
-
-REACH = 256
-"""Largest distance of the two-point correlation, pixels; at most a quarter of the field."""
 
 FRACTIONS = {
     Phase.PORE: "porosity",
@@ -509,84 +498,6 @@ def _describe_origin(provenance: Mapping[str, Any]) -> Row:
         else None,
         "model_judged": judged if isinstance(judged, bool) else None,
     }
-
-
-@dataclass(frozen=True)
-class Texture:
-    """How phases are spread over a field.
-
-    Parameters
-    ----------
-    pairs : dict of Phase to PairSums
-        For the two-point correlation of silt and of pore.
-    contacts : ContactSums
-        Contacts between silt grains.
-    """
-
-    pairs: dict[Phase, PairSums]
-    contacts: ContactSums
-
-
-def read_windows(mask: PhaseMask, small: Ints) -> list[npt.NDArray[np.uint8]]:
-    """Read the windows of a mask in which texture is measured, as `lay_windows` lays them.
-
-    Parameters
-    ----------
-    mask : PhaseMask
-        The mask.
-    small : ndarray of int64, shape (5, N)
-        Top, left, bottom, right (half-open) and pixels of the silt regions that count as clay;
-        they are clay in the windows. A part that a window cuts from a region is silt.
-    """
-    windows, keys = [], set(zip(*small.tolist(), strict=True))
-    for box in lay_windows(mask.shape):
-        window = mask.read(box.rows, box.columns)
-        if keys:
-            silt = (window == Phase.SILT).view(np.uint8)
-            _, regions, found, _ = cv2.connectedComponentsWithStats(silt, connectivity=8)
-            left, top, width, height, area = found.T.tolist()
-            clay = [
-                (y + box.top, x + box.left, y + h + box.top, x + w + box.left, pixels) in keys
-                for y, x, h, w, pixels in zip(top, left, height, width, area, strict=True)
-            ]
-            clay[0] = False  # what is no silt
-            window = np.where(np.array(clay)[regions], np.uint8(Phase.CLAY), window)
-        windows.append(window)
-    return windows
-
-
-def lay_windows(shape: tuple[int, int]) -> list[Box]:
-    """Lay at most four windows over a field: all of it where they cover it, else spread evenly."""
-    spans = []
-    for length in shape:
-        parts = 1 if length <= WINDOW else 2
-        middles = [(2 * part + 1) * length / (2 * parts) for part in range(parts)]
-        half = min(WINDOW, length / parts) / 2
-        spans.append([(round(middle - half), round(middle + half)) for middle in middles])
-    return [Box(top, left, bottom, right) for top, bottom in spans[0] for left, right in spans[1]]
-
-
-def measure_texture(windows: Sequence[npt.NDArray[np.uint8]]) -> Texture:
-    """Measure the texture of a field.
-
-    Parameters
-    ----------
-    windows : sequence of ndarray of uint8, shape (H, W)
-        Phases in windows of one size, from `read_windows`.
-    """
-    from scipy.fft import set_workers
-
-    reach = max(1, min(REACH, *(length // 4 for length in windows[0].shape)))
-    pairs: dict[Phase, PairSums] = {}
-    contacts = ContactSums(0, 0, 0, 0)
-    for window in windows:
-        specimen = window != Phase.VOID
-        for phase in (Phase.SILT, Phase.PORE):
-            with set_workers(os.cpu_count() or 1):
-                sums = sum_pairs(window == phase, specimen, reach)
-            pairs[phase] = pairs[phase] + sums if phase in pairs else sums
-        contacts += sum_contacts(window == Phase.SILT, specimen)
-    return Texture(pairs, contacts)
 
 
 def _describe_field(

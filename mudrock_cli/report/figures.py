@@ -24,8 +24,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from mudrock_cli.files import atomic_write
 from mudrock_cli.measure.cells import cell_side, find_blocks, lay_blocks
-from mudrock_cli.measure.directions import AxialMean, axial_mean, have_direction, rose
 from mudrock_cli.measure.sizes import bin_sizes
+from mudrock_cli.measure.spatial import AxialMean, axial_mean, have_direction, rose
 from mudrock_cli.measure.uncertainty import LIMIT as REPRESENTATIVE
 from mudrock_cli.measure.uncertainty import interval_shares
 from mudrock_cli.report.tables import CHANCE, Row, Tables, find_interval

@@ -8,9 +8,9 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.components import label_mask
-from mudrock_cli.measure.contacts import divide_grains, sum_contacts
 from mudrock_cli.measure.instances import divide_silt
 from mudrock_cli.measure.summary import measure_image
+from mudrock_cli.measure.texture import divide_grains, sum_contacts
 
 
 def _discs(shape: tuple[int, int], *discs: tuple[float, float, float]) -> np.ndarray:

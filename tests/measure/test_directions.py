@@ -6,8 +6,8 @@ import pytest
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.components import label_mask
-from mudrock_cli.measure.directions import axial_mean, have_direction, rayleigh_p, rose
 from mudrock_cli.measure.instances import measure_objects
+from mudrock_cli.measure.spatial import axial_mean, have_direction, rayleigh_p, rose
 
 
 def test_parallel_axes_have_their_own_direction() -> None:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.measure.directions import AxialMean
+from mudrock_cli.measure.spatial import AxialMean
 from mudrock_cli.report.figures import (
     PERCENT,
     draw_cumulative,

@@ -8,7 +8,7 @@ Discs, and ellipses 3 : 1 in all directions and all along the rows, by their dia
 import numpy as np
 from scipy.special import ellipe
 
-from mudrock_cli.measure.correlation import sum_pairs
+from mudrock_cli.measure.texture import sum_pairs
 
 
 def measure(diameter: float, aspect: float, aligned: bool, rng: np.random.Generator) -> float:

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from mudrock_cli.measure.contacts import sum_contacts
+from mudrock_cli.measure.texture import sum_contacts
 
 
 def draw_grain(rng: np.random.Generator, radius: float, waves: float, noise: float) -> np.ndarray:

@@ -13,8 +13,8 @@ import numpy as np
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.components import label_mask
-from mudrock_cli.measure.directions import axial_mean, have_direction
 from mudrock_cli.measure.instances import measure_objects
+from mudrock_cli.measure.spatial import axial_mean, have_direction
 
 PIXEL = PixelSize(100, "drawn")
 

@@ -1,21 +1,38 @@
-"""Contacts between silt grains: regions are divided at their necks, and counted or measured so.
+"""Texture: two-point correlation and boundary length of phases, contacts between silt grains.
 
 Grains that touch are one region of a mask. Whether they carry each other or float in the matrix is
-told by the share of their boundary that is contact. A large mask is measured in windows: add up
-the `ContactSums`.
+told by the share of their boundary that is contact; for that, and for `--split`, regions are
+divided at their necks. A large mask is measured in windows, whose sums add up.
 """
 
 import math
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.image.mask import PhaseMask
-from mudrock_cli.image.types import Phase
+from mudrock_cli.image.types import Box, Phase
 from mudrock_cli.measure.components import MOST_PARTS, Labelling
-from mudrock_cli.measure.correlation import NEIGHBOURS
-from mudrock_cli.measure.shapes import Bools, Ints
+from mudrock_cli.measure.shapes import Bools, Floats, Ints
+
+WINDOW = 2048
+"""Largest side of a window in which texture is measured, pixels."""
+
+REACH = 256
+"""Largest distance of the two-point correlation, pixels; at most a quarter of the field."""
+
+NEIGHBOURS = (
+    (np.s_[:, :-1], np.s_[:, 1:]),
+    (np.s_[:-1], np.s_[1:]),
+    (np.s_[:-1, :-1], np.s_[1:, 1:]),
+    (np.s_[:-1, 1:], np.s_[1:, :-1]),
+)
+"""Pixels and their neighbours along rows, columns and both diagonals."""
 
 NECK = 0.7
 """Two parts are two grains where the neck is narrower than this share of the smaller part."""
@@ -31,6 +48,148 @@ _THIN = 2.0
 
 _THICK = 8.0
 """Silt is thick from twice so many pixels on."""
+
+
+# Pairs of pixels.
+
+
+@dataclass(frozen=True)
+class PairSums:
+    """Pairs of pixels by distance, to be added over tiles and images of one pixel size.
+
+    Parameters
+    ----------
+    both : ndarray of float64, shape (K,)
+        Pairs at about 0, 1, ... K - 1 pixels with both ends in the phase.
+    all_pairs : ndarray of float64, shape (K,)
+        Pairs with both ends on specimen.
+    lengths : ndarray of float64, shape (K,)
+        Sum of the distances of these, pixels.
+    crossings, steps : ndarray of float64, shape (4,)
+        Steps between neighbouring pixels along rows, columns and both diagonals that go into the
+        phase or out of it, and all steps on specimen.
+    """
+
+    both: Floats
+    all_pairs: Floats
+    lengths: Floats
+    crossings: Floats
+    steps: Floats
+
+    def __add__(self, other: Self) -> "PairSums":
+        return PairSums(
+            self.both + other.both,
+            self.all_pairs + other.all_pairs,
+            self.lengths + other.lengths,
+            self.crossings + other.crossings,
+            self.steps + other.steps,
+        )
+
+    def correlate(self) -> Floats:
+        """Return the two-point correlation S2 at `lags`; NaN where no pair was seen.
+
+        Notes
+        -----
+        The chance that two points at a distance both lie in the phase. It starts at the phase's
+        share of area and levels off at the share squared. Torquato (2002), Random Heterogeneous
+        Materials, 2.2.
+        """
+        return _divide(self.both, self.all_pairs)
+
+    def lags(self) -> Floats:
+        """Return the mean distance of the pairs, pixels, shape (K,); NaN where none was seen."""
+        return _divide(self.lengths, self.all_pairs)
+
+    def boundary(self) -> float:
+        """Return the boundary length per area, 1/pixel; NaN where there are no steps.
+
+        Notes
+        -----
+        ``pi / 2`` times the crossings per length, averaged over four directions (Cauchy and
+        Crofton; Legland, Kiêu and Devaux 2007), as the perimeters of objects.
+        """
+        length = self.steps * np.array([1, 1, math.sqrt(2), math.sqrt(2)])
+        seen = length > 0
+        return (
+            float(np.pi / 2 * (self.crossings[seen] / length[seen]).mean())
+            if seen.any()
+            else (math.nan)
+        )
+
+
+def _divide(above: Floats, below: Floats) -> Floats:
+    ratio: Floats = np.full(len(above), np.nan)
+    return np.divide(above, below, out=ratio, where=below > 0)
+
+
+def sum_pairs(phase: Bools, specimen: Bools, reach: int) -> PairSums:
+    """Count pairs of pixels by distance, in all directions.
+
+    Parameters
+    ----------
+    phase : ndarray of bool, shape (H, W)
+        Pixels of the phase.
+    specimen : ndarray of bool, shape (H, W)
+        Pixels that are not VOID.
+    reach : int
+        Largest distance in pixels; cut to what the array holds.
+
+    Notes
+    -----
+    Autocorrelation of the phase over that of the specimen, by Fourier transform with padding, so
+    that nothing wraps around and VOID counts for nothing; averaged over rings one pixel wide.
+    Berryman and Blair (1986), J. Appl. Phys. 60: 1930-1938.
+    """
+    reach = min(reach, min(phase.shape) - 1)
+    phase = phase & specimen
+    height, width = specimen.shape
+    down, across = np.arange(reach + 1)[:, None], np.arange(-reach, reach + 1)[None, :]
+    whole = bool(specimen.all())
+    pairs = (
+        (height - down) * (width - np.abs(across)).astype(np.float64)
+        if whole
+        else _autocorrelate(specimen, reach)
+    )
+    distance = np.hypot(down, across)
+    ring = np.rint(distance).astype(np.intp).ravel()
+
+    def sum_rings(values: Floats) -> Floats:
+        # A shift along the row stands here with its mirror image, the others alone.
+        halved = values * np.where(down == 0, 0.5, 1.0)
+        return np.bincount(ring, halved.ravel())[: reach + 1].astype(np.float64)
+
+    crossings, steps = [], []
+    for near, far in NEIGHBOURS:
+        crossed = phase[near] ^ phase[far]
+        if not whole:
+            inside = specimen[near] & specimen[far]
+            crossed &= inside
+        crossings.append(np.count_nonzero(crossed))
+        steps.append(crossed.size if whole else np.count_nonzero(inside))
+    return PairSums(
+        sum_rings(_autocorrelate(phase, reach)),
+        sum_rings(pairs),
+        sum_rings(pairs * distance),
+        np.array(crossings, np.float64),
+        np.array(steps, np.float64),
+    )
+
+
+def _autocorrelate(indicator: Bools, reach: int) -> Floats:
+    """Return pixel pairs for shifts down by 0 to reach and across by -reach to reach."""
+    from scipy.fft import irfft2, next_fast_len, rfft2
+
+    padded = tuple(next_fast_len(side + reach, real=True) for side in indicator.shape)
+    spectrum = rfft2(indicator.astype(np.float32), padded, workers=-1)
+    power = spectrum.real**2 + spectrum.imag**2
+    del spectrum  # a window takes it all a second time
+    pairs = irfft2(power, padded, workers=-1)
+    shifts = np.arange(-reach, reach + 1)  # those to the left stand at the end
+    found: Floats = pairs[: reach + 1, shifts].astype(np.float64)
+    return found
+
+
+# Grains, divided where they touch.
 
 
 @dataclass(frozen=True)
@@ -129,7 +288,6 @@ def divide_grains(silt: Bools) -> npt.NDArray[np.int32]:
     extended maxima of its logarithm (Soille 2004, 6.3.5). What is thinner than some pixels has no
     maximum of its own.
     """
-    import cv2
     from skimage.morphology import local_maxima, reconstruction
     from skimage.segmentation import watershed
 
@@ -193,8 +351,6 @@ def part_grains(mask: PhaseMask, labelling: Labelling, chosen: Bools) -> npt.NDA
     ndarray of uint8, shape (H, W)
         Numbers that differ between the grains of a region that touch; 0 in regions that stay.
     """
-    import cv2
-
     objects, width = labelling.objects, mask.shape[1]
     parts = np.zeros(mask.shape, np.uint8)
     for index in np.flatnonzero(chosen):
@@ -234,8 +390,6 @@ def _fill_holes(silt: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], Int
     grain is nearly convex, and no wider than the grain is beside it. The outermost pixels are no
     silt.
     """
-    import cv2
-
     holes, hole = cv2.connectedComponents(1 - silt, connectivity=4)
     kept = np.zeros(holes, np.bool_)
     inside = ((silt == 0) & (hole != hole[0, 0])).astype(np.uint8)
@@ -259,3 +413,84 @@ def _fill_holes(silt: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], Int
         kept &= wide <= thick[host]
     number = np.where(kept, np.cumsum(kept), 0)[hole]
     return silt | (number > 0), number
+
+
+# Windows of a mask.
+
+
+@dataclass(frozen=True)
+class Texture:
+    """How phases are spread over a field.
+
+    Parameters
+    ----------
+    pairs : dict of Phase to PairSums
+        For the two-point correlation of silt and of pore.
+    contacts : ContactSums
+        Contacts between silt grains.
+    """
+
+    pairs: dict[Phase, PairSums]
+    contacts: ContactSums
+
+
+def read_windows(mask: PhaseMask, small: Ints) -> list[npt.NDArray[np.uint8]]:
+    """Read the windows of a mask in which texture is measured, as `lay_windows` lays them.
+
+    Parameters
+    ----------
+    mask : PhaseMask
+        The mask.
+    small : ndarray of int64, shape (5, N)
+        Top, left, bottom, right (half-open) and pixels of the silt regions that count as clay;
+        they are clay in the windows. A part that a window cuts from a region is silt.
+    """
+    windows, keys = [], set(zip(*small.tolist(), strict=True))
+    for box in lay_windows(mask.shape):
+        window = mask.read(box.rows, box.columns)
+        if keys:
+            silt = (window == Phase.SILT).view(np.uint8)
+            _, regions, found, _ = cv2.connectedComponentsWithStats(silt, connectivity=8)
+            left, top, width, height, area = found.T.tolist()
+            clay = [
+                (y + box.top, x + box.left, y + h + box.top, x + w + box.left, pixels) in keys
+                for y, x, h, w, pixels in zip(top, left, height, width, area, strict=True)
+            ]
+            clay[0] = False  # what is no silt
+            window = np.where(np.array(clay)[regions], np.uint8(Phase.CLAY), window)
+        windows.append(window)
+    return windows
+
+
+def lay_windows(shape: tuple[int, int]) -> list[Box]:
+    """Lay at most four windows over a field: all of it where they cover it, else spread evenly."""
+    spans = []
+    for length in shape:
+        parts = 1 if length <= WINDOW else 2
+        middles = [(2 * part + 1) * length / (2 * parts) for part in range(parts)]
+        half = min(WINDOW, length / parts) / 2
+        spans.append([(round(middle - half), round(middle + half)) for middle in middles])
+    return [Box(top, left, bottom, right) for top, bottom in spans[0] for left, right in spans[1]]
+
+
+def measure_texture(windows: Sequence[npt.NDArray[np.uint8]]) -> Texture:
+    """Measure the texture of a field.
+
+    Parameters
+    ----------
+    windows : sequence of ndarray of uint8, shape (H, W)
+        Phases in windows of one size, from `read_windows`.
+    """
+    from scipy.fft import set_workers
+
+    reach = max(1, min(REACH, *(length // 4 for length in windows[0].shape)))
+    pairs: dict[Phase, PairSums] = {}
+    contacts = ContactSums(0, 0, 0, 0)
+    for window in windows:
+        specimen = window != Phase.VOID
+        for phase in (Phase.SILT, Phase.PORE):
+            with set_workers(os.cpu_count() or 1):
+                sums = sum_pairs(window == phase, specimen, reach)
+            pairs[phase] = pairs[phase] + sums if phase in pairs else sums
+        contacts += sum_contacts(window == Phase.SILT, specimen)
+    return Texture(pairs, contacts)
