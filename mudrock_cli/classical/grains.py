@@ -26,39 +26,21 @@ _GRAINS, _AROUND = 4, 8  # neighbours of a pixel in a grain, and in what is arou
 
 
 class Piece(NamedTuple):
-    """The parts of regions that lie in one band.
+    """The parts of regions that lie in one band."""
 
-    Parameters
-    ----------
-    counts : ndarray of int64, shape (3, labels)
-        Pixels, those of them that are marked, and those in the first and in the last column.
-    head, foot : ndarray of int64, shape (columns,)
-        Labels in the first and in the last row; 0 for no region.
-    """
-
-    counts: Ints
-    head: Ints
-    foot: Ints
+    counts: Ints  # (3, labels): pixels, those that are marked, those in the first and last column
+    head: Ints  # (columns,): labels in the first row; 0 for no region
+    foot: Ints  # the same of the last row
 
 
 class Regions(NamedTuple):
-    """Connected regions of one image.
+    """Connected regions of one image; all but `ids` have the shape (regions,)."""
 
-    Parameters
-    ----------
-    ids : list of ndarray of int64
-        Per band: the region of each of the band's labels, from label 1.
-    areas, marked : ndarray of int64, shape (regions,)
-        Pixels, and those that are marked.
-    at_sides, at_ends : ndarray of int64, shape (regions,)
-        Pixels in the first and the last column of the image, and in its first and last row.
-    """
-
-    ids: list[Ints]
-    areas: Ints
-    marked: Ints
-    at_sides: Ints
-    at_ends: Ints
+    ids: list[Ints]  # per band: the region of each of the band's labels, from label 1
+    areas: Ints  # pixels
+    marked: Ints  # pixels that are marked
+    at_sides: Ints  # pixels in the first and the last column of the image
+    at_ends: Ints  # pixels in its first and last row
 
     def keep(self, wanted: Keep) -> list[Keep]:
         """Return which labels of each band belong to wanted regions, bool, shape (regions,)."""
@@ -87,30 +69,12 @@ def find_pieces(band: Mask, connectivity: int, mark: Mask | None = None) -> Piec
 
 
 def keep_regions(band: Mask, keep: Keep, connectivity: int) -> Mask:
-    """Return a band with only those of its regions that are kept.
-
-    Parameters
-    ----------
-    band : ndarray of uint8, shape (rows, columns)
-        The band in which `find_pieces` found the labels.
-    keep : ndarray of bool
-        From `Regions.keep`.
-    connectivity : int
-        As `find_pieces` had it.
-    """
+    """Return a band, as `find_pieces` had it, with the regions that `Regions.keep` tells."""
     return keep[_label(band, connectivity)].view(np.uint8)
 
 
 def join_pieces(pieces: Iterable[Piece], connectivity: int) -> Regions:
-    """Join the pieces of bands, from top to bottom, to the regions of the image.
-
-    Parameters
-    ----------
-    pieces : iterable of Piece
-        Of all bands.
-    connectivity : int
-        4 or 8 neighbours.
-    """
+    """Join the pieces of all bands, from top to bottom, to the regions of the image."""
     pieces = list(pieces)
     firsts = np.cumsum([0, *(piece.counts.shape[1] for piece in pieces)])
     pairs = [

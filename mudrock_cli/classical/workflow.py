@@ -75,19 +75,10 @@ class Band:
         return slice(self.rows.start - self.window.start, self.rows.stop - self.window.start)
 
 
-def plan_bands(shape: tuple[int, int], halo: int, align: int, pixels: int) -> list[Band]:
-    """Cover an image with bands whose windows begin at multiples of `align`.
+def _plan_bands(shape: tuple[int, int], halo: int, align: int, pixels: int) -> list[Band]:
+    """Cover an image with bands of roughly so many pixels, and `halo` rows above and below.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns.
-    halo : int
-        Rows to read above and below at least.
-    align : int
-        Grid of the coarsest level.
-    pixels : int
-        Pixels of a band, roughly.
+    Their windows begin at multiples of `align`, the grid of the coarsest level.
     """
     height, width = shape
     step = max(pixels // width // align, 1) * align
@@ -181,7 +172,7 @@ class Workflow:
         halo = max((scale.reach for scale in scales), default=0) + align
         halo += max(opening_reach(recipe.silt.thickness_nm / nm), edge, middle)
         pixels = band_pixels or max(_BAND_PIXELS, _BAND_HALOS * halo * shape[1])
-        self.bands = plan_bands(shape, halo, align, pixels)
+        self.bands = _plan_bands(shape, halo, align, pixels)
         self._steps = _Steps(
             self.micrograph, micrograph, recipe, nm, scales, level, edge, len(self.bands) == 1
         )

@@ -563,21 +563,10 @@ _IN_ROOT = ("software", "version", "input", "pixel_size_nm", "pixel_size_source"
 Method = Literal["mean", "nearest"]
 
 
-class PyramidWriter:
-    """Write one multiscale image of an OME-Zarr.
+class _PyramidWriter:
+    """Write one multiscale image of an OME-Zarr, in the group `path` of the store `root`.
 
-    Parameters
-    ----------
-    root : Path
-        The store.
-    path : str
-        Its group in the store, empty for the root.
-    shape : tuple of int
-        Rows and columns.
-    dtype : dtype
-        Of the numbers.
-    method : str
-        How two by two pixels become one: by their mean, or the first, which keeps labels labels.
+    By `method` two by two pixels become one: their mean, or the first, which keeps labels labels.
     """
 
     def __init__(
@@ -610,16 +599,9 @@ class PyramidWriter:
                 self.write_rows(self._reduce(block), number + 1)
 
     def describe(self, name: str, pixel_size: PixelSize | None, prefix: str = "") -> dict[str, Any]:
-        """Return the entry of ``multiscales``.
+        """Return the entry of ``multiscales`` for a group from which the image lies at `prefix`.
 
-        Parameters
-        ----------
-        name : str
-            Name of the image.
-        pixel_size : PixelSize or None
-            None leaves out the unit of the axes, without which a scale is none.
-        prefix : str
-            Path of the image from the group that gets the entry.
+        Without a pixel size axes have no unit, without which a scale is none.
         """
         unit = {} if pixel_size is None else {"unit": "micrometer"}
         side = 1.0 if pixel_size is None else pixel_size.um
@@ -694,8 +676,8 @@ def write_zarr(
         If it cannot be written, or something else stands there.
     """
     with _atomic_store(path) as part:
-        labels = PyramidWriter(part, f"labels/{PHASES}", shape, np.uint8, "nearest")
-        image = None if grey is None else PyramidWriter(part, "", shape, np.uint8, "mean")
+        labels = _PyramidWriter(part, f"labels/{PHASES}", shape, np.uint8, "nearest")
+        image = None if grey is None else _PyramidWriter(part, "", shape, np.uint8, "mean")
 
         def append(rows: slice, phases: npt.NDArray[np.uint8]) -> None:
             labels.write_rows(phases)
@@ -749,7 +731,7 @@ def write_instances(
         If it cannot be written, or something else stands there.
     """
     with _atomic_store(path) as part:
-        labels = PyramidWriter(part, f"labels/{INSTANCES}", shape, dtype, "nearest")
+        labels = _PyramidWriter(part, f"labels/{INSTANCES}", shape, dtype, "nearest")
         for band in bands:
             labels.write_rows(band)
         _write_metadata(part, path.stem, INSTANCES, labels, pixel_size, provenance)
@@ -769,7 +751,7 @@ def _write_metadata(
     root: Path,
     name: str,
     label: str,
-    pyramid: PyramidWriter,
+    pyramid: _PyramidWriter,
     size: PixelSize | None,
     provenance: Mapping[str, Any],
     looks: Mapping[str, Any] | None = None,

@@ -322,27 +322,19 @@ _PARSERS = {
 _MAX_BYTES = 1 << 20
 
 
-def read_sidecars(image: Path) -> list[Facts]:
-    """Return what the files beside an image tell.
+def _read_sidecars(image: Path) -> Iterator[Facts]:
+    """Yield what the files beside an image tell, their suffixes in either case.
 
-    Parameters
-    ----------
-    image : Path
-        For ``a.tif``: ``a.txt`` of Hitachi or JEOL, ``a.hdr`` or ``a-tif.hdr`` of TESCAN.
+    For ``a.tif``: ``a.txt`` of Hitachi or JEOL, ``a.hdr`` or ``a-tif.hdr`` of TESCAN.
     """
-    return [facts for path in _beside(image) if (facts := _parse(path)) is not None]
-
-
-def _beside(image: Path) -> Iterator[Path]:
-    """Yield the sidecars that exist, suffixes in either case."""
     kind = image.suffix.lstrip(".")
     names = [f"{image.stem}.txt", f"{image.stem}.TXT", f"{image.name}.txt"]
     for suffix in ("hdr", "HDR"):
         names += [f"{stem}.{suffix}" for stem in (image.stem, f"{image.stem}-{kind}", image.name)]
     for name in names:
         path = image.with_name(name)
-        if path.is_file() and path != image:
-            yield path
+        if path.is_file() and path != image and (facts := _parse(path)) is not None:
+            yield facts
 
 
 def _parse(path: Path) -> Facts | None:
@@ -463,7 +455,7 @@ def calibrate(samples: Samples) -> Calibration:
     conventions = parse_ome(description), parse_imagej(description, samples.resolution)
     facts = [
         *read_vendor_tags(samples.tags),
-        *read_sidecars(samples.path),
+        *_read_sidecars(samples.path),
         *read_comment(samples.tags),
         *(told for told in conventions if told is not None),
         *samples.facts,

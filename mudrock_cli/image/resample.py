@@ -16,19 +16,11 @@ _SAME = 0.01  # share by which pixel sizes may differ and be taken as one
 
 
 @dataclass(frozen=True)
-class AxisTaps:
-    """What each output pixel takes from the input along one axis.
+class _AxisTaps:
+    """What each output pixel takes from the input along one axis; shapes (output, taps)."""
 
-    Parameters
-    ----------
-    index : ndarray of int, shape (output, taps)
-        Input pixels.
-    weight : ndarray of float32, shape (output, taps)
-        Their weights; a row sums to 1.
-    """
-
-    index: npt.NDArray[np.intp]
-    weight: npt.NDArray[np.float32]
+    index: npt.NDArray[np.intp]  # input pixels
+    weight: npt.NDArray[np.float32]  # a row sums to 1
 
     @property
     def source(self) -> slice:
@@ -49,7 +41,7 @@ class AxisTaps:
         return total
 
 
-def axis_taps(size: int, new_size: int, window: slice, *, labels: bool = False) -> AxisTaps:
+def axis_taps(size: int, new_size: int, window: slice, *, labels: bool = False) -> _AxisTaps:
     """Return the taps of a window of the output along one axis.
 
     A reduction averages over the area of the new pixel, as OpenCV's ``INTER_AREA`` does; an
@@ -86,7 +78,7 @@ def axis_taps(size: int, new_size: int, window: slice, *, labels: bool = False) 
         index = np.floor(centre).astype(np.intp)[:, None] + np.arange(-1, 3)
         weight = _keys(np.abs(centre[:, None] - index))
     weight /= weight.sum(axis=1, keepdims=True)
-    return AxisTaps(np.clip(index, 0, size - 1), weight.astype(np.float32))
+    return _AxisTaps(np.clip(index, 0, size - 1), weight.astype(np.float32))
 
 
 def resample(

@@ -45,24 +45,12 @@ _SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 
 @dataclass(frozen=True)
 class Grouping:
-    """How images are put into groups.
+    """How images are put into groups: by a pattern or by a table."""
 
-    Parameters
-    ----------
-    columns : tuple of str
-        What a group is described by, for example ``("sample", "depth")``.
-    source : str
-        The CSV file or the pattern, for messages.
-    pattern : re.Pattern or None
-        Searched in the name of an image.
-    table : dict of str to tuple of str
-        The key of each image, by name.
-    """
-
-    columns: tuple[str, ...]
-    source: str
-    pattern: re.Pattern[str] | None = None
-    table: dict[str, Key] = field(default_factory=dict)
+    columns: tuple[str, ...]  # what describes a group, for example ("sample", "depth")
+    source: str  # the CSV file or the pattern, for messages
+    pattern: re.Pattern[str] | None = None  # searched in the name of an image
+    table: dict[str, Key] = field(default_factory=dict)  # the key of each image, by name
 
     def find(self, name: str) -> Key | None:
         """Return the key of an image, or None where it has none."""

@@ -30,22 +30,16 @@ def void_cell(shape: tuple[int, int]) -> int:
 
 @dataclass(frozen=True)
 class KVariation:
-    """How much Ripley's K of random points varies in a window: see `spatial.ripley_l`.
+    """How much Ripley's K of random points varies in a window, for `spatial.ripley_l`.
 
-    Parameters
-    ----------
-    radii : ndarray of float64, shape (K,)
-        Distances, rising to a quarter of the window's shorter side.
-    edge : ndarray of float64, shape (K, K)
-        Covariance over the window of the mean number of neighbours that a point has there, each
-        pair weighed as in K, as a share of both means.
-    pairs : ndarray of float64, shape (K,)
-        ``A² times the integral of 1 / c(h)`` up to each distance, c the set covariance.
+    `edge` is the covariance over the window of the mean number of neighbours that a point has
+    there, each pair weighed as in K, as a share of both means; `pairs` is ``A² times the integral
+    of 1 / c(h)`` up to each distance, c the set covariance.
     """
 
-    radii: Floats
-    edge: Floats
-    pairs: Floats
+    radii: Floats  # (K,): distances, rising to a quarter of the window's shorter side
+    edge: Floats  # (K, K)
+    pairs: Floats  # (K,)
 
 
 @dataclass(frozen=True)

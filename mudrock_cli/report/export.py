@@ -128,9 +128,9 @@ def write_objects(
         else:
             image = label_objects(mask, pixel_size, name, mask.path.name if mask.path else name)
             if to == "imagej-roi":
-                write_rois(part, image)
+                _write_rois(part, image)
             else:
-                part.write_text(to_geojson(image), encoding="utf-8")
+                part.write_text(_to_geojson(image), encoding="utf-8")
 
 
 def trace_outlines(labels: Labels) -> "Iterator[tuple[int, Polygon | MultiPolygon]]":
@@ -167,7 +167,7 @@ def trace_outlines(labels: Labels) -> "Iterator[tuple[int, Polygon | MultiPolygo
         yield int(owner[runs[0]]), shapely.simplify(shapely.union_all(boxes), 0)
 
 
-def to_geojson(image: Labelled) -> str:
+def _to_geojson(image: Labelled) -> str:
     """Return the objects of an image as GeoJSON that QuPath imports as detections."""
     from shapely.geometry import mapping
 
@@ -252,14 +252,8 @@ def _encode_runs(labels: Labels) -> Iterator[tuple[int, list[int], list[int]]]:
         yield int(flat[own[0]]), [*counts, last] if last else counts, box
 
 
-def write_rois(path: Path, image: Labelled) -> None:
-    """Write the objects of an image as a zip of ImageJ regions, for the ROI Manager.
-
-    Raises
-    ------
-    MudrockError
-        If the image is larger than ImageJ's regions reach.
-    """
+def _write_rois(path: Path, image: Labelled) -> None:
+    """Write the objects of an image as a zip of ImageJ regions, for the ROI Manager."""
     if max(image.labels.shape) > IMAGEJ_SIDE:
         raise MudrockError(
             f"{image.file}: ImageJ's regions end at {IMAGEJ_SIDE} pixels",

@@ -605,22 +605,22 @@ def draw_report(tables: Tables) -> dict[str, dict[str, Figure]]:
     pores, silt = (pool_objects([objects[name, phase] for name in names]) for phase in PHASES)
     single = tables.images[0] if len(names) == 1 else tables.pooled
     limits = [row["resolvable_ecd_um"] for row in tables.images]
-    drawn = {"pooled": draw_objects(single, pores, silt, max(limits))}
+    drawn = {"pooled": _draw_objects(single, pores, silt, max(limits))}
     if len(names) > 1:
-        drawn["comparison"] = draw_comparison(tables.images, tables.pooled)
+        drawn["comparison"] = _draw_comparison(tables.images, tables.pooled)
         for row, limit in zip(tables.images, limits, strict=True):
             pores, silt = (objects[row["image"], phase] for phase in PHASES)
-            drawn[f"image {row['image']}"] = draw_objects(row, pores, silt, limit)
+            drawn[f"image {row['image']}"] = _draw_objects(row, pores, silt, limit)
     for row in tables.images:
-        drawn[f"texture {row['image']}"] = draw_texture(row)
+        drawn[f"texture {row['image']}"] = _draw_texture(row)
     if tables.groups:
-        drawn["groups"] = draw_comparison(tables.groups, tables.pooled)
-    if tables.depth and (profile := draw_depth(tables)):
+        drawn["groups"] = _draw_comparison(tables.groups, tables.pooled)
+    if tables.depth and (profile := _draw_depth(tables)):
         drawn["depth"] = profile
     return drawn
 
 
-def draw_depth(tables: Tables) -> dict[str, Figure]:
+def _draw_depth(tables: Tables) -> dict[str, Figure]:
     """Draw porosity and silt fraction against depth, of groups or else of images."""
     assert tables.depth
     for rows in (tables.groups, tables.images):
@@ -658,16 +658,8 @@ def _draw_profile(
     return figure
 
 
-def draw_comparison(rows: Sequence[Row], pooled: Row) -> dict[str, Figure]:
-    """Draw porosity and silt fraction of images or groups, side by side with all together.
-
-    Parameters
-    ----------
-    rows : sequence of Row
-        Summary rows of images, or of groups.
-    pooled : Row
-        Summary row of all images.
-    """
+def _draw_comparison(rows: Sequence[Row], pooled: Row) -> dict[str, Figure]:
+    """Draw porosity and silt fraction of images or groups, side by side with all together."""
     figures = {}
     for column, (title, phase) in _FRACTIONS.items():
         estimates = [
@@ -681,20 +673,10 @@ def draw_comparison(rows: Sequence[Row], pooled: Row) -> dict[str, Figure]:
     return figures
 
 
-def draw_objects(
+def _draw_objects(
     row: Row, pores: Objects, silt: Objects, limit_um: float | None
 ) -> dict[str, Figure]:
-    """Draw sizes, cumulative curves and directions of some images, and whether a field suffices.
-
-    Parameters
-    ----------
-    row : Row
-        Their summary row.
-    pores, silt : Objects
-        Their objects.
-    limit_um : float or None
-        Smallest pore that is resolved, µm.
-    """
+    """Draw sizes, cumulative curves and directions of some images, and whether a field suffices."""
     figures: dict[str, Figure] = {}
     for phase, objects in (("pore", pores), ("silt", silt)):
         if len(objects) < _LEAST:
@@ -719,7 +701,7 @@ def draw_objects(
     return figures
 
 
-def draw_texture(row: Row) -> dict[str, Figure]:
+def _draw_texture(row: Row) -> dict[str, Figure]:
     """Draw what a summary row tells of spacing, correlation and unfolded spheres."""
     figures: dict[str, Figure] = {}
     ripley = {

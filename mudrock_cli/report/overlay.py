@@ -46,16 +46,8 @@ def format_bar_length(length_um: float) -> str:
     return f"{length_um / scale:.6g} {unit}"
 
 
-def draw_scale_bar(rgb: npt.NDArray[np.uint8], um_per_pixel: float) -> None:
-    """Draw a bar with its length into the lower right corner, in place.
-
-    Parameters
-    ----------
-    rgb : ndarray of uint8, shape (H, W, 3)
-        Unchanged when smaller than 64 pixels in a direction.
-    um_per_pixel : float
-        Micrometres per pixel of `rgb`.
-    """
+def _draw_scale_bar(rgb: npt.NDArray[np.uint8], um_per_pixel: float) -> None:
+    """Draw a bar with its length into the lower right corner, in place, unless that is tiny."""
     height, width = rgb.shape[:2]
     if min(height, width) < _SMALLEST:
         return
@@ -131,7 +123,7 @@ def draw_overlay_by_bands(
         if occupied.size:
             specimen_rows = (top - above + int(occupied[-1])) // factor + 1
     if pixel_size is not None:
-        draw_scale_bar(rgb[: specimen_rows or len(rgb)], pixel_size.um * factor)
+        _draw_scale_bar(rgb[: specimen_rows or len(rgb)], pixel_size.um * factor)
     return rgb
 
 

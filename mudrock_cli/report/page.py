@@ -256,12 +256,7 @@ class SizeCell(NamedTuple):
 def tabulate_sizes(row: Row, limit_um: float) -> list[tuple[str, str, list[SizeCell]]]:
     """Return phase, title, and D10, D50 and D90 by number and by area; phases without objects not.
 
-    Parameters
-    ----------
-    row : Row
-        The summary row.
-    limit_um : float
-        Least diameter that is resolved in all its images.
+    `limit_um` is the least diameter that is resolved in all images of the row.
     """
 
     def describe(stem: str) -> SizeCell:

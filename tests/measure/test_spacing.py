@@ -16,14 +16,11 @@ SPATSTAT = json.loads((Path(__file__).parent / "spatstat.json").read_text(encodi
 
 
 @pytest.mark.parametrize("pattern", SPATSTAT.values(), ids=SPATSTAT)
-def test_clark_evans_is_spatstats(pattern: dict[str, Any]) -> None:
-    result = clark_evans(pattern["points"], Window(*pattern["frame"]))
-    assert result.index == pytest.approx(pattern["index"], rel=1e-9)
-
-
-@pytest.mark.parametrize("pattern", SPATSTAT.values(), ids=SPATSTAT)
-def test_ripley_is_spatstats(pattern: dict[str, Any]) -> None:
-    result = ripley_l(pattern["points"], Window(*pattern["frame"]), pattern["radii"])
+def test_clark_evans_and_ripley_are_spatstats(pattern: dict[str, Any]) -> None:
+    window = Window(*pattern["frame"])
+    index = clark_evans(pattern["points"], window).index
+    assert index == pytest.approx(pattern["index"], rel=1e-9)
+    result = ripley_l(pattern["points"], window, pattern["radii"])
     np.testing.assert_allclose(math.pi * result.l**2, pattern["k"], rtol=1e-6, atol=1e-9)
 
 
