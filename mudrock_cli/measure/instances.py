@@ -172,21 +172,13 @@ class Instances:
         From `measure_objects`; not kept.
     pixel_size : PixelSize
         Side of its pixels.
-    scales : mapping of str to float, optional
-        For the layers ``grey`` and ``confidence`` of the labelling: what to divide by.
     """
 
     def __init__(
-        self,
-        name: str,
-        labelling: Labelling,
-        columns: Columns,
-        pixel_size: PixelSize,
-        scales: Mapping[str, float] | None = None,
+        self, name: str, labelling: Labelling, columns: Columns, pixel_size: PixelSize
     ) -> None:
         self._name, self._objects = name, labelling.objects
-        self._um, self._scales = pixel_size.um, dict(scales or {})
-        self._window = labelling.window
+        self._um, self._window = pixel_size.um, labelling.window
         self._counted_as = columns["counted_as"]
         self._nearest = np.full(len(labelling), np.nan)
         for phase in (Phase.SILT, Phase.PORE):
@@ -231,8 +223,7 @@ class Instances:
             values[f"pore_class_{scheme}"] = pack_words(index, words, objects.phase == Phase.PORE)
         values |= _describe_hosts(objects, self._counted_as == Phase.SILT)
         sums, unknown = objects.sums, np.full(len(objects), np.nan)
-        for layer in ("grey", "confidence"):
-            scale = self._scales.get(layer, 1.0)
+        for layer, scale in (("grey", 1.0), ("confidence", 255.0)):
             values[f"mean_{layer}"] = (
                 sums[layer] / (sums["area"] * scale) if layer in sums else unknown
             )
@@ -251,7 +242,6 @@ def measure_instances(
     labelling: Labelling,
     pixel_size: PixelSize,
     min_silt_um: float,
-    scales: Mapping[str, float] | None = None,
 ) -> pa.Table:
     """Measure all objects of one mask; parameters as of `measure_objects` and `Instances`.
 
@@ -261,7 +251,7 @@ def measure_instances(
         A row per object, in the order of labels; columns as in `INSTANCES`.
     """
     columns = measure_objects(labelling, pixel_size, min_silt_um)
-    return Instances(name, labelling, columns, pixel_size, scales).slice()
+    return Instances(name, labelling, columns, pixel_size).slice()
 
 
 def place_centroids(columns: Columns, chosen: Bools, um: float) -> Floats:

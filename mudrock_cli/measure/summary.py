@@ -646,7 +646,7 @@ def measure_image(
     # Transforms and distance maps let go of Python's lock: they run beside everything else.
     with ThreadPoolExecutor(1) as beside:
         texture = beside.submit(measure_texture, read_windows(mask, small))
-        instances = Instances(name, labelling, columns, pixel_size, {"confidence": 255.0})
+        instances = Instances(name, labelling, columns, pixel_size)
         field = replace(gather_field(columns, cells, pixel_size), silt_regions=regions)
         row = summarise([field], min_silt_um, min_pore_um)
         row |= _describe_field(columns, cells, texture.result(), pixel_size, labelling)

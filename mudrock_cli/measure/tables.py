@@ -6,8 +6,9 @@ columns; only Parquet is read again.
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -175,40 +176,19 @@ class ReportWriter:
         except OSError as error:
             raise self._refuse(error) from error
 
-    def _open(self, kind: str, schema: pa.Schema) -> "_Writer":
-        writers: dict[str, type[_Writer]] = {".csv": _CsvWriter, ".xlsx": _ExcelWriter}
-        writer = writers.get(self._places["instances"].suffix.lower(), _ParquetWriter)
-        return writer(self._parts[kind], schema)
+    def _open(self, kind: str, schema: pa.Schema) -> Any:
+        """Return what takes tables with `write_table`, and is closed at the end."""
+        writers: dict[str, Callable[..., Any]] = {".csv": _CsvWriter, ".xlsx": _ExcelWriter}
+        # Without the checksum a flipped bit is another porosity.
+        parquet = partial(pq.ParquetWriter, compression="zstd", write_page_checksum=True)
+        ending = self._places["instances"].suffix.lower()
+        return writers.get(ending, parquet)(self._parts[kind], schema)
 
     def _refuse(self, error: OSError) -> MudrockError:
         return MudrockError(
             f"{self._places['instances']}: cannot be written ({describe(error)})",
             "choose another --out, or make room",
         )
-
-
-class _Writer(Protocol):
-    """Writes a table piece by piece."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None: ...
-
-    def write_table(self, table: pa.Table) -> None:
-        """Write some rows."""
-
-    def close(self) -> None:
-        """Finish the file."""
-
-
-class _ParquetWriter:
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        # Without the checksum a flipped bit is another porosity.
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
-
-    def write_table(self, table: pa.Table) -> None:
-        self._writer.write_table(table, row_group_size=_GROUP_ROWS)
-
-    def close(self) -> None:
-        self._writer.close()
 
 
 class _CsvWriter:
