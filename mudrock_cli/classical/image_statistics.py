@@ -42,21 +42,11 @@ _INNER_TEXTURE = 1.1  # times their upper quartile: just above the typical contr
 
 @dataclass(frozen=True)
 class Strip:
-    """Rows of a micrograph with a few around them.
+    """Rows of a micrograph with a few around them."""
 
-    Parameters
-    ----------
-    grey : ndarray of uint8, shape (rows, columns)
-        From row `first` of the specimen on; `MARGIN` more than `rows` at either end, or all.
-    first : int
-        Its first row.
-    rows : slice
-        The rows that count.
-    """
-
-    grey: Grey
+    grey: Grey  # from row `first` of the specimen on, with `MARGIN` rows at either end, or all
     first: int
-    rows: slice
+    rows: slice  # the rows that count
 
     def count_roughness(self) -> npt.NDArray[np.int64]:
         """Count how much pixels, and means of 2 x 2 pixels, depart from their neighbours."""
@@ -74,29 +64,16 @@ class Strip:
 class BandStatistics(NamedTuple):
     """Histograms of one band, and its brightness.
 
-    Parameters
-    ----------
-    smooth : ndarray of int64, shape (256,)
-        Of the smoothed grey.
-    rough : ndarray of int64, shape (2, 256)
-        From `Strip.count_roughness`.
-    contrasts : ndarray of int64, shape (32768,)
-        Of the contrast, in 1 / `unit` grey levels.
-    inner : ndarray of int64, shape (64, 32, 160)
-        Of the largest contrast around each pixel (grey levels), of its smoothed grey (eights of
-        levels) and of its contrast (eighths of a level).
-    unit : int
-        Of `contrasts`.
-    small : ndarray of uint8
-        The grey, reduced.
+    `inner` counts the largest contrast around each pixel (grey levels), its smoothed grey (by 8
+    levels) and its contrast (eighths of a level).
     """
 
-    smooth: npt.NDArray[np.int64]
-    rough: npt.NDArray[np.int64]
-    contrasts: npt.NDArray[np.int64]
-    inner: npt.NDArray[np.int64]
+    smooth: npt.NDArray[np.int64]  # (256,): smoothed grey
+    rough: npt.NDArray[np.int64]  # (2, 256): from `Strip.count_roughness`
+    contrasts: npt.NDArray[np.int64]  # (32768,): contrast in 1 / `unit` grey levels
+    inner: npt.NDArray[np.int64]  # (64, 32, 160)
     unit: int
-    small: Grey
+    small: Grey  # the grey, reduced
 
 
 def measure_band(

@@ -56,18 +56,10 @@ _NOISY_GRAIN, _NOISY_SOLID = 3.0, 5.0
 
 @dataclass(frozen=True)
 class Band:
-    """Rows of a specimen, and the rows around them that have a say in what they become.
+    """Rows of a specimen, and the rows around them that have a say in what they become."""
 
-    Parameters
-    ----------
-    rows : slice
-        The rows, counted from the top of the specimen.
-    window : slice
-        The rows that are read.
-    """
-
-    rows: slice
-    window: slice
+    rows: slice  # counted from the top of the specimen
+    window: slice  # the rows that are read
 
     @property
     def own(self) -> slice:

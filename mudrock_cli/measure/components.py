@@ -118,34 +118,16 @@ class Components:
 
 @dataclass(frozen=True)
 class Band:
-    """The pieces in one band, and the seams to its neighbours.
-
-    Parameters
-    ----------
-    pieces : Components
-        What the band holds.
-    chains : Chains
-        Hull vertices of the pieces that a seam cuts; other hulls are measured with the band.
-    head, foot : ndarray of int32 or int64, shapes (K,), (L,)
-        Pieces of the runs in the band's first row, and of the runs in the row below its last.
-    specimen : Box or None
-        Smallest box that holds the band's pixels that are not VOID; None where all are.
-    cells : CellBand or None
-        Its phases in cells, where these are wanted.
-    small_silt : ndarray of int64, shape (3, M)
-        Pieces of silt that may count as clay, cells in which they lie, and their pixels there.
-    void : ndarray of int64, shape (3, M)
-        Row and column of `Window` cells with VOID, and its pixels there.
-    """
+    """The pieces in one band, and the seams to its neighbours."""
 
     pieces: Components
-    chains: Chains
-    head: Whole
-    foot: Whole
-    specimen: Box | None
-    cells: CellBand | None
-    small_silt: Ints
-    void: Ints
+    chains: Chains  # hull vertices of pieces that a seam cuts; other hulls are in `pieces`
+    head: Whole  # pieces of the runs in the band's first row
+    foot: Whole  # pieces of the runs in the row below its last
+    specimen: Box | None  # smallest box with all pixels that are not VOID; None where all are
+    cells: CellBand | None  # its phases in cells, where these are wanted
+    small_silt: Ints  # (3, M): pieces of silt that may be clay, their cells, their pixels there
+    void: Ints  # (3, M): row and column of `Window` cells with VOID, and its pixels there
 
 
 @dataclass(frozen=True)

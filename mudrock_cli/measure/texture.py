@@ -420,17 +420,9 @@ def _fill_holes(silt: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], Int
 
 @dataclass(frozen=True)
 class Texture:
-    """How phases are spread over a field.
+    """How phases are spread over a field."""
 
-    Parameters
-    ----------
-    pairs : dict of Phase to PairSums
-        For the two-point correlation of silt and of pore.
-    contacts : ContactSums
-        Contacts between silt grains.
-    """
-
-    pairs: dict[Phase, PairSums]
+    pairs: dict[Phase, PairSums]  # of silt and of pore
     contacts: ContactSums
 
 
