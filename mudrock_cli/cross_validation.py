@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -19,6 +19,13 @@ from mudrock_cli.deeplab.augmentation import make_tiles
 from mudrock_cli.deeplab.calibration import Calibration, calibrate, gather_logits
 from mudrock_cli.deeplab.dataset import Sample, name_source, read_image_sets
 from mudrock_cli.deeplab.engine import Engine, KerasEngine
+from mudrock_cli.deeplab.finetuning import (
+    Blend,
+    Iou,
+    blend_weights,
+    choose_blend,
+    hold_out_windows,
+)
 from mudrock_cli.deeplab.model import (
     CARD,
     DEFAULT_MODEL,
@@ -43,7 +50,14 @@ from mudrock_cli.deeplab.split import (
     take_all,
     write_split,
 )
-from mudrock_cli.deeplab.training import LAST, Trained, Watcher, complete_recipe, train_network
+from mudrock_cli.deeplab.training import (
+    LAST,
+    Trained,
+    Watcher,
+    complete_recipe,
+    count_epochs,
+    train_network,
+)
 from mudrock_cli.deeplab.training_range import (
     DISTANCE,
     ENTROPY,
@@ -55,10 +69,12 @@ from mudrock_cli.deeplab.training_range import (
     Limits,
     describe_appearance,
     encode_appearance,
+    read_training_range,
     span_training_range,
+    widen_training_range,
     write_training_range,
 )
-from mudrock_cli.deeplab.weights import Arrays, write_arrays
+from mudrock_cli.deeplab.weights import Arrays, read_variables, write_arrays
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.files import read_named_arrays, write_text
 from mudrock_cli.image.mask import PhaseMask, write_mask
@@ -95,6 +111,9 @@ class TrainingConfiguration:
         Trainings that judge before the one that gives the model; 0 for none.
     pixel_size : str
         Overrides the files where it is not empty.
+    micrographs, keep : str
+        Folder of the micrographs, where they do not lie with the masks; labelled micrographs of
+        which fine-tuning is to lose nothing. Empty for none.
     """
 
     recipe: Recipe
@@ -102,23 +121,27 @@ class TrainingConfiguration:
     split: str
     folds: int
     pixel_size: str
+    micrographs: str = ""
+    keep: str = ""
 
     @classmethod
     def from_options(
         cls,
-        recipe: str,
+        recipe: str | None,
         settings: Sequence[str],
         init: str | None,
         split: str | None,
         folds: int,
         pixel_size: str | None,
+        micrographs: Path | None = None,
+        keep: Path | None = None,
     ) -> Self:
-        """Take command-line values.
+        """Take command-line values; a start that is a model is fine-tuned by default.
 
         Raises
         ------
         UsageError
-            If they contradict each other or name nothing.
+            If they contradict each other or name nothing, or the start is a forest.
         MudrockError
             If the recipe is wrong.
         """
@@ -126,9 +149,22 @@ class TrainingConfiguration:
             raise UsageError("--folds 1: one fold holds everything out", "--folds 2 or more")
         if folds and split:
             raise UsageError("--folds and --split exclude each other", "folds are by micrograph")
-        loaded = load_recipe(recipe, settings)
-        first = init or _choose_start(loaded)
-        made = cls(loaded, first, split or "", folds, pixel_size or "")
+        start = load_start(init) if init else None
+        name = recipe or ("finetune" if start else "fast")
+        loaded = load_recipe(name, settings, lambda: (start or load_model(DEFAULT_MODEL)).recipe)
+        if loaded.training.finetune and init and not start:
+            raise UsageError(
+                f"--init {init}: is no model, and recipe {name} fine-tunes one",
+                f"--init {DEFAULT_MODEL} or a model folder; or --recipe fast",
+            )
+        if keep and not loaded.training.finetune:
+            raise UsageError(
+                f"--keep {keep}: recipe {name} trains anew and keeps nothing of a start",
+                "--recipe finetune, or leave --keep out",
+            )
+        first = init or (DEFAULT_MODEL if loaded.training.finetune else _choose_start(loaded))
+        folders = [str(folder or "") for folder in (micrographs, keep)]
+        made = cls(loaded, first, split or "", folds, pixel_size or "", *folders)
         _ = made.size  # a length that cannot be read is told before any work
         return made
 
@@ -200,6 +236,25 @@ def _choose_start(recipe: Recipe) -> str:
     return "imagenet"
 
 
+def load_start(init: str) -> TrainedModel | None:
+    """Return the model that training starts from; None where it starts from something else.
+
+    Raises
+    ------
+    UsageError
+        If it is a random forest.
+    """
+    if init not in list_models() and not (Path(init) / CARD).is_file():
+        return None
+    model = load_model(init)
+    if model.recipe.network.architecture == "forest":
+        raise UsageError(
+            f"--init {init}: a random forest has no weights to start from",
+            f"--init {DEFAULT_MODEL}, or grow one from the labels: --recipe forest",
+        )
+    return model
+
+
 def locate_start(init: str) -> str:
     """Return the folder of a model that is named, else what was given; see `give_start`."""
     return str(models_folder() / init) if init in list_models() else init
@@ -210,15 +265,19 @@ def find_known_sources(plan: "TrainingPlan") -> list[str]:
 
     They are found by their names, in the card of that model.
     """
-    started = Path(locate_start(plan.init)) / CARD
-    if plan.recipe.network.architecture == "forest" or not started.is_file():
-        return []
-    parts = load_model(plan.init).card.get("data", {}).get("parts", {})
-    known = set(parts.get("train", {}).get("parents", ()))
+    start = None if plan.is_forest else load_start(plan.init)
+    known = set(_list_known(start) if start else ())
     splits = plan.folds or (plan.split,)
     held_out = {name for split in splits for name in split.sources("validation")}
     held_out |= {name for split in splits for name in split.sources("test")}
     return sorted(known & held_out)
+
+
+def _list_known(model: TrainedModel) -> list[str]:
+    """Return the micrographs that a model, or the one that it started from, was trained on."""
+    data = model.card.get("data", {})
+    trained = data.get("parts", {}).get("train", {}).get("parents", ())
+    return sorted({*trained, *model.card.get("finetuning", {}).get("known", ())})
 
 
 def refuse_taken(out: Path) -> None:
@@ -255,6 +314,8 @@ class TrainingPlan:
         See `give_start`.
     data : str
         What the data is called on the card.
+    keep : tuple of Sample
+        Labelled micrographs of which fine-tuning is to lose nothing.
     """
 
     recipe: Recipe
@@ -264,6 +325,7 @@ class TrainingPlan:
     out: Path
     init: str
     data: str
+    keep: tuple[Sample, ...] = ()
 
     @property
     def work(self) -> Path:
@@ -277,7 +339,11 @@ class TrainingPlan:
 
 
 def plan_training(
-    configuration: TrainingConfiguration, samples: Sequence[Sample], data: Path, out: Path
+    configuration: TrainingConfiguration,
+    samples: Sequence[Sample],
+    data: Path,
+    out: Path,
+    keep: Sequence[Sample] = (),
 ) -> TrainingPlan:
     """Divide the samples as the configuration wants them.
 
@@ -302,7 +368,8 @@ def plan_training(
     else:
         split = split_by_source(samples, recipe.data.parts, seed)
     name = data.resolve().name
-    return TrainingPlan(recipe, tuple(used), split, tuple(folds), out, configuration.init, name)
+    init = configuration.init
+    return TrainingPlan(recipe, tuple(used), split, tuple(folds), out, init, name, tuple(keep))
 
 
 # How well a model segments micrographs that it was not trained on.
@@ -478,6 +545,8 @@ class _Fitted:
     forest: Forest | None = None
     trained: Trained | None = None
     seconds: float = 0.0
+    blend: Blend | None = None
+    held: tuple[Sample, ...] = ()  # windows of the labels that taught nothing
 
     @property
     def is_interrupted(self) -> bool:
@@ -514,7 +583,7 @@ def run_training(plan: TrainingPlan, watcher: StageWatcher, *, resume: bool = Fa
             continue
         held = ", ".join(fold.sources("test"))
         title = f"fold {number} of {len(plan.folds)}, without {held}"
-        watcher.on_stage(title, plan.recipe.training.epochs)
+        watcher.on_stage(title, count_epochs(plan.recipe))
         fitted = _fit(plan, fold, folder, watcher, resume)
         if fitted.is_interrupted:
             return _write(plan, fold, fitted, None)
@@ -523,7 +592,7 @@ def run_training(plan: TrainingPlan, watcher: StageWatcher, *, resume: bool = Fa
         found[-1].write(folder / RESULTS)
     write_split(plan.out / "split.csv", plan.split, plan.samples)
     longer = _lengthen(plan)
-    watcher.on_stage("training", longer.recipe.training.epochs)
+    watcher.on_stage("training", count_epochs(longer.recipe))
     fitted = _fit(longer, plan.split, plan.work, watcher, resume)
     results = None
     if not fitted.is_interrupted:
@@ -537,7 +606,8 @@ def run_training(plan: TrainingPlan, watcher: StageWatcher, *, resume: bool = Fa
     watcher.on_stage("measuring the training range")
     model, train = outcome.model, plan.split.choose(plan.samples, "train")
     micrographs = [sample.micrograph(model.nm_per_pixel) for sample in train]
-    return replace(outcome, model=measure_training_range(model, micrographs))
+    start = load_start(plan.init) if plan.recipe.training.finetune else None
+    return replace(outcome, model=measure_training_range(model, micrographs, start))
 
 
 def _lengthen(plan: TrainingPlan) -> TrainingPlan:
@@ -570,16 +640,22 @@ def _fit(
         grown = ForestRecipe.from_toml(recipe.to_toml())
         forest = train_forest([s.grey for s in train], [s.labels for s in train], grown)
         return _Fitted(recipe, forest=forest, seconds=time.monotonic() - began)
+    held: list[Sample] = []
+    if recipe.training.held_out:
+        train, held = hold_out_windows(train, recipe)
     if split.kind != "paper":  # whose tiles were cut and copied before they were divided
         train = make_tiles(train, recipe.data, recipe.data.parts[0], recipe.training.seed)
     recipe = _complete(recipe, train, folder if resume else None)
     write_text(folder / "recipe.toml", recipe.to_toml())
 
+    before: Arrays = {}
+
     def start(network: keras.Model) -> None:
-        if not (resume and (folder / LAST).is_file()):
+        if recipe.training.finetune or not (resume and (folder / LAST).is_file()):
             write_text(
                 folder / "init.txt", give_start(network, locate_start(plan.init), recipe.network)
             )
+            before.update(read_variables(network) if recipe.training.finetune else {})
 
     validation = split.choose(plan.samples, "validation")
     key = _fingerprint(plan, split, recipe)
@@ -588,9 +664,15 @@ def _fit(
     )
     tile = recipe.inference.tile
     network = build_network(recipe.network, tile, tile)
+    weights, blend = trained.weights, None
+    if recipe.training.finetune and trained.ended != "interrupted":
+        watcher.on_stage("comparing with the start")
+        blend = choose_blend(network, before, weights, held, plan.keep, recipe)
+        weights = blend_weights(before, weights, blend.share)
     for variable in network.weights:
-        variable.assign(trained.weights[variable.path])
-    return _Fitted(recipe, network, trained=trained, seconds=trained.progress.seconds)
+        variable.assign(weights[variable.path])
+    seconds = trained.progress.seconds
+    return _Fitted(recipe, network, None, trained, seconds, blend, tuple(held))
 
 
 def _complete(recipe: Recipe, train: list[Sample], stopped: Path | None) -> Recipe:
@@ -644,7 +726,8 @@ def _write(
     plan: TrainingPlan, split: Split, fitted: _Fitted, results: HeldOutResults | None
 ) -> Outcome:
     calibration = results.calibrate() if results else None
-    facts: dict[str, Any] = {"mudrock": mudrock_cli.__version__, "temperature": 1.0}
+    temperature = 1.0
+    facts: dict[str, Any] = {"mudrock": mudrock_cli.__version__, "temperature": temperature}
     facts |= {
         "data": _describe_data(plan, split),
         "leaks": sorted({*split.leaking_sources(), *find_known_sources(plan)}),
@@ -661,9 +744,13 @@ def _write(
             write_text(scratch / "card.md", card)
             seal_model(scratch, facts)
         return Outcome(load_model(str(plan.out)), None)
+    if plan.recipe.training.finetune:
+        start, told = _describe_finetuning(plan, fitted)
+        facts |= told
+        temperature = start.temperature
     if calibration:
         facts["calibration"] = asdict(calibration)
-    temperature = calibration.temperature if calibration else 1.0
+        temperature = calibration.temperature
     model = write_model(plan.out, fitted.recipe, fitted.network, facts, temperature)
     return Outcome(model, fitted.trained)
 
@@ -678,6 +765,34 @@ def _describe_data(plan: TrainingPlan, split: Split) -> dict[str, Any]:
             parts[part] = {"parents": sources, "files": len(samples), "megapixels": pixels / 1e6}
     kind = "folds" if plan.folds and split is plan.split else split.kind
     return {"name": plan.data, "split": kind, "parts": parts}
+
+
+def _describe_finetuning(
+    plan: TrainingPlan, fitted: _Fitted
+) -> tuple[TrainedModel, dict[str, Any]]:
+    """Return the start of a fine-tuned model, and what its card tells of both."""
+    start = load_start(plan.init)
+    assert start is not None  # `TrainingConfiguration.from_options` took care
+    told: dict[str, Any] = {"start": start.name, "start_sha256": start.digest}
+    told["known"] = _list_known(start)
+    if fitted.blend:
+        labelled = [int((sample.labels != Phase.VOID).sum()) for sample in fitted.held]
+        told |= {
+            "share": fitted.blend.share,
+            "loss_allowed": plan.recipe.training.loss_allowed,
+            "held_out_pixels": sum(labelled),
+            "held_out": _by_share(fitted.blend.new),
+            "kept_micrographs": [sample.name for sample in plan.keep],
+            "kept": _by_share(fitted.blend.old),
+        }
+    inherited = ("licence", "citation")
+    return start, {"finetuning": told} | {
+        key: start.card[key] for key in inherited if key in start.card
+    }
+
+
+def _by_share(scores: Mapping[float, Iou]) -> list[dict[str, float]]:
+    return [{"share": share, **iou} for share, iou in scores.items()]
 
 
 def _describe_training(plan: TrainingPlan, fitted: _Fitted) -> dict[str, Any]:
@@ -700,7 +815,9 @@ def _describe_training(plan: TrainingPlan, fitted: _Fitted) -> dict[str, Any]:
 _MOST_MEASURED = 60  # micrographs; more hardly widen the range
 
 
-def measure_training_range(model: TrainedModel, micrographs: Sequence[Micrograph]) -> TrainedModel:
+def measure_training_range(
+    model: TrainedModel, micrographs: Sequence[Micrograph], start: TrainedModel | None = None
+) -> TrainedModel:
     """Measure the micrographs that a model was trained on, and add their range to its folder.
 
     ``range.npz`` gets what the encoder sees of them; ``card.md`` and ``card.json`` are written
@@ -714,6 +831,8 @@ def measure_training_range(model: TrainedModel, micrographs: Sequence[Micrograph
     micrographs : sequence of Micrograph
         What it was trained on, whole; of more than sixty, at most sixty spread evenly are measured.
         Fewer than three span nothing, and the card stays as it is.
+    start : TrainedModel, optional
+        The model that it was fine-tuned from, whose range they widen, be they few.
 
     Returns
     -------
@@ -725,7 +844,7 @@ def measure_training_range(model: TrainedModel, micrographs: Sequence[Micrograph
     MudrockError
         If a micrograph cannot be read, or the folder not be written.
     """
-    if len(micrographs) < LEAST:
+    if len(micrographs) < LEAST and not start:
         return model
     chosen = micrographs[:: -(-len(micrographs) // _MOST_MEASURED)]
     windows: dict[str, list[Features]] = {}
@@ -734,6 +853,11 @@ def measure_training_range(model: TrainedModel, micrographs: Sequence[Micrograph
         windows.setdefault(name_source(micrograph.name), []).append(seen)
     distribution = FeatureDistribution.gather(windows)
     limit = distribution.find_limit()
+    before = read_training_range(start) if start else {}
+    if start and DISTANCE in before and (start.path / RANGE).is_file():
+        distribution = FeatureDistribution.read(start.path / RANGE).extend(distribution)
+        new = (distribution.measure_distance(np.concatenate(seen)) for seen in windows.values())
+        limit = max(before.pop(DISTANCE).high, *new)
     known = {} if limit is None else {DISTANCE: Limits(0.0, limit)}
     engine = None if model.recipe.network.architecture == "forest" else open_engine(model)
     figures: list[dict[str, float | None]] = []
@@ -742,7 +866,7 @@ def measure_training_range(model: TrainedModel, micrographs: Sequence[Micrograph
     if engine is not None:
         for row, micrograph in zip(figures, chosen, strict=True):
             row[ENTROPY] = _measure_entropy(micrograph, model, engine)
-    known |= span_training_range(figures)
+    known |= widen_training_range(before, figures) if start else span_training_range(figures)
     distribution.write(model.path / RANGE)
     facts = {key: value for key, value in model.card.items() if key != "sha256"}
     facts["domain"] = write_training_range(known)

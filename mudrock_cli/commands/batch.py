@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby, tee
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from mudrock_cli.image.types import Map
 
 Result = TypeVar("Result")
-
-_BAND_PIXELS = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,58 +156,6 @@ def _as_typed(done: Done[Result], places: Sequence[Path]) -> Done[Result]:
     error = done.error and error_as_typed(done.error, places)
     warnings = [(kind, as_typed(message, places)) for kind, message in done.warnings]
     return replace(done, error=error, warnings=warnings)
-
-
-# Which masks, and folders to write into.
-
-
-def find_masks(arguments: Sequence[str]) -> "tuple[list[Input], list[str]]":
-    """Find the masks that command-line arguments name, each image once.
-
-    A mask that was corrected by hand and saved in another format beside the one that mudrock wrote
-    (``a.png`` and ``a.tif``) takes its place.
-
-    Returns
-    -------
-    inputs : list of Input
-        Sorted by path.
-    warnings : list of str
-        A line for each mask that another one replaces.
-
-    Raises
-    ------
-    UsageError
-        If nothing is found, or it is not clear which of several masks of one image is meant.
-    """
-    from mudrock_cli.files import MASK_SUFFIXES, find_inputs, is_mudrock_mask
-
-    found = find_inputs(arguments, suffixes=MASK_SUFFIXES, keep_masks=True)
-    by_image: dict[Path, list[Input]] = {}
-    for item in found:
-        by_image.setdefault(item.path.with_suffix(""), []).append(item)
-    kept, warnings = [], []
-    for beside in by_image.values():
-        masks = [item for item in beside if len(beside) > 1 and _reads_as_mask(item.path)]
-        if len(masks) > 1:
-            names = " and ".join(str(item.path) for item in masks)
-            corrected = [item for item in masks if not is_mudrock_mask(item.path)]
-            if len(corrected) != 1:
-                raise UsageError(f"{names}: masks of one image", "keep one of them")
-            name = corrected[0].path.name
-            warnings.append(f"{names}: masks of one image; the corrected {name} is taken")
-            beside = corrected
-        kept += beside
-    return kept, warnings
-
-
-def _reads_as_mask(path: Path) -> bool:
-    """Tell a mask from the micrograph that it was made of."""
-    from mudrock_cli.image.mask import open_mask
-
-    with suppress(MudrockError):
-        mask = open_mask(path)
-        return mask.read(slice(0, _BAND_PIXELS // mask.shape[1]), slice(None)).size > 0
-    return False
 
 
 def prepare_folders(out: Path, inputs: Sequence["Input"]) -> None:

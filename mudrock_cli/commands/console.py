@@ -514,6 +514,8 @@ class TrainingConsole:
 
     def close(self, model: "TrainedModel", trained: "Trained | None") -> None:
         """Print what came of it, on stdout; a forest has no epochs."""
+        from mudrock_cli.deeplab.model import describe_finetuning
+
         card = model.card
         stdout = rich.console.Console(highlight=False)
         if card.get("judged"):
@@ -524,6 +526,8 @@ class TrainingConsole:
                 f"temperature {card['temperature']:.3f}: calibration error "
                 f"{found['error_before']:.4f} before, {found['error_after']:.4f} after"
             )
+        for line in describe_finetuning(card):
+            stdout.print(Text(line), soft_wrap=True)
         how = f"{trained.ended} after {trained.progress.epochs} epochs" if trained else "finished"
         stdout.print(
             Text(f"{model.path}: {how}; use it with segment --model"),

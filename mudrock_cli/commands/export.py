@@ -33,9 +33,9 @@ def export(
     Outlines follow pixel sides and hold exactly the pixels of each object; labels are those of
     mudrock stats. COCO is one file for all masks, the others are a file for each.
     """
-    from mudrock_cli.commands.batch import find_masks, prepare_folders
+    from mudrock_cli.commands.batch import prepare_folders
     from mudrock_cli.files import atomic_write
-    from mudrock_cli.image.mask import open_mask
+    from mudrock_cli.image.mask import find_masks, open_mask
     from mudrock_cli.report.export import (
         ENDINGS,
         WRITE_HINT,

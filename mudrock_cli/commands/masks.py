@@ -456,7 +456,8 @@ def find_finished(job: Job, sides: Mapping[str, str]) -> dict[str, Any] | None:
     mask = job.mask
     if not mask.exists():
         return None
-    from mudrock_cli.image.mask import open_mask
+    from mudrock_cli.files import is_mudrock_mask
+    from mudrock_cli.image.mask import holds_its_results, open_mask
     from mudrock_cli.image.ome_zarr import is_untouched
 
     edited = f"{mask}: was not written by mudrock, or was edited by hand since"
@@ -465,16 +466,17 @@ def find_finished(job: Job, sides: Mapping[str, str]) -> dict[str, Any] | None:
         found = open_mask(mask)
         if found.provenance.get("software") != job.provenance["software"]:
             raise _ForeignMaskError(edited, hint)
-        if found.shape != job.micrograph.shape:
-            return None
-        rows = max(1, _BAND_PIXELS // max(1, found.shape[1]))
-        for top in range(0, found.shape[0], rows):  # a damaged or edited file raises here
-            found.read(slice(top, min(top + rows, found.shape[0])), slice(None))
+        if not holds_its_results(found):  # reads all, so a damaged file raises here
+            raise _ForeignMaskError(edited, hint)
         if mask.is_dir() and not is_untouched(mask):
             raise _ForeignMaskError(edited, hint)
+        if found.shape != job.micrograph.shape:
+            return None
     except _ForeignMaskError:
         raise
-    except MudrockError:
+    except MudrockError as error:
+        if mask.is_file() and mask.stat().st_size and not is_mudrock_mask(mask):
+            raise _ForeignMaskError(edited, hint) from error
         return None
     # Masks of version 0.1 do not tell: `segment` and most recipes drew outlines as labels do.
     recipe = found.provenance.get("recipe")

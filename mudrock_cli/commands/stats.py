@@ -90,9 +90,9 @@ def stats(
     metadata and is what mudrock report reads; --out x.csv or x.xlsx write the same columns. Images
     of different pixel sizes are each measured in their own. Pixels painted 255 are left out.
     """
-    from mudrock_cli.commands.batch import find_masks
     from mudrock_cli.commands.cluster import check_paths, open_cluster
     from mudrock_cli.commands.console import Console, tabulate_summary
+    from mudrock_cli.image.mask import find_masks
     from mudrock_cli.measure.groups import pool_fields
     from mudrock_cli.measure.tables import FORMATS
 
@@ -313,18 +313,14 @@ def _measure_mask(settings: Settings, item: "Input", hooks: "Hooks") -> "Measure
 
 def _size_beside(mask: "PhaseMask") -> "PixelSize | None":
     """Return the pixel size of the mask that one was corrected from, a TIFF of the same name."""
-    from mudrock_cli.files import is_mudrock_mask
-    from mudrock_cli.image.mask import open_mask
+    from mudrock_cli.image.mask import find_origin
     from mudrock_cli.image.types import PixelSize
 
-    beside = mask.path.with_suffix(".tif") if mask.path else None
-    if beside is None or beside == mask.path or not is_mudrock_mask(beside):
-        return None
-    origin = open_mask(beside)
-    if origin.pixel_size is None or origin.shape != mask.shape:
+    origin = find_origin(mask)
+    if origin is None or origin.path is None or origin.pixel_size is None:
         return None
     return PixelSize(
-        origin.pixel_size.nm, f"{origin.pixel_size.source}, in {beside.name} beside it"
+        origin.pixel_size.nm, f"{origin.pixel_size.source}, in {origin.path.name} beside it"
     )
 
 

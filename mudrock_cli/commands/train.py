@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mudrock_cli.commands.options import RARE, check_folder
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 
 if TYPE_CHECKING:
@@ -16,14 +17,18 @@ if TYPE_CHECKING:
 def train(
     data: Annotated[
         Path,
-        typer.Argument(help="Folder with images/ and labels/, or in PASCAL VOC layout."),
+        typer.Argument(help="Folder of masks; or with images/ and labels/, or in VOC layout."),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The model folder; its name is the model's.")
     ],
     recipe: Annotated[
         str | None,
-        typer.Option(help="fast (the default), paper, unet, forest, or a file.", metavar="NAME"),
+        typer.Option(
+            help="finetune (the default where --init is a model), fast (otherwise), paper, unet, "
+            "forest, or a file.",
+            metavar="NAME",
+        ),
     ] = None,
     init: Annotated[
         str | None,
@@ -51,8 +56,28 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the training that stopped in --out.")
     ] = False,
+    micrographs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the micrographs of masks are, if not beside or below them.",
+            metavar="FOLDER",
+            rich_help_panel=RARE,
+        ),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled micrographs on which a fine-tuned model may lose nothing.",
+            metavar="FOLDER",
+            rich_help_panel=RARE,
+        ),
+    ] = None,
 ) -> None:
-    """Train a network on labelled micrographs.
+    """Train a network on labelled micrographs, or teach a model a new rock by a few masks.
+
+    train MASKS --init kumano --out models/mine fine-tunes a model on corrected masks, or on strokes
+    of a brush (255 where nothing is painted), within minutes. A mask finds its micrograph by its
+    hash or by name.
 
     Files of one micrograph never stand on both sides of the split, so the figures on the model's
     card hold for micrographs that it has not seen. Ctrl-C leaves a usable model; --resume goes on
@@ -72,15 +97,18 @@ def train(
     from mudrock_cli.report.figures import draw_curves
 
     if resume:
-        if recipe or init or split or folds or pixel_size:
+        if recipe or init or split or folds or pixel_size or micrographs or keep:
             raise UsageError(
-                "--resume goes on with the recipe, start and split of the stopped training",
-                "leave --recipe, --init, --split, --folds and --pixel-size out",
+                "--resume goes on with the recipe, start, split and folders of the stopped "
+                "training",
+                "leave all but DATA, --out and --set out",
             )
         wanted = TrainingConfiguration.read(out, settings or [])
     else:
+        check_folder(micrographs, "--micrographs")
+        check_folder(keep, "--keep")
         wanted = TrainingConfiguration.from_options(
-            recipe or "fast", settings or [], init, split, folds, pixel_size
+            recipe, settings or [], init, split, folds, pixel_size, micrographs, keep
         )
         refuse_taken(out)
     with TrainingConsole() as console, contextlib.ExitStack() as stack:
@@ -111,10 +139,12 @@ def _plan(
     from mudrock_cli.deeplab.dataset import load_samples
 
     console.on_stage("reading the data")
-    loaded = load_samples(data, wanted.recipe.data, wanted.size)
+    folder = Path(wanted.micrographs) if wanted.micrographs else None
+    loaded = load_samples(data, wanted.recipe.data, wanted.size, folder)
     for remark in loaded.remarks:
         console.warn(remark)
-    plan = plan_training(wanted, loaded.samples, data, out)
+    kept = load_samples(Path(wanted.keep), wanted.recipe.data).samples if wanted.keep else ()
+    plan = plan_training(wanted, loaded.samples, data, out, kept)
     console.print_split(plan)
     if len(plan.split.sources("train")) == 1:
         console.warn(

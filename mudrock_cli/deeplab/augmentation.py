@@ -28,6 +28,7 @@ def draw_crop(
     size: tuple[int, int],
     recipe: AugmentRecipe,
     rng: np.random.Generator,
+    around: tuple[int, int] | None = None,
 ) -> tuple[Floats, Grey]:
     """Cut a random window, bring it to `size` at a random scale, and change it at random.
 
@@ -41,6 +42,8 @@ def draw_crop(
         Which changes, and how strong.
     rng : numpy.random.Generator
         The only source of chance.
+    around : tuple of int, optional
+        Row and column of a pixel that the crop is to show.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def draw_crop(
     labels : ndarray of uint8, shape `size`
         Resampled by nearest neighbour only; 255 outside the micrograph.
     """
-    matrix = _draw_matrix(grey.shape, size, recipe, rng)
+    matrix = _draw_matrix(grey.shape, size, recipe, rng, around)
     flags = cv2.WARP_INVERSE_MAP
     rows, columns = size
     crop = cv2.warpAffine(
@@ -67,7 +70,11 @@ def draw_crop(
 
 
 def _draw_matrix(
-    shape: tuple[int, ...], size: tuple[int, int], recipe: AugmentRecipe, rng: np.random.Generator
+    shape: tuple[int, ...],
+    size: tuple[int, int],
+    recipe: AugmentRecipe,
+    rng: np.random.Generator,
+    around: tuple[int, int] | None,
 ) -> npt.NDArray[np.float64]:
     """Draw the affine map from crop to micrograph coordinates, (x, y) order."""
     scale = np.exp(rng.uniform(*np.log(recipe.scale)))
@@ -84,7 +91,11 @@ def _draw_matrix(
     reach = np.abs(linear @ np.diag(half)).sum(axis=1)
     limits = np.array([shape[1] - 1, shape[0] - 1])
     spare = np.maximum(limits - 2 * reach, 0)  # 0: the crop is wider and the micrograph centred
-    centre = limits / 2 + (rng.random(2) - 0.5) * spare
+    if around is None:
+        centre = limits / 2 + (rng.random(2) - 0.5) * spare
+    else:
+        wanted = np.array(around[::-1]) + (rng.random(2) - 0.5) * 2 * reach
+        centre = np.clip(wanted, (limits - spare) / 2, (limits + spare) / 2)
     return np.column_stack([linear, centre - linear @ half])
 
 
@@ -175,6 +186,7 @@ Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]
 
 _AHEAD = 8  # batches drawn before they are asked for
 _AREA_POWER = 0.75  # a source twice as large is drawn 1.7 times as often
+_SPARSE = 0.5  # share of labelled pixels below which crops are drawn around one of them
 
 
 def count_steps(samples: Sequence[Sample], recipe: Recipe) -> int:
@@ -198,7 +210,8 @@ class TrainingCrops(keras.utils.PyDataset):  # type: ignore[misc]
     ----------
     samples : sequence of Sample
         Tiles are each taken once in a random order; whole micrographs are drawn by their sources,
-        weighted by area to the power 0.75.
+        weighted by labelled area to the power 0.75. Crops of a micrograph that is labelled by less
+        than half show one of its labelled pixels.
     recipe : Recipe
         Crop, augmentation, batch, seed.
     epoch : int
@@ -218,6 +231,7 @@ class TrainingCrops(keras.utils.PyDataset):  # type: ignore[misc]
         self._epoch = epoch
         self._steps = count_steps(samples, recipe)
         self._weights = None if recipe.data.tile[0] else weigh_samples(samples)
+        self._labelled = [_find_sparse(sample.labels) for sample in samples]
         self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
         self._ahead: dict[int, Future[Batch]] = {}
         self._lock = Lock()
@@ -255,16 +269,30 @@ class TrainingCrops(keras.utils.PyDataset):  # type: ignore[misc]
                 self._recipe.data.crop,
                 self._recipe.augment,
                 rng,
+                self._choose_pixel(index, rng),
             )
             for index in chosen
         ]
         grey, labels = zip(*crops, strict=True)
         return np.stack(grey)[..., None], np.stack(labels)
 
+    def _choose_pixel(self, index: int, rng: np.random.Generator) -> tuple[int, int] | None:
+        labelled = self._labelled[index]
+        if labelled is None:
+            return None
+        row, column = divmod(int(rng.choice(labelled)), self._samples[index].labels.shape[1])
+        return row, column
+
+
+def _find_sparse(labels: Grey) -> npt.NDArray[np.intp] | None:
+    """Return the labelled pixels of a sample, or None where it has more labels than gaps."""
+    labelled = np.flatnonzero(labels != Phase.VOID)
+    return labelled if 0 < len(labelled) < _SPARSE * labels.size else None
+
 
 def weigh_samples(samples: Sequence[Sample]) -> npt.NDArray[np.float64]:
-    """Return how likely each sample is drawn: a source by its area to the power 0.75."""
-    areas = np.array([sample.grey.size for sample in samples], float)
+    """Return how likely each sample is drawn: a source by its labelled area to the power 0.75."""
+    areas = np.array([np.count_nonzero(sample.labels != Phase.VOID) for sample in samples], float)
     of_source: dict[str, float] = {}
     for sample, area in zip(samples, areas, strict=True):
         of_source[sample.source] = of_source.get(sample.source, 0.0) + area
@@ -275,7 +303,7 @@ def weigh_samples(samples: Sequence[Sample]) -> npt.NDArray[np.float64]:
 
 
 class FixedTiles(keras.utils.PyDataset):  # type: ignore[misc]
-    """Every pixel of some samples once, in tiles of one size; the last batch is filled up.
+    """Every labelled pixel of some samples once, in tiles of one size; the last batch is filled up.
 
     Parameters
     ----------
@@ -297,6 +325,7 @@ class FixedTiles(keras.utils.PyDataset):  # type: ignore[misc]
             for index, sample in enumerate(samples)
             for top in range(0, sample.grey.shape[0], size[0])
             for left in range(0, sample.grey.shape[1], size[1])
+            if (sample.labels[top : top + size[0], left : left + size[1]] != Phase.VOID).any()
         ]
 
     def __len__(self) -> int:

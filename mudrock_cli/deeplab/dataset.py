@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,13 @@ from mudrock_cli.deeplab.recipe import DataRecipe
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.files import Pair, find_inputs, find_pairs, hash_file, is_mudrock_mask
 from mudrock_cli.image.grey import normalise_grey
-from mudrock_cli.image.mask import open_mask
+from mudrock_cli.image.mask import (
+    find_masks,
+    find_origin,
+    holds_its_results,
+    open_mask,
+    reads_as_mask,
+)
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.resample import Deduplicated, deduplicate, resample, resample_micrograph
 from mudrock_cli.image.types import Phase, PixelSize
@@ -25,6 +32,7 @@ Grey = npt.NDArray[np.uint8]
 _MOST_SHOWN = 20  # problems; the rest is counted
 _SAME_SIZE = 0.01  # pixel sizes closer than this are one
 _FACTOR = 8  # a pixel size further than this from the recipe's is a mistake
+_FEWEST_LABELS = 500  # pixels: five strokes, 9 pixels wide and 12 long
 _TILE_NAME = re.compile(r"(?P<source>.+)_\d+_[a-z]")  # source_tile_variant, as in MudrockNet
 _CORNER_NAME = re.compile(r"(?P<source>.+)_tile_x(?P<left>\d+)_y(?P<top>\d+)")  # see name_tile
 
@@ -118,7 +126,10 @@ class LabelledData:
 
 
 def load_samples(
-    data: Path, recipe: DataRecipe, pixel_size: PixelSize | None = None
+    data: Path,
+    recipe: DataRecipe,
+    pixel_size: PixelSize | None = None,
+    micrographs: Path | None = None,
 ) -> LabelledData:
     """Read all labelled micrographs of a folder.
 
@@ -130,15 +141,19 @@ def load_samples(
         Pixel size to which all are brought; whether drifting labels are moved back.
     pixel_size : PixelSize, optional
         Overrides what the files say.
+    micrographs : Path, optional
+        See `pair_files`.
 
     Raises
     ------
     MudrockError
-        With every problem of every file, a line each: no partner, unreadable, sizes that differ,
-        values that are no phases, no pixel size.
+        With every problem of every file, a line each: no partner, or one that has changed,
+        unreadable, sizes that differ, values that are no phases, no pixel size, or two. Or if all
+        labels together are too few to learn from.
     """
-    pairing = pair_files(data)
-    samples, problems, remarks, overridden = [], [], [], list[str]()
+    pairing = pair_files(data, micrographs)
+    samples, overridden, remarks = [], list[str](), list(pairing.remarks)
+    problems = [_on_one_line(error) for error in pairing.problems]
     uncorrected = list[str]()
     for pair in pairing.pairs:
         try:
@@ -147,7 +162,7 @@ def load_samples(
                 continue
             sample, told = _load(pair, recipe.nm_per_pixel, pixel_size)
         except MudrockError as error:
-            problems.append(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
+            problems.append(_on_one_line(error))
             continue
         if pixel_size and told and abs(pixel_size.nm / told.nm - 1) > _SAME_SIZE:
             overridden.append(f"{pair.name} ({told.nm:g} nm)")
@@ -171,11 +186,18 @@ def load_samples(
         )
     if not samples and uncorrected:
         raise MudrockError(
-            f"{data}: no mask was corrected since propose wrote it",
+            f"{data}: no mask was corrected since mudrock wrote it",
             "correct some; where one is right as it is, put a PNG in its place",
         )
     if not samples:
         raise MudrockError(f"{data}: no labelled micrograph", "labels need images of their name")
+    labelled = sum(int((sample.labels != Phase.VOID).sum()) for sample in samples)
+    if labelled < _FEWEST_LABELS:
+        raise MudrockError(
+            f"{data}: {labelled} labelled pixels of {recipe.nm_per_pixel:g} nm in all are too few "
+            "to learn from",
+            f"paint {_FEWEST_LABELS} or more, in every phase that is there",
+        )
     remarks += [f"{path}: has no label and is not used" for path in pairing.unlabelled]
     return LabelledData(tuple(samples), (*remarks, *_find_absent(samples)))
 
@@ -207,7 +229,7 @@ def hash_phases(phases: Grey) -> str:
 
 
 def is_uncorrected(label: Path) -> bool:
-    """Tell whether a mask that was proposed for correcting holds what the model made of it.
+    """Tell whether a mask of `segment`, or one proposed for correcting, is as a model made it.
 
     Learning from it would teach a model its own mistakes. Not every program that saves a TIFF takes
     the description away, so the phases themselves are looked at.
@@ -215,6 +237,8 @@ def is_uncorrected(label: Path) -> bool:
     if not is_mudrock_mask(label):
         return False
     mask = open_mask(label)
+    if mask.provenance.get("method") == "segment":
+        return holds_its_results(mask)
     told = mask.provenance.get(PROPOSED)
     return isinstance(told, dict) and told.get("phases") == hash_phases(mask.phases())
 
@@ -227,8 +251,16 @@ def _load(
         raise MudrockError(f"{pair.label}: no image of this name or content")
     micrograph = open_micrograph(pair.image)
     told = micrograph.pixel_size
-    micrograph = replace(micrograph, pixel_size=pixel_size or told)
     mask = open_mask(pair.label)
+    of_mask = mask.pixel_size
+    if of_mask is None and (origin := find_origin(mask)):
+        of_mask = origin.pixel_size
+    if not pixel_size and told and of_mask and abs(of_mask.nm / told.nm - 1) > _SAME_SIZE:
+        raise MudrockError(
+            f"{pair.label}: {of_mask.nm:g} nm per pixel, its image {told.nm:g} nm",
+            "--pixel-size LENGTH says what holds for all files",
+        )
+    micrograph = replace(micrograph, pixel_size=pixel_size or told or of_mask)
     if mask.shape != micrograph.shape:
         shapes = (f"{height} × {width}" for height, width in (mask.shape, micrograph.shape))
         raise MudrockError("{}: {} pixels, its image {}".format(pair.label, *shapes))
@@ -274,6 +306,10 @@ def _register(sample: Sample) -> tuple[Sample, list[str]]:
     return replace(sample, labels=labels, as_given=sample.labels), [remark]
 
 
+def _on_one_line(error: MudrockError) -> str:
+    return f"{error.message}{f' ({error.hint})' if error.hint else ''}"
+
+
 def _list_problems(data: Path, problems: Sequence[str]) -> MudrockError:
     lines = [f"  {problem}" for problem in problems[:_MOST_SHOWN]]
     if len(problems) > _MOST_SHOWN:
@@ -295,7 +331,7 @@ def _find_absent(samples: Sequence[Sample]) -> list[str]:
             "labels hold 0 clay, 1 silt, 2 pore, 255 where nothing is labelled",
         )
     return [
-        f"no label shows {phase.name.lower()}: the network will not learn it"
+        f"no label shows {phase.name.lower()}: nothing is learned of it"
         for phase in phases
         if not counts[phase]
     ]
@@ -316,20 +352,29 @@ class Pairing:
         Every label, sorted by name; its image is None where that is missing.
     unlabelled : tuple of Path
         Micrographs without a label.
+    problems : tuple of MudrockError
+        Masks whose micrograph is not found.
+    remarks : tuple of str
+        Masks that a corrected one replaces.
     """
 
     pairs: tuple[Pair, ...]
     unlabelled: tuple[Path, ...]
+    problems: tuple[MudrockError, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
-def pair_files(data: Path) -> Pairing:
+def pair_files(data: Path, micrographs: Path | None = None) -> Pairing:
     """Pair labels and micrographs of a folder.
 
     Parameters
     ----------
     data : Path
         ``images/`` and ``labels/``; the PASCAL VOC layout, where ``ImageSets/*.txt`` say which
-        names count; or micrographs with masks that mudrock wrote anywhere beside or below them.
+        names count; or masks, by mudrock or corrected and saved by another program, of micrographs
+        anywhere beside or below them.
+    micrographs : Path, optional
+        Folder where micrographs of masks are looked for, too.
 
     Raises
     ------
@@ -346,7 +391,7 @@ def pair_files(data: Path) -> Pairing:
         return Pairing(tuple(pairs), _unlabelled(data / images[0], pairs) if images else ())
     if not data.is_dir():
         raise UsageError(f"{data}: no such folder", "give a folder with images/ and labels/")
-    return _pair_by_provenance(data)
+    return _pair_masks(data, micrographs)
 
 
 def read_image_sets(data: Path) -> dict[str, list[str]]:
@@ -373,25 +418,79 @@ def _unlabelled(images: Path, pairs: list[Pair]) -> tuple[Path, ...]:
     return tuple(item.path for item in found if item.path not in used)
 
 
-def _pair_by_provenance(data: Path) -> Pairing:
-    """Pair masks with the very files they were made from, by the hash that they carry."""
-    files = [item.path for item in find_inputs([str(data)], keep_masks=True)]
-    masks = [path for path in files if is_mudrock_mask(path)]
-    images = [path for path in files if path not in set(masks)]
+def _pair_masks(data: Path, micrographs: Path | None) -> Pairing:
+    """Pair masks with their micrographs: by the hash that they carry, else by name."""
+    found, remarks = find_masks([str(data)])
+    masks = [item.path for item in found if reads_as_mask(item.path)]
     if not masks:
         raise UsageError(
             f"{data}: no labels in it", "give a folder with images/ and labels/, one file each"
         )
-    by_hash = {hash_file(path): path for path in images}
-    pairs = []
+    folders = [data, micrographs] if micrographs else [data]
+    known, beside = _Micrographs(folders, masks), _Micrographs([data], masks)
+    pairs, problems = [], []
     for path in masks:
-        made_from = open_mask(path).provenance.get("input")
-        told = made_from.get("sha256") if isinstance(made_from, dict) else None
-        image = by_hash.get(str(told))
         name = path.relative_to(data).with_suffix("").as_posix()
-        pairs.append(Pair(name, path, image))
+        try:
+            pairs.append(Pair(name, path, known.find(path, name)))
+        except MudrockError as error:
+            problems.append(error)
     pairs.sort(key=lambda pair: pair.name)
-    return Pairing(tuple(pairs), _unlabelled(data, pairs))
+    used = {pair.image for pair in pairs}
+    unlabelled = tuple(path for path in beside.paths if path not in used)
+    return Pairing(tuple(pairs), unlabelled, tuple(problems), tuple(remarks))
+
+
+class _Micrographs:
+    """The micrographs below some folders."""
+
+    def __init__(self, folders: Sequence[Path], masks: Sequence[Path]) -> None:
+        found: dict[Path, str] = {}
+        for folder in folders:
+            with suppress(UsageError):  # nothing in it
+                found |= {i.path: i.relative.as_posix() for i in find_inputs([str(folder)])}
+        self._names = {path: name for path, name in found.items() if path not in set(masks)}
+        self.paths = tuple(self._names)
+        self._hashes: dict[Path, str] = {}
+
+    def find(self, label: Path, name: str) -> Path:
+        """Return the micrograph of a mask called `name` below its folder.
+
+        Raises
+        ------
+        MudrockError
+            If there is none, more than one, or it is no longer what the mask was made of.
+        """
+        mask = open_mask(label)
+        if not mask.provenance:
+            mask = find_origin(mask) or mask
+        made_from = mask.provenance.get("input")
+        told = made_from.get("sha256") if isinstance(made_from, dict) else None
+        named = [path for path in self.paths if path.stem == label.stem]
+        if isinstance(told, str):
+            others = [path for path in self.paths if path not in named]
+            for path in (*named, *others):
+                if self._hash(path) == told:
+                    return path
+            if named:
+                raise MudrockError(
+                    f"{named[0]}: has changed since {label} was made of it (SHA-256 differs)",
+                    "--micrographs FOLDER with the file as it was; or segment it again and correct",
+                )
+        same = [path for path in named if self._names[path] == name]
+        if len(named) == 1 or len(same) == 1:
+            return (same or named)[0]
+        if named:
+            shown = " and ".join(str(path) for path in named[:2])
+            raise MudrockError(f"{label}: {shown} have its name", "keep one of them there")
+        raise MudrockError(
+            f"{label}: no image of this name or content", "--micrographs FOLDER that holds it"
+        )
+
+    def _hash(self, path: Path) -> str:
+        if path not in self._hashes:
+            self._hashes[path] = hash_file(path)
+        return self._hashes[path]
 
 
 # Labels that drift away from their micrograph, found by matching pores to dark pixels.

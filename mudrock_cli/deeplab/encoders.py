@@ -21,10 +21,19 @@ class BatchNorm(keras.layers.BatchNormalization):  # type: ignore[misc]
     Keras composes it of a dozen operations over float32 copies of its input; on a CPU these take
     more than half of a training step. PyTorch, JAX and inference go Keras's own way. The channels
     come last, and statistics are float32 in both.
+
+    Attributes
+    ----------
+    keeps_statistics : bool
+        Normalise by the moving statistics in training, too, and leave them as they are: a few
+        tiles of one micrograph tell other ones than the many that the network was trained on.
     """
+
+    keeps_statistics = False
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalise (N, H, W, C) over the batch in training, by moving statistics otherwise."""
+        training = training and not self.keeps_statistics
         if not (training and self.trainable) or keras.backend.backend() != "tensorflow":
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf

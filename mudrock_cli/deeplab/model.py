@@ -330,7 +330,8 @@ def describe_model(name: str, recipe: Recipe, facts: Mapping[str, Any]) -> str:
         ``files`` and ``megapixels``), ``leaks`` (source micrographs on two sides), ``judged``
         (``on`` and ``images``: dicts of ``name``, ``part``, ``pixel_accuracy``, ``iou_clay``, ...),
         ``iou`` (by phase), ``pixel_accuracy``, ``calibration`` (``error_before``,
-        ``error_after``), ``temperature``, ``domain`` (see `span_training_range`), ``training``
+        ``error_after``), ``finetuning`` (see `describe_finetuning`), ``temperature``, ``domain``
+        (see `span_training_range`), ``training``
         (any figures), ``limits``, ``licence``, ``citation``.
 
     Returns
@@ -348,6 +349,7 @@ def describe_model(name: str, recipe: Recipe, facts: Mapping[str, Any]) -> str:
         ],
         "## Data": _describe_data(facts.get("data")),
         "## Figures": _describe_figures(facts),
+        "## Fine-tuning": [f"- {line}" for line in describe_finetuning(facts)],
         "## Calibration": _describe_calibration(facts),
         "## Training range": _describe_range(recipe, facts.get("domain")),
         "## Training": _describe_training(recipe, facts.get("training") or {}),
@@ -401,6 +403,68 @@ def _row(title: str, figures: Mapping[str, Any]) -> str:
     values = [figures.get(key) for key in ("pixel_accuracy", *(f"iou_{p}" for p in _PHASES))]
     cells = ["–" if value is None else f"{value:.3f}" for value in values]
     return f"| {title} | {' | '.join(cells)} |"
+
+
+def describe_finetuning(facts: Mapping[str, Any]) -> list[str]:
+    """Say what became of the start of a fine-tuned model, and what was measured of it.
+
+    Parameters
+    ----------
+    facts : mapping
+        What stands in ``card.json``. Of its ``finetuning``: ``start`` (a name), ``known`` (the
+        micrographs that taught the start), and if the training was not stopped ``share`` (of what
+        was learned), ``held_out`` and ``kept`` (IoU by share, a dict each), ``held_out_pixels``,
+        ``kept_micrographs``, ``loss_allowed``.
+
+    Returns
+    -------
+    list of str
+        Sentences; none for a model that was not fine-tuned.
+    """
+    told = facts.get("finetuning")
+    if not told:
+        return []
+    start, share = told["start"], told.get("share")
+    if share is None:
+        return [f"Started from {start}, and was stopped: nothing is measured."]
+    lines = [f"Started from {start}: the weights are {_mix(share, start)}."]
+    new = {row["share"]: row for row in told["held_out"]}
+    old = {row["share"]: row for row in told["kept"]}
+    if new:
+        line = (
+            f"On {told['held_out_pixels'] / 1e6:.2f} megapixels of the labels that were held out: "
+            f"{_set_against(new[0.0], new[share])}."
+        )
+        if share == 0:
+            learned = max(row["mean"] for at, row in new.items() if at)
+            line += f" What was learned is no better ({learned:.3f}): the model is that of before."
+        lines.append(line)
+    else:
+        lines.append("The labels are too few to hold some out: the gain is not measured.")
+    if not facts.get("judged"):
+        lines.append("No micrograph was held out: nothing tells how it does on another one.")
+    known = ", ".join(told["known"]) or "other ones"
+    if old:
+        names, allowed = ", ".join(told["kept_micrographs"]), told["loss_allowed"]
+        lines.append(
+            f"On {names}, which it was to keep: {_set_against(old[0.0], old[share])}; a mean less "
+            f"by {allowed:g} is allowed."
+        )
+    else:
+        lines.append(f"What it lost on the micrographs of {start} ({known}) is not measured.")
+    return lines
+
+
+def _mix(share: float, start: str) -> str:
+    if share in (0, 1):
+        return "those that the labels taught" if share else f"those of {start}"
+    return f"{share:.0%} of the way from there to what the labels taught"
+
+
+def _set_against(before: Mapping[str, float], after: Mapping[str, float]) -> str:
+    phases = [phase for phase in ("mean", *_PHASES) if phase in before]
+    steps = (f"{phase} {before[phase]:.3f} → {after[phase]:.3f}" for phase in phases)
+    return f"IoU {', '.join(steps)}"
 
 
 def _describe_calibration(facts: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,13 @@ import keras
 import numpy as np
 from keras import layers
 
-from mudrock_cli.deeplab.encoders import conv_bn_relu, encode, resize_like, separable_conv
+from mudrock_cli.deeplab.encoders import (
+    BatchNorm,
+    conv_bn_relu,
+    encode,
+    resize_like,
+    separable_conv,
+)
 from mudrock_cli.deeplab.recipe import NetworkRecipe
 from mudrock_cli.deeplab.weights import Arrays, check_hdf5, read_hdf5, read_variables
 from mudrock_cli.errors import MudrockError, UsageError
@@ -46,6 +52,21 @@ def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model
         logits = _draw_outlines(logits, y, x, recipe)
     logits = layers.Activation("linear", dtype="float32", name="logits")(logits)
     return keras.Model(grey, logits, name=f"{recipe.architecture}_{recipe.encoder}")
+
+
+_DECODER = ("aspp", "low_level", "decoder", "detail", "outline", "up_", "phase_scores")
+
+
+def is_of_decoder(layer: str) -> bool:
+    """Return whether a layer comes after the encoder, which is ``down`` in the U-Net."""
+    return layer.startswith(_DECODER)
+
+
+def keep_statistics(network: keras.Model) -> None:
+    """Make batch norm go by its moving statistics in training, too, and leave them alone."""
+    for layer in network.layers:
+        if isinstance(layer, BatchNorm):
+            layer.keeps_statistics = True
 
 
 def _deeplab(x: keras.KerasTensor, recipe: NetworkRecipe) -> keras.KerasTensor:

@@ -1,7 +1,7 @@
 """Every hyper-parameter of a model, from and to TOML. The defaults are the paper's values."""
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -114,6 +114,9 @@ class LossRecipe:
     weight_decay: float = setting(
         2e-4, "L2 / 2 on all trainable weights, added to the loss", low=0, high=1
     )
+    start_pull: float = setting(
+        0.0, "the same on how far they are from those of the start (L2-SP)", low=0, high=100
+    )
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,28 @@ class TrainingRecipe:
         0.0, "decay of the exponential moving average of the weights; 0: off", low=0, high=0.99999
     )
     seed: int = setting(20220101, "of everything random", low=0, high=2**32 - 1)
+    finetune: bool = setting(
+        False, "network, data, augment and inference are those of the model it starts from"
+    )
+    head_epochs: int = setting(
+        0, "epochs before the others, in which the encoder rests", low=0, high=10**6
+    )
+    head_rate: float = setting(1e-3, "learning rate of these", low=1e-12, high=100)
+    keep_statistics: bool = setting(
+        False, "batch norm goes by the moving statistics of the start, which stay"
+    )
+    blend: float = setting(
+        1.0, "weights: so much of what was learned, the rest of the start", low=0, high=1
+    )
+    held_out: float = setting(
+        0.0,
+        "share of the labels held out to choose the blend by, where they suffice",
+        low=0,
+        high=0.5,
+    )
+    loss_allowed: float = setting(
+        0.01, "mean IoU that a blend may lose on the micrographs of --keep", low=0, high=1
+    )
 
 
 @dataclass(frozen=True)
@@ -239,6 +264,8 @@ class Recipe:
             yield "data.normalise", True, "only of whole micrographs: data.tile = [0, 0]"
         if abs(sum(data.parts) - 1) > 1e-6 or data.parts[0] == 0:
             yield "data.parts", data.parts, "three shares that sum to 1, the first above 0"
+        if self.loss.start_pull and self.loss.weight_decay:
+            yield "loss.weight_decay", self.loss.weight_decay, "0 beside loss.start_pull"
         if sum(self.loss.class_weights) == 0:
             yield "loss.class_weights", self.loss.class_weights, "at least one above 0"
         step = 2**network.unet_levels if network.architecture == "unet" else 32
@@ -280,7 +307,12 @@ def _drop_removed(
     return kept
 
 
-def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
+_OF_THE_START = ("network", "data", "augment", "inference")
+
+
+def load_recipe(
+    name: str, settings: Sequence[str] = (), find_start: Callable[[], Recipe] = Recipe
+) -> Recipe:
     """Load a recipe.
 
     Parameters
@@ -290,16 +322,35 @@ def load_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     settings : sequence of str
         Values that override the recipe's, as ``section.key=value`` with the value in TOML; text
         needs no quotes.
+    find_start : callable
+        Returns the recipe of the model that training starts from; asked by a recipe that
+        fine-tunes, which takes from there what it leaves out.
 
     Raises
     ------
     UsageError
-        If there is no such recipe, or a setting cannot be read.
+        If there is no such recipe, a setting cannot be read, or a recipe that fine-tunes asks for
+        another network than that of its start.
     MudrockError
         If the recipe or a value in it is wrong.
     """
     text, source = read_packaged(_PACKAGE, name)
-    return _override(parse_toml(text, source), settings, source)
+    table = parse_toml(text, source)
+    training = table.get("training")
+    if not (isinstance(training, dict) and training.get("finetune") is True):
+        return _override(table, settings, source)
+    start = find_start()
+    known = start.to_dict()
+    for section in _OF_THE_START:
+        own = table.get(section, {})
+        table[section] = {**known[section], **own} if isinstance(own, dict) else own
+    made = _override(table, settings, source)
+    if made.network != start.network:
+        raise UsageError(
+            f"{source}: fine-tuning keeps the network of the model that it starts from",
+            "leave network out, or train another one: --recipe fast",
+        )
+    return made
 
 
 def change_recipe(recipe: Recipe, settings: Sequence[str]) -> Recipe:

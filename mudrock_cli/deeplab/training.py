@@ -19,7 +19,7 @@ from keras import ops
 
 from mudrock_cli.deeplab.augmentation import FixedTiles, TrainingCrops, count_steps
 from mudrock_cli.deeplab.dataset import Sample, normalise_samples
-from mudrock_cli.deeplab.network import build_network
+from mudrock_cli.deeplab.network import build_network, is_of_decoder, keep_statistics
 from mudrock_cli.deeplab.recipe import LossRecipe, OptimizerRecipe, Recipe
 from mudrock_cli.deeplab.weights import (
     Arrays,
@@ -146,12 +146,16 @@ class PolynomialRate(keras.optimizers.schedules.LearningRateSchedule):  # type: 
         return {"recipe": self.recipe}
 
 
-def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+def make_optimizer(recipe: Recipe, *, head: bool = False) -> keras.optimizers.Optimizer:
     """Return the optimiser of a recipe whose ``decay_steps`` are known.
 
     AdamW's decay is decoupled and acts on kernels only; batch-norm scales and biases keep theirs.
+    That of the head's epochs has their rate and their steps.
     """
-    chosen = recipe.optimizer
+    chosen, training = recipe.optimizer, recipe.training
+    if head:
+        steps = training.head_epochs * training.steps_per_epoch
+        chosen = dataclasses.replace(chosen, rate=training.head_rate, decay_steps=steps)
     average = recipe.training.average
     common = {
         "learning_rate": PolynomialRate(chosen),
@@ -163,6 +167,27 @@ def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     optimizer = keras.optimizers.AdamW(weight_decay=chosen.decoupled_decay, **common)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
+
+
+class Pull(keras.regularizers.Regularizer):  # type: ignore[misc]
+    """Pull a weight towards where it started, rather than towards nothing.
+
+    ``pull / 2 * sum((weight - start) ** 2)``, the L2-SP of Li et al. 2018 (arXiv:1802.01483).
+    """
+
+    def __init__(self, start: npt.NDArray[np.floating], pull: float) -> None:
+        self.start, self.pull = ops.convert_to_tensor(start, "float32"), pull
+
+    def __call__(self, weight: keras.KerasTensor) -> keras.KerasTensor:
+        """Return what the weight's distance costs."""
+        return self.pull / 2 * ops.sum(ops.square(ops.cast(weight, "float32") - self.start))
+
+
+def pull_to_start(network: keras.Model, pull: float) -> None:
+    """Add `Pull` of all trainable weights to the network's loss; they start as they are now."""
+    if pull:
+        for variable in network.trainable_variables:
+            variable.regularizer = Pull(to_array(variable), pull)
 
 
 def add_weight_decay(network: keras.Model, decay: float) -> None:
@@ -225,8 +250,18 @@ def save_checkpoint(path: Path, network: keras.Model, progress: Progress, key: s
     write_arrays(path, arrays, compressed=False)
 
 
-def load_checkpoint(path: Path, network: keras.Model, key: str) -> Progress:
+def load_checkpoint(
+    path: Path, network: keras.Model, key: str, prepare: Callable[[int], None]
+) -> Progress:
     """Give a compiled network the state that `save_checkpoint` wrote.
+
+    Parameters
+    ----------
+    path, network, key
+        See `save_checkpoint`.
+    prepare : callable
+        Is called with the number of the epoch, counted from 0, that the state ended, before the
+        state is given: the network must be compiled as it was then.
 
     Raises
     ------
@@ -244,6 +279,7 @@ def load_checkpoint(path: Path, network: keras.Model, key: str) -> Progress:
             f"{path}: the checkpoint of another training: recipe, data or start differ",
             "resume with the same data, or train into another folder",
         )
+    prepare(progress.epochs - 1)
     network.optimizer.build(network.trainable_variables)
     state = dict(_state(network))
     odd = set(state) ^ set(arrays)
@@ -355,9 +391,9 @@ class Trained:
 
 
 class TrainingLoop:
-    """A compiled network, what it learns from, and the folder that keeps its state.
+    """A network, what it learns from, and the folder that keeps its state.
 
-    Parameters are those of `train_network`; the network is compiled.
+    Parameters are those of `train_network`.
     """
 
     def __init__(
@@ -377,16 +413,20 @@ class TrainingLoop:
         )
         self.progress = Progress()
         self.weights: Arrays = {}  # of the last epoch that ended, averaged
+        self._head: bool | None = None  # whether the network is compiled for the decoder alone
 
     def run(self, resume: bool) -> Trained:
         """Run the epochs that are left; see `train_network`."""
         if resume and (self.folder / LAST).is_file():
-            self.progress = load_checkpoint(self.folder / LAST, self.network, self.key)
+            self.progress = load_checkpoint(
+                self.folder / LAST, self.network, self.key, self._compile
+            )
             self.weights = self._average()
         ended = "finished"
         log = TrainingLog(self.folder, self.network, self.progress.history)
         try:
-            while self.progress.epochs < self.recipe.training.epochs:
+            while self.progress.epochs < count_epochs(self.recipe):
+                self._compile(self.progress.epochs)
                 row = self._run_epoch()
                 log.write(row)
                 self.watcher.on_epoch(row)
@@ -401,6 +441,27 @@ class TrainingLoop:
         finally:
             log.close()
         return Trained(self.weights, self.progress, ended)
+
+    def _compile(self, epoch: int) -> None:
+        """Compile the network for an epoch: those of the head first, with a schedule of their own.
+
+        What comes after begins with the averaged weights of the head.
+        """
+        head = epoch < self.recipe.training.head_epochs
+        if head == self._head:
+            return
+        if self._head:
+            for variable in self.network.weights:
+                variable.assign(self.weights[variable.path])
+        self._head = head
+        for layer in self.network.layers:
+            layer.trainable = not head or is_of_decoder(layer.name)
+        self.network.compile(
+            optimizer=make_optimizer(self.recipe, head=head),
+            loss=PhaseLoss(self.recipe.loss),
+            metrics=[PhaseScores()],
+            jit_compile=keras.backend.backend() == "jax",
+        )
 
     def _run_epoch(self) -> Row:
         """Fit one epoch, validate its averaged weights, keep everything."""
@@ -493,6 +554,12 @@ class _Observer(keras.callbacks.Callback):  # type: ignore[misc]
 
 # Train a network by its recipe, from samples in memory to weights.
 
+
+def count_epochs(recipe: Recipe) -> int:
+    """Return all epochs of a training, those of the head and the others."""
+    return recipe.training.head_epochs + recipe.training.epochs
+
+
 Start = Callable[[keras.Model], None]
 
 
@@ -535,7 +602,7 @@ def train_network(
     folder : Path
         Gets the checkpoints and the logs.
     start : callable
-        Gives a new network its first weights.
+        Gives a new network its first weights, also of a training that goes on.
     watcher : Watcher
         Is told of every step and epoch.
     key : str
@@ -554,12 +621,9 @@ def train_network(
         network = build_network(recipe.network, *recipe.data.crop)
         start(network)
         add_weight_decay(network, recipe.loss.weight_decay)
-        network.compile(
-            optimizer=make_optimizer(recipe),
-            loss=PhaseLoss(recipe.loss),
-            metrics=[PhaseScores()],
-            jit_compile=keras.backend.backend() == "jax",
-        )
+        pull_to_start(network, recipe.loss.start_pull)
+        if recipe.training.keep_statistics:
+            keep_statistics(network)
         train, validation = (normalise_samples(part, recipe.data) for part in (train, validation))
         loop = TrainingLoop(recipe, network, train, validation, folder, watcher, key)
         return loop.run(resume)

@@ -217,6 +217,13 @@ class FeatureDistribution:
         sources = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         return cls(np.concatenate(parts), sources)
 
+    def extend(self, other: "FeatureDistribution") -> "FeatureDistribution":
+        """Return both, as of different sources."""
+        later = other.sources + int(self.sources.max()) + 1
+        return FeatureDistribution(
+            np.concatenate([self.features, other.features]), np.concatenate([self.sources, later])
+        )
+
     def measure_distance(self, windows: Features) -> float:
         """Return how far a micrograph lies off, in standard deviations.
 
@@ -370,6 +377,15 @@ def span_training_range(figures: Iterable[Figures]) -> dict[str, Limits]:
             low = 0.0 if name == ENTROPY else min(values) - margin
             high = _MOST_DIFFERENCE if name == _DIFFERENCE else max(values) + margin
             found[name] = Limits(low, high)
+    return found
+
+
+def widen_training_range(known: TrainingRange, figures: Iterable[Figures]) -> dict[str, Limits]:
+    """Return the range of a model that learned from some micrographs more; see `Limits`."""
+    rows, found = list(figures), {}
+    for name, limits in known.items():
+        values = [value for row in rows if (value := row.get(name)) is not None]
+        found[name] = Limits(min([limits.low, *values]), max([limits.high, *values]))
     return found
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -12,8 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from mudrock_cli.errors import MudrockError, reading
-from mudrock_cli.files import SUFFIX, atomic_write
+from mudrock_cli.errors import MudrockError, UsageError, reading
+from mudrock_cli.files import (
+    MASK_SUFFIXES,
+    SUFFIX,
+    Input,
+    atomic_write,
+    find_inputs,
+    is_mudrock_mask,
+)
 from mudrock_cli.image.limits import MAX_MASK_PIXELS
 from mudrock_cli.image.micrograph import open_samples
 from mudrock_cli.image.pixel_size import calibrate, parse_provenance, stored_pixel_size, to_ome_xml
@@ -39,6 +46,7 @@ _EXPECTED = "expected 0 clay, 1 silt, 2 pore, 255 void, or their colours " + ", 
     f"{phase.name.lower()} {colour}" for phase, colour in COLOURS.items()
 )
 _IS_PHASE = np.isin(np.arange(256), [int(phase) for phase in Phase])
+_BAND_PIXELS = 1 << 24
 _INDEX_TABLE = np.where(_IS_PHASE, np.arange(256), _NONE).astype(np.uint8)
 
 
@@ -137,6 +145,91 @@ def open_mask(path: Path, *, max_pixels: int = MAX_MASK_PIXELS) -> PhaseMask:
         provenance=provenance or {},
         reduced=reduced,
     )
+
+
+# Which masks an argument names, and what those that were corrected were made from.
+
+
+def find_masks(arguments: Sequence[str]) -> tuple[list[Input], list[str]]:
+    """Find the masks that command-line arguments name, each image once.
+
+    A mask that was corrected by hand and saved in another format beside the one that mudrock wrote
+    (``a.png`` and ``a.tif``) takes its place.
+
+    Returns
+    -------
+    inputs : list of Input
+        Sorted by path.
+    warnings : list of str
+        A line for each mask that another one replaces.
+
+    Raises
+    ------
+    UsageError
+        If nothing is found, or it is not clear which of several masks of one image is meant.
+    """
+    found = find_inputs(arguments, suffixes=MASK_SUFFIXES, keep_masks=True)
+    by_image: dict[Path, list[Input]] = {}
+    for item in found:
+        by_image.setdefault(item.path.with_suffix(""), []).append(item)
+    kept, warnings = [], []
+    for beside in by_image.values():
+        masks = [item for item in beside if len(beside) > 1 and reads_as_mask(item.path)]
+        if len(masks) > 1:
+            names = " and ".join(str(item.path) for item in masks)
+            corrected = [item for item in masks if not is_mudrock_mask(item.path)]
+            if len(corrected) != 1:
+                raise UsageError(f"{names}: masks of one image", "keep one of them")
+            name = corrected[0].path.name
+            warnings.append(f"{names}: masks of one image; the corrected {name} is taken")
+            beside = corrected
+        kept += beside
+    return kept, warnings
+
+
+def reads_as_mask(path: Path) -> bool:
+    """Tell a mask, by its first rows, from the micrograph that it was made of."""
+    with contextlib.suppress(MudrockError):
+        mask = open_mask(path)
+        return mask.read(slice(0, _BAND_PIXELS // mask.shape[1]), slice(None)).size > 0
+    return False
+
+
+def find_origin(mask: PhaseMask) -> PhaseMask | None:
+    """Return the mask that one was corrected from: a TIFF of mudrock, of its name and its size."""
+    beside = mask.path.with_suffix(".tif") if mask.path else None
+    if beside is None or beside == mask.path or not is_mudrock_mask(beside):
+        return None
+    origin = open_mask(beside)
+    return origin if origin.shape == mask.shape else None
+
+
+def holds_its_results(mask: PhaseMask) -> bool:
+    """Tell whether a mask holds the fractions that its provenance tells.
+
+    Not every program that paints in a TIFF takes the description away. A mask that tells no
+    fractions holds them.
+
+    Raises
+    ------
+    MudrockError
+        If the file is damaged: all of it is read.
+    """
+    counts = np.zeros(256, np.int64)
+    rows = max(1, _BAND_PIXELS // max(1, mask.shape[1]))
+    for top in range(0, mask.shape[0], rows):
+        phases = mask.read(slice(top, min(top + rows, mask.shape[0])), slice(None))
+        for phase in Phase:
+            counts[phase] += np.count_nonzero(phases == phase)
+    results = mask.provenance.get("results")
+    if not isinstance(results, Mapping):
+        return True
+    total = int(counts[[Phase.CLAY, Phase.SILT, Phase.PORE]].sum())
+    shares = {
+        f"{phase.name.lower()}_fraction": int(counts[phase]) / max(total, 1) for phase in Phase
+    }
+    told = {name: results[name] for name in shares if name in results}
+    return results.get("specimen_px", total) == total and told == {n: shares[n] for n in told}
 
 
 # Phases from what other tools store: index values, label images, palettes, phase colours.

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from PIL import Image
 from mudrock_cli.deeplab.model import TrainedModel, seal_model
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.files import part_path
-from mudrock_cli.image.mask import open_mask
+from mudrock_cli.image.mask import open_mask, write_mask
 
 
 def test_finished_masks_are_kept_and_everything_else_is_made_again(
@@ -176,3 +177,39 @@ def test_a_mask_corrected_by_hand_is_not_replaced(
     assert "edited by hand" in " ".join(result.stderr.split())
     assert np.array_equal(np.asarray(Image.open(out / "a.tif")), corrected)
     assert segment(tiny_model, *arguments, "--force").exit_code == ExitCode.DONE
+
+
+def test_a_correction_that_keeps_the_description_is_not_replaced_by_another_model(
+    image_folder: Path, tmp_path: Path, tiny_model: TrainedModel
+) -> None:
+    """Fiji and QuPath may paint into the pixels and leave the rest of the file as it is."""
+    out = tmp_path / "masks"
+    arguments = (image_folder / "a.tif", "--out", out)
+    assert segment(tiny_model, *arguments, "--pixel-size", "10nm").exit_code == ExitCode.DONE
+    mask = open_mask(out / "a.tif")
+    corrected = mask.phases().copy()
+    corrected[:5, :7] = 2
+    write_mask(out / "a.tif", replace(mask, read=lambda rows, columns: corrected[rows, columns]))
+    for size in ("10nm", "11nm"):  # as before, and what would make the mask again
+        result = segment(tiny_model, *arguments, "--pixel-size", size)
+        assert result.exit_code == ExitCode.SOME_FAILED
+        assert "edited by hand since" in " ".join(result.stderr.split())
+        assert np.array_equal(open_mask(out / "a.tif").phases(), corrected)
+
+
+def test_a_painted_picture_that_is_no_mask_is_not_replaced(
+    image_folder: Path, tmp_path: Path, tiny_model: TrainedModel
+) -> None:
+    """Smooth brushes leave colours that are none of a mask; the work is there all the same."""
+    out = tmp_path / "masks"
+    assert segment(tiny_model, image_folder / "a.tif", "--out", out).exit_code == ExitCode.DONE
+    painted = np.asarray(Image.open(out / "a.tif").convert("RGB")).copy()
+    painted[2, 2] = (99, 98, 97)
+    Image.fromarray(painted).save(out / "a.tif")
+    before = (out / "a.tif").read_bytes()
+    result = segment(tiny_model, image_folder / "a.tif", "--out", out)
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert "a.tif: was not written by mudrock" in " ".join(result.stderr.split())
+    assert (out / "a.tif").read_bytes() == before
+    (out / "a.tif").write_bytes(b"")
+    assert segment(tiny_model, image_folder / "a.tif", "--out", out).exit_code == ExitCode.DONE

@@ -206,3 +206,16 @@ class TestBatches:
             counts += np.bincount(labels.ravel(), minlength=256)
         wanted = sum(np.bincount(sample.labels.ravel(), minlength=3) for sample in samples)
         assert np.array_equal(counts[:3], wanted)
+
+
+def test_crops_of_strokes_show_a_stroke(tiny_recipe: Recipe) -> None:
+    from mudrock_cli.deeplab.augmentation import TrainingCrops
+
+    labels = np.full((400, 500), 255, np.uint8)
+    labels[390:396, 20:80] = 1
+    labels[7:9, 470:500] = 2
+    grey = np.zeros(labels.shape, np.uint8)
+    crops = TrainingCrops([Sample("a", "a", grey, labels)], tiny_recipe, 0)
+    shown = [np.unique(crops[step][1][crop]) for step in range(3) for crop in range(2)]
+    assert all(len(phases) > 1 or phases[0] != 255 for phases in shown)
+    assert {1, 2} <= {int(phase) for phases in shown for phase in phases}

@@ -166,7 +166,7 @@ def test_what_is_odd_is_remarked(tmp_path: Path) -> None:
     remarks = load_samples(tmp_path, RECIPE).remarks
     assert f"{image}: has no label and is not used" in remarks
     assert [remark for remark in remarks if "no label shows" in remark] == [
-        "no label shows pore: the network will not learn it"
+        "no label shows pore: nothing is learned of it"
     ]
     Image.fromarray(np.ones((40, 60), np.uint8)).save(label)
     with pytest.raises(MudrockError, match="the labels show silt alone"):

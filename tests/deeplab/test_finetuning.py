@@ -1,0 +1,105 @@
+"""What is held out of a few labels, and how much of what was learned a model takes on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.recipe import Recipe, load_recipe
+from mudrock_cli.errors import UsageError
+from mudrock_cli.image.types import Phase
+
+pytestmark = pytest.mark.network
+
+
+class Deaf:
+    """A watcher that hears nothing."""
+
+    def on_step(self, *_: object) -> None:
+        pass
+
+    def on_epoch(self, *_: object) -> None:
+        pass
+
+
+def change(recipe: Recipe, **values: object) -> Recipe:
+    return replace(recipe, training=replace(recipe.training, **values))  # type: ignore[arg-type]
+
+
+def test_windows_are_held_out_of_the_labels_and_nowhere_learned_from(
+    make_sample: Callable[..., Sample], tiny_recipe: Recipe
+) -> None:
+    from mudrock_cli.deeplab.finetuning import hold_out_windows
+
+    samples = [make_sample(name, (96, 144), seed) for seed, name in enumerate("abc")]
+    recipe = change(tiny_recipe, held_out=0.2)  # 5.4 windows of 32 × 48
+    train, held = hold_out_windows(samples, recipe)
+    assert [sample.name for sample in held] == ["a", "b", "c"]  # of as many as possible
+    taught = {sample.name: sample.labels != Phase.VOID for sample in train}
+    judged = {sample.name: sample.labels != Phase.VOID for sample in held}
+    for sample in samples:
+        assert not (taught[sample.name] & judged[sample.name]).any()
+        assert (taught[sample.name] | judged[sample.name]).all()
+    assert sum(int(shown.sum()) for shown in judged.values()) == 5 * 32 * 48
+
+
+def test_too_few_labels_are_all_learned_from(
+    make_sample: Callable[..., Sample], tiny_recipe: Recipe
+) -> None:
+    from mudrock_cli.deeplab.finetuning import hold_out_windows
+
+    sample = make_sample("a", (64, 96))  # four windows
+    train, held = hold_out_windows([sample], change(tiny_recipe, held_out=0.2))
+    assert held == []
+    assert np.array_equal(train[0].labels, sample.labels)
+
+
+def test_a_start_is_pulled_back_to(
+    make_sample: Callable[..., Sample], tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    from mudrock_cli.deeplab.training import complete_recipe, train_network
+    from mudrock_cli.deeplab.weights import Arrays, read_variables
+
+    def travel(pull: float) -> float:
+        loss = replace(tiny_recipe.loss, weight_decay=0.0, start_pull=pull)
+        few = change(replace(tiny_recipe, loss=loss), epochs=1, keep_statistics=True)
+        recipe = complete_recipe(few, [make_sample()])
+        before: Arrays = {}
+        (tmp_path / f"pull {pull:g}").mkdir()
+        trained = train_network(
+            recipe,
+            [make_sample()],
+            [],
+            tmp_path / f"pull {pull:g}",
+            lambda network: before.update(read_variables(network)),
+            Deaf(),
+        )
+        moved = {name: np.abs(trained.weights[name] - before[name]).max() for name in before}
+        assert all(far == 0 for name, far in moved.items() if "moving" in name)
+        return float(max(moved.values()))
+
+    assert travel(100.0) < travel(0.0)
+
+
+def test_the_recipe_keeps_what_the_start_is() -> None:
+    start = Recipe.from_dict(
+        {
+            "network": {"architecture": "unet", "encoder": "plain", "unet_channels": 8},
+            "data": {"nm_per_pixel": 25.0, "tile": (0, 0), "normalise": True},
+            "augment": {"blur": 0.5},
+            "inference": {"tile": 64, "overlap": 16, "workflow": (1.0, 2.0, 3.0, 4.0)},
+        }
+    )
+    recipe = load_recipe("finetune", ["training.epochs=3"], lambda: start)
+    assert (recipe.network, recipe.augment) == (start.network, start.augment)
+    assert recipe.inference == start.inference
+    assert (recipe.data.nm_per_pixel, recipe.data.normalise) == (25.0, True)
+    assert recipe.data.parts == (1.0, 0.0, 0.0)
+    assert recipe.training.epochs == 3
+    changed = load_recipe("finetune", ["inference.overlap=8"], lambda: start)
+    assert changed.inference.overlap == 8
+    with pytest.raises(UsageError, match="keeps the network"):
+        load_recipe("finetune", ["network.unet_levels=2"], lambda: start)
