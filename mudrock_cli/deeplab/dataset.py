@@ -237,9 +237,9 @@ def is_uncorrected(label: Path) -> bool:
     if not is_mudrock_mask(label):
         return False
     mask = open_mask(label)
-    if mask.provenance.get("method") == "segment":
-        return holds_its_results(mask)
     told = mask.provenance.get(PROPOSED)
+    if told is None and mask.provenance.get("method") == "segment":
+        return "results" in mask.provenance and holds_its_results(mask)
     return isinstance(told, dict) and told.get("phases") == hash_phases(mask.phases())
 
 
