@@ -759,6 +759,10 @@ def _list_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in files:
+            corrected = [one for one in (files[name], path) if not is_mudrock_mask(one)]
+            if len(corrected) == 1:  # it takes the place of the one that mudrock wrote
+                files[name] = corrected[0]
+                continue
             raise UsageError(
                 f"{path} and {files[name].name} have the same name", "keep one of the two"
             )

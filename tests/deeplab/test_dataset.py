@@ -201,3 +201,52 @@ def test_the_real_labels_load_and_the_drifting_one_is_moved_back() -> None:
     plain = load_samples(KUMANO, DataRecipe()).samples
     assert np.array_equal(plain[5].labels, moved[0].as_given)
     assert (moved[0].labels == Phase.VOID).sum() > (plain[5].labels == Phase.VOID).sum()
+
+
+def test_masks_that_nobody_corrected_teach_nothing(tmp_path: Path) -> None:
+    """A user corrects two masks of a folder; the rest is what the model thinks already."""
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for seed, name in enumerate("abcd"):
+        image, _ = write_pair(tmp_path / "elsewhere", name, seed=seed)
+        phases = np.random.default_rng(seed).integers(0, 3, (40, 60)).astype(np.uint8)
+        shares = np.bincount(phases.ravel(), minlength=3) / phases.size
+        told = {
+            "method": "segment",
+            "input": {"name": name, "sha256": hash_file(image)},
+            "results": {
+                "specimen_px": phases.size,
+                "clay_fraction": shares[0],
+                "silt_fraction": shares[1],
+                "pore_fraction": shares[2],
+            },
+        }
+        if name == "b":  # painted in place, by a program that keeps the description
+            phases[:9] = 1
+        write_mask(masks / f"{name}.tif", PhaseMask.from_array(name, phases, TEN, told))
+    corrected = np.full((40, 60), 255, np.uint8)
+    corrected[:30] = np.random.default_rng(9).integers(0, 3, (30, 60))
+    Image.fromarray(corrected).save(masks / "c.png")  # saved beside it
+    found = load_samples(masks, RECIPE, micrographs=tmp_path / "elsewhere" / "images")
+    assert [sample.name for sample in found.samples] == ["b", "c"]
+    assert np.array_equal(found.samples[1].labels, corrected)
+    assert any("a, d: the mask still is the model's" in remark for remark in found.remarks)
+
+
+def test_a_mask_gives_its_pixel_size_to_a_micrograph_without(tmp_path: Path) -> None:
+    image, _ = write_pair(tmp_path / "elsewhere", "a", nm=None)
+    phases = np.random.default_rng(1).integers(0, 3, (40, 60)).astype(np.uint8)
+    told = {"input": {"name": "a", "sha256": hash_file(image)}}
+    data = tmp_path / "data"
+    data.mkdir()
+    write_mask(data / "a.tif", PhaseMask.from_array("a", phases, PixelSize(20.0, "told"), told))
+    sample = load_samples(data, RECIPE, micrographs=image.parent).samples[0]
+    assert sample.grey.shape == (80, 120)
+
+
+def test_a_corrected_label_takes_the_place_of_the_mask_beside_it(tmp_path: Path) -> None:
+    _, label = write_pair(tmp_path, "a")
+    phases = np.asarray(Image.open(label))
+    written = PhaseMask.from_array("a", np.zeros_like(phases), TEN, {"software": "mudrock"})
+    write_mask(label.with_suffix(".tif"), written)
+    assert np.array_equal(load_samples(tmp_path, RECIPE).samples[0].labels, phases)

@@ -42,6 +42,7 @@ from mudrock_cli.measure.scores import compute_iou, count_confusion  # noqa: E40
 from mudrock_cli.segmentation import open_engine, segment_bands  # noqa: E402
 
 Grey = npt.NDArray[np.uint8]
+Iou = npt.NDArray[np.float64]
 Boxes = list[tuple[slice, slice]]
 DATA = ROOT / ".." / "shared" / "data"
 GRID = 5  # large micrographs hold 5 × 5 tiles
@@ -107,9 +108,7 @@ def train(
     return outcome.model, (time.monotonic() - began) / 60
 
 
-def judge(
-    model: TrainedModel, samples: Sequence[Sample], *, prior: bool
-) -> npt.NDArray[np.float64]:
+def judge(model: TrainedModel, samples: Sequence[Sample], *, prior: bool) -> Iou:
     """Return IoU of clay, silt and pore over the labelled pixels of some micrographs."""
     engine, recipe = open_engine(model), model.recipe
     if not prior:
@@ -127,7 +126,7 @@ def judge(
     return compute_iou(counts)
 
 
-def show(iou: npt.NDArray[np.float64]) -> str:
+def show(iou: Iou) -> str:
     return " / ".join("–" if np.isnan(value) else f"{value:.3f}" for value in iou)
 
 
@@ -136,7 +135,7 @@ def teach_kumano(
 ) -> None:
     print("| source | tiles | network alone, before → after | with the prior | minutes |", end="")
     print(" known ones, alone | share |\n| --- | ---: | --- | --- | ---: | --- | ---: |")
-    gains = []
+    gains: dict[int, list[Iou]] = {}
     for source, path in starts.items():
         start = load_model(str(path))
         samples = load_samples(DATA / "kumano", start.recipe.data).samples
@@ -158,23 +157,19 @@ def teach_kumano(
                         [judge(one, [rest], prior=prior) for one in (start, model)]
                         for prior in (False, True)
                     ]
-                    after = judge(model, known, prior=False)
+                    forgot = judge(model, known, prior=False)
                 share = model.card["finetuning"]["share"]
                 alone, both = (" → ".join(map(show, pair)) for pair in pairs)
                 print(
                     f"| {source} | {count} | {alone} | {both} | {minutes:.1f} | "
-                    f"{show(old)} → {show(after)} | {share:g} |",
+                    f"{show(old)} → {show(forgot)} | {share:g} |",
                     flush=True,
                 )
-                gains.append(
-                    (count, pairs[0][1] - pairs[0][0], pairs[1][1] - pairs[1][0], after - old)
-                )
-    for count in counts:
-        rows = [np.array(gain[1:]) for gain in gains if gain[0] == count]
-        if rows:
-            alone, both, lost = np.nanmean(rows, axis=0)
-            print(f"mean of {count} tiles: alone {show(alone)}, prior {show(both)}, ", end="")
-            print(f"known ones {show(lost)}")
+                change = [after - before for before, after in (*pairs, (old, forgot))]
+                gains.setdefault(count, []).append(np.array(change))
+    for count, rows in gains.items():
+        alone, both, lost = map(show, np.nanmean(rows, axis=0))
+        print(f"mean change with {count}: alone {alone}; prior {both}; known ones {lost}")
 
 
 def join_duvernay() -> tuple[Sample, Boxes]:
@@ -194,15 +189,12 @@ def join_duvernay() -> tuple[Sample, Boxes]:
                 places.setdefault(key, []).append((index, row, column))
     at, waiting = {0: (0, 0)}, [0]
     while waiting:
-        first = waiting.pop()
+        known = waiting.pop()
         for group in places.values():
-            for index, row, column in group:
-                for other, its_row, its_column in group if index == first else ():
+            for row, column in [place[1:] for place in group if place[0] == known]:
+                for other, down, right in group:
                     if other not in at:
-                        at[other] = (
-                            at[first][0] + row - its_row,
-                            at[first][1] + column - its_column,
-                        )
+                        at[other] = (at[known][0] + row - down, at[known][1] + column - right)
                         waiting.append(other)
     top, left = (min(place[axis] for place in at.values()) for axis in (0, 1))
     boxes = {
