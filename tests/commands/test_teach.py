@@ -128,8 +128,12 @@ def test_corrected_masks_teach_a_model(masks: Path, tmp_path: Path, start: Train
     corrected[:9] = 255
     Image.fromarray(corrected).save(masks / "b.png")  # as GIMP saves it
     Image.fromarray(np.asarray(Image.open(masks / "c.tif"))).save(masks / "c.tif")  # no provenance
+    old = tmp_path / "old"
+    write_micrograph(old / "images" / "old_1.tif", draw(7)[0])
+    (old / "labels").mkdir()
+    Image.fromarray(draw(7)[1]).save(old / "labels" / "old_1.png")
     out = tmp_path / "models" / "mine"
-    done = teach(masks, out, start)
+    done = teach(masks, out, start, "--keep", old)
     assert done.exit_code == ExitCode.DONE, done.output
     assert "masks of one image; the corrected b.png is taken" in done.stderr
     assert "epoch 3 of 3" in done.stderr  # one of the head, two of everything
@@ -144,14 +148,16 @@ def test_corrected_masks_teach_a_model(masks: Path, tmp_path: Path, start: Train
     told = card["finetuning"]
     assert (told["start"], told["known"]) == ("start", ["old_1", "old_2"])
     assert told["held_out_pixels"] == 2 * 32 * 48  # a fifth of the labels, in whole windows
-    scores = {row["share"]: row["mean"] for row in told["held_out"]}
-    assert set(scores) == {0.0, 0.25, 0.5, 0.75, 1.0}
-    assert scores[told["share"]] == max(scores.values()) > scores[0.0]
+    scores, kept = (
+        {row["share"]: row["mean"] for row in told[part]} for part in ("held_out", "kept")
+    )
+    assert set(scores) == set(kept) == {0.0, 0.25, 0.5, 0.75, 1.0}
+    allowed = [share for share in kept if kept[share] >= kept[0.0] - 0.01]
+    assert scores[told["share"]] == max(scores[share] for share in allowed)
     low = card["domain"]["grey_skew"]["low"]
     assert low <= -0.1  # that of the start, widened by what it learned from
     text = " ".join((out / "card.md").read_text("utf-8").split())
-    assert "No micrograph was held out" in text
-    assert "What it lost on the micrographs of start (old_1, old_2) is not measured" in text
+    assert "On old_1, which it was to keep: IoU mean" in text
     assert "No micrograph was held out" in done.stdout
     segmented = run(
         "segment", masks.parent / "micrographs", "--model", out, "--out", tmp_path / "m"
@@ -174,33 +180,10 @@ def test_one_micrograph_is_enough_and_nothing_is_invented(
     assert card["finetuning"]["held_out"] == []
     assert "judged" not in card
     assert "the gain is not measured" in done.stdout
+    text = " ".join((out / "card.md").read_text("utf-8").split())
+    assert "No micrograph was held out" in text
+    assert "What it lost on the micrographs of start (old_1, old_2) is not measured" in text
     assert [*card["data"]["parts"]] == ["train"]
-
-
-def test_what_it_knew_is_kept(masks: Path, tmp_path: Path, start: TrainedModel) -> None:
-    """Another rock, with pores and silt changed over, must not cost more than is allowed."""
-    first = tmp_path / "models" / "first"
-    assert teach(masks, first, start, "--set", "training.epochs=8").exit_code == ExitCode.DONE
-    known = load_model(str(first))
-    other = tmp_path / "other"
-    for seed in (5, 6):
-        grey, labels = draw(seed, (GREY, BLACK, WHITE))
-        image = write_micrograph(other / "masks" / "images" / f"{seed}.tif", grey)
-        write_mask_of(other / "masks" / f"{seed}.tif", image, labels)
-    old = tmp_path / "old"
-    for name in ("a", "b"):
-        write_micrograph(old / "images" / f"{name}.tif", draw(ord(name))[0])
-        (old / "labels").mkdir(exist_ok=True)
-        Image.fromarray(draw(ord(name))[1]).save(old / "labels" / f"{name}.png")
-    rates = ("--set", "training.epochs=6", "--set", "optimizer.rate=3e-2")
-    done = teach(other / "masks", tmp_path / "mine", known, "--keep", old, *rates)
-    assert done.exit_code == ExitCode.DONE, done.output
-    told = load_model(str(tmp_path / "mine")).card["finetuning"]
-    kept = {row["share"]: row["mean"] for row in told["kept"]}
-    assert kept[1.0] < kept[0.0] - 0.01  # what was learned would have lost it
-    assert kept[told["share"]] >= kept[0.0] - 0.01
-    assert told["known"] == ["a", "b", "c", "old_1", "old_2"]
-    assert "which it was to keep" in done.stdout
 
 
 def test_ctrl_c_leaves_a_model_and_resume_finishes_it(

@@ -84,6 +84,47 @@ def test_a_start_is_pulled_back_to(
     assert travel(100.0) < travel(0.0)
 
 
+@pytest.mark.parametrize(
+    ("new", "old", "allowed", "share"),
+    [
+        (True, False, 0.01, 0.75),  # the first with which new pores are seen
+        (True, True, 0.01, 0.0),  # which costs all clay that was known
+        (True, True, 1.0, 0.75),
+        (False, True, 0.01, 0.5),  # the largest with which clay is still seen
+        (False, False, 0.01, 0.9),
+    ],
+)
+def test_new_and_old_labels_decide_how_much_is_taken_on(
+    tiny_recipe: Recipe, new: bool, old: bool, allowed: float, share: float
+) -> None:
+    """A start that sees clay everywhere is taught that all of it is pore."""
+    from mudrock_cli.deeplab.finetuning import choose_blend
+    from mudrock_cli.deeplab.network import build_network
+    from mudrock_cli.deeplab.weights import read_variables
+
+    network = build_network(tiny_recipe.network, 64, 64)
+    start = {name: np.zeros_like(value) for name, value in read_variables(network).items()}
+    learned = dict(start)
+    start["phase_scores/bias"] = np.float32([5, 0, 0])
+    learned["phase_scores/bias"] = np.float32([0, 0, 5])
+
+    def plain(phase: Phase) -> list[Sample]:
+        shape = (64, 64)
+        return [Sample("a", "a", np.full(shape, 90, np.uint8), np.full(shape, phase, np.uint8))]
+
+    blend = choose_blend(
+        network,
+        start,
+        learned,
+        plain(Phase.PORE) if new else [],
+        plain(Phase.CLAY) if old else [],
+        change(tiny_recipe, blend=0.9, loss_allowed=allowed),
+    )
+    assert blend.share == share
+    assert bool(blend.new) == new
+    assert bool(blend.old) == old
+
+
 def test_the_recipe_keeps_what_the_start_is() -> None:
     start = Recipe.from_dict(
         {
