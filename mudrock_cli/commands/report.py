@@ -1,5 +1,6 @@
 """``mudrock report``: the tables of ``mudrock stats`` to one page that people want to look at."""
 
+import gc
 import shlex
 import time
 from pathlib import Path
@@ -13,6 +14,10 @@ from mudrock_cli.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from mudrock_cli.report.page import Fact
     from mudrock_cli.report.tables import Tables
+
+
+_LIVING = 100_000
+"""Objects made between two looks for garbage."""
 
 
 def report(
@@ -51,6 +56,8 @@ def report(
     from mudrock_cli.report.viewer import make_viewers
 
     start = time.monotonic()
+    # A figure is thousands of objects, none of which is garbage before the command ends.
+    gc.set_threshold(_LIVING)
     table, failed = _find_table(table)
     page = out or table.with_suffix(".html")
     if page.suffix.lower() not in (".html", ".htm"):

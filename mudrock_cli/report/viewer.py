@@ -199,9 +199,10 @@ def _sample_mask(
     size = _fit(mask.shape, side)
     level = _pick_level(Level(mask.shape, mask.read), mask.reduced, size)
     rows, columns = (_pick(*sides) for sides in zip(level.shape, size, strict=True))
-    phases = np.concatenate(
-        [level.read(slice(row, row + 1), slice(None))[:, columns] for row in rows]
-    )
+    height, step = level.shape[0], max(1, _BAND_PIXELS // level.shape[1])
+    tops = range(0, height, step)
+    bands = (level.read(slice(top, min(top + step, height)), slice(None)) for top in tops)
+    phases = _sample_bands(bands, rows, columns)
     # A level of a mask keeps the first of so many pixels: look at the labels of the same ones.
     factor = round(mask.shape[0] / level.shape[0])
     labels = _sample_bands(labelling.paint(mask), rows * factor, columns * factor)
@@ -222,7 +223,7 @@ def _sample_bands(
     bands: Iterable[npt.NDArray[Any]],
     rows: npt.NDArray[np.intp],
     columns: npt.NDArray[np.intp],
-) -> npt.NDArray[np.uint32]:
+) -> npt.NDArray[Any]:
     """Take some rows and columns of an image that comes in bands."""
     taken, top = [], 0
     for band in bands:
