@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mudrock_cli.commands.options import (
+    RARE,
     Masks,
     OverridePixelSize,
     PixelSizes,
@@ -60,6 +61,7 @@ def stats(
         typer.Option(
             help="Pores under this diameter are in porosity alone, not in numbers and sizes.",
             metavar="LENGTH",
+            rich_help_panel=RARE,
         ),
     ] = "0",
     micrographs: Annotated[
