@@ -26,6 +26,7 @@ from mudrock_cli.deeplab.finetuning import (
     choose_blend,
     hold_out_windows,
 )
+from mudrock_cli.deeplab.last_layer import solve_last_layer
 from mudrock_cli.deeplab.model import (
     CARD,
     DEFAULT_MODEL,
@@ -657,13 +658,18 @@ def _fit(
             )
             before.update(read_variables(network) if recipe.training.finetune else {})
 
-    validation = split.choose(plan.samples, "validation")
-    key = _fingerprint(plan, split, recipe)
-    trained = train_network(
-        recipe, train, validation, folder, start, watcher, key=key, resume=resume
-    )
     tile = recipe.inference.tile
-    network = build_network(recipe.network, tile, tile)
+    if recipe.training.last_layer:
+        network = build_network(recipe.network, tile, tile)
+        start(network)
+        trained = solve_last_layer(network, train, recipe)
+    else:
+        validation = split.choose(plan.samples, "validation")
+        key = _fingerprint(plan, split, recipe)
+        trained = train_network(
+            recipe, train, validation, folder, start, watcher, key=key, resume=resume
+        )
+        network = build_network(recipe.network, tile, tile)
     weights, blend = trained.weights, None
     if recipe.training.finetune and trained.ended != "interrupted":
         watcher.on_stage("comparing with the start")

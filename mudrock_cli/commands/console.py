@@ -528,7 +528,8 @@ class TrainingConsole:
             )
         for line in describe_finetuning(card):
             stdout.print(Text(line), soft_wrap=True)
-        how = f"{trained.ended} after {trained.progress.epochs} epochs" if trained else "finished"
+        epochs = trained.progress.epochs if trained else 0
+        how = f"{trained.ended} after {epochs} epochs" if trained and epochs else "finished"
         stdout.print(
             Text(f"{model.path}: {how}; use it with segment --model"),
             soft_wrap=True,

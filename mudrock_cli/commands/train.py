@@ -25,8 +25,8 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="finetune (the default where --init is a model), fast (otherwise), paper, unet, "
-            "forest, or a file.",
+            help="finetune (the default where --init is a model), strokes (the same in a minute), "
+            "fast (otherwise), paper, unet, forest, or a file.",
             metavar="NAME",
         ),
     ] = None,
@@ -146,7 +146,8 @@ def _plan(
     kept = load_samples(Path(wanted.keep), wanted.recipe.data).samples if wanted.keep else ()
     plan = plan_training(wanted, loaded.samples, data, out, kept)
     console.print_split(plan)
-    if len(plan.split.sources("train")) == 1:
+    is_judged = plan.split.sources("validation") or plan.split.sources("test")
+    if len(plan.split.sources("train")) == 1 and is_judged:
         console.warn(
             "a single micrograph trains, the others are held out to judge the model: label more, "
             "or let --folds hold each of them out in turn and train on all"

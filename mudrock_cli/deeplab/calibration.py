@@ -99,7 +99,10 @@ def expected_calibration_error(logits: Logits, labels: Labels, bins: int = _BINS
 
 
 def gather_logits(
-    network: keras.Model, samples: Sequence[Sample], recipe: Recipe
+    network: keras.Model,
+    samples: Sequence[Sample],
+    recipe: Recipe,
+    most: int = _MOST_PIXELS,
 ) -> tuple[Logits, Labels]:
     """Return logits (n, 3) and labels (n,) of random labelled pixels, the same number per sample.
 
@@ -111,13 +114,15 @@ def gather_logits(
         Of micrographs that the network was not trained on.
     recipe : Recipe
         Its seed chooses the pixels.
+    most : int
+        About how many pixels at most.
     """
     rng = np.random.default_rng([recipe.training.seed, 2])
-    most = _MOST_PIXELS // max(1, len(samples))
+    each = most // max(1, len(samples))
     logits, labels = [], []
     for sample in normalise_samples(samples, recipe.data):
         tiles = FixedTiles([sample], network.input_shape[1:3], 1)
-        share = min(1.0, most / max(1, int((sample.labels < 3).sum())))
+        share = min(1.0, each / max(1, int((sample.labels < 3).sum())))
         for step in range(len(tiles)):
             grey, truth = tiles[step]
             chosen = (truth < 3) & (rng.random(truth.shape) < share)

@@ -504,7 +504,12 @@ def _describe_range(recipe: Recipe, known: Mapping[str, Any] | None) -> list[str
 def _describe_training(recipe: Recipe, figures: Mapping[str, Any]) -> list[str]:
     network, training = recipe.network, recipe.training
     told = "A random forest on filter responses: `recipe.toml`."
-    if network.architecture != "forest":
+    if training.last_layer:
+        told = (
+            f"{network.architecture}, encoder {network.encoder}; the last layer alone, solved at "
+            "once. All of it: `recipe.toml`."
+        )
+    elif network.architecture != "forest":
         told = (
             f"{network.architecture}, encoder {network.encoder}; {training.epochs} epochs of "
             f"{training.steps_per_epoch} steps, batch {training.batch}, {training.precision}. "

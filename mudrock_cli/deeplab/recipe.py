@@ -154,6 +154,9 @@ class TrainingRecipe:
     finetune: bool = setting(
         False, "network, data, augment and inference are those of the model it starts from"
     )
+    last_layer: bool = setting(
+        False, "the last layer alone learns, solved at once; there are no epochs"
+    )
     head_epochs: int = setting(
         0, "epochs before the others, in which the encoder rests", low=0, high=10**6
     )
@@ -258,6 +261,8 @@ class Recipe:
             yield "network.output_stride", network.output_stride, "8 or 16 with resnet50v1"
         if self.forest and network.architecture != "forest":
             yield "forest", self.forest, 'only with network.architecture = "forest"'
+        if self.training.last_layer and not self.training.finetune:
+            yield "training.last_layer", True, "only with training.finetune = true"
         if (data.tile[0] == 0) != (data.tile[1] == 0):
             yield "data.tile", data.tile, "rows and columns, or 0, 0 for whole micrographs"
         if data.normalise and data.tile[0]:

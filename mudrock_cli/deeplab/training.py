@@ -557,7 +557,8 @@ class _Observer(keras.callbacks.Callback):  # type: ignore[misc]
 
 def count_epochs(recipe: Recipe) -> int:
     """Return all epochs of a training, those of the head and the others."""
-    return recipe.training.head_epochs + recipe.training.epochs
+    training = recipe.training
+    return 0 if training.last_layer else training.head_epochs + training.epochs
 
 
 Start = Callable[[keras.Model], None]

@@ -123,6 +123,23 @@ def teach(masks: Path, out: Path, start: TrainedModel, *options: object) -> Any:
     return run("train", masks, "--init", start.path, "--out", out, *where, *SMALL, *options)
 
 
+def test_strokes_teach_the_last_layer_alone(
+    masks: Path, tmp_path: Path, start: TrainedModel
+) -> None:
+    for path in masks.glob("*.tif"):
+        strokes = np.asarray(Image.open(path)).copy()
+        strokes[np.arange(len(strokes)) % 7 > 1] = 255
+        Image.fromarray(strokes).save(path)
+    out = tmp_path / "models" / "mine"
+    done = teach(masks, out, start, "--recipe", "strokes")
+    assert done.exit_code == ExitCode.DONE, done.output
+    assert "mine: finished" in done.output
+    before, after = (np.load(model / "weights.npz") for model in (start.path, out))
+    changed = {name for name in before.files if not np.array_equal(before[name], after[name])}
+    assert {name.split("/")[0] for name in changed} == {"phase_scores"}
+    assert "the last layer alone" in (out / "card.md").read_text("utf-8")
+
+
 def test_corrected_masks_teach_a_model(masks: Path, tmp_path: Path, start: TrainedModel) -> None:
     corrected = np.asarray(Image.open(masks / "b.tif")).copy()
     corrected[:9] = 255
