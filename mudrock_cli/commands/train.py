@@ -44,7 +44,11 @@ def train(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="A CSV of name,part; or paper: at random, which leaks.", metavar="FILE"),
+        typer.Option(
+            help="A CSV of name,part; or paper: at random, which leaks.",
+            metavar="FILE",
+            rich_help_panel=RARE,
+        ),
     ] = None,
     folds: Annotated[
         int, typer.Option(min=0, help="First hold each micrograph out in turn, in N trainings.")
