@@ -13,7 +13,7 @@ from PIL import Image
 from mudrock_cli.deeplab.model import TrainedModel, load_model, seal_model, write_model
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.errors import ExitCode
-from mudrock_cli.files import hash_file
+from mudrock_cli.files import hash_file, read_named_arrays
 from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.types import PixelSize
 
@@ -134,8 +134,8 @@ def test_strokes_teach_the_last_layer_alone(
     done = teach(masks, out, start, "--recipe", "strokes")
     assert done.exit_code == ExitCode.DONE, done.output
     assert "mine: finished" in done.output
-    before, after = (np.load(model / "weights.npz") for model in (start.path, out))
-    changed = {name for name in before.files if not np.array_equal(before[name], after[name])}
+    before, after = (read_named_arrays(model / "weights.npz") for model in (start.path, out))
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
     assert {name.split("/")[0] for name in changed} == {"phase_scores"}
     assert "the last layer alone" in (out / "card.md").read_text("utf-8")
 
