@@ -100,6 +100,9 @@ def blend_weights(start: Arrays, learned: Arrays, share: float) -> Arrays:
     return {name: (1 - share) * start[name] + share * learned[name] for name in learned}
 
 
+_ENOUGH = 0.01  # of mean IoU: less is chance
+
+
 def choose_blend(
     network: keras.Model,
     start: Arrays,
@@ -110,9 +113,10 @@ def choose_blend(
 ) -> Blend:
     """Choose how much of what was learned a model takes on.
 
-    The share with the highest mean IoU on `new`, among those that lose no more than
-    ``training.loss_allowed`` on `old`; the start is one of them. Where nothing new is held out,
-    the largest such share up to ``training.blend``.
+    Among the shares that lose no more than ``training.loss_allowed`` on `old`, of which the start
+    is one, the smallest whose mean IoU on `new` is within .01 of the highest: what is not needed is
+    not unlearnt. Where nothing new is held out, the largest such share up to
+    ``training.blend``.
 
     Parameters
     ----------
@@ -146,8 +150,10 @@ def choose_blend(
     judged, kept = found
     floor = kept[0.0]["mean"] - recipe.training.loss_allowed if kept else 0.0
     allowed = [share for share in shares if not kept or kept[share]["mean"] >= floor]
-    best = max(allowed, key=lambda share: judged[share]["mean"] if judged else share)
-    return Blend(best, judged, kept)
+    if not judged:
+        return Blend(max(allowed), judged, kept)
+    enough = max(judged[share]["mean"] for share in allowed) - _ENOUGH
+    return Blend(min(s for s in allowed if judged[s]["mean"] >= enough), judged, kept)
 
 
 def _score(network: keras.Model, samples: Sequence[Sample]) -> Iou:

@@ -170,7 +170,8 @@ def test_corrected_masks_teach_a_model(masks: Path, tmp_path: Path, start: Train
     )
     assert set(scores) == set(kept) == {0.0, 0.25, 0.5, 0.75, 1.0}
     allowed = [share for share in kept if kept[share] >= kept[0.0] - 0.01]
-    assert scores[told["share"]] == max(scores[share] for share in allowed)
+    enough = max(scores[share] for share in allowed) - 0.01
+    assert told["share"] == min(share for share in allowed if scores[share] >= enough)
     low = card["domain"]["grey_skew"]["low"]
     assert low <= -0.1  # that of the start, widened by what it learned from
     text = " ".join((out / "card.md").read_text("utf-8").split())
