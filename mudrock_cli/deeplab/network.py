@@ -54,14 +54,6 @@ def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model
     return keras.Model(grey, logits, name=f"{recipe.architecture}_{recipe.encoder}")
 
 
-_DECODER = ("aspp", "low_level", "decoder", "detail", "outline", "up_", "phase_scores")
-
-
-def is_of_decoder(layer: str) -> bool:
-    """Return whether a layer comes after the encoder, which is ``down`` in the U-Net."""
-    return layer.startswith(_DECODER)
-
-
 def keep_statistics(network: keras.Model) -> None:
     """Make batch norm go by its moving statistics in training, too, and leave them alone."""
     for layer in network.layers:

@@ -157,10 +157,6 @@ class TrainingRecipe:
     last_layer: bool = setting(
         False, "the last layer alone learns, solved at once; there are no epochs"
     )
-    head_epochs: int = setting(
-        0, "epochs before the others, in which the encoder rests", low=0, high=10**6
-    )
-    head_rate: float = setting(1e-3, "learning rate of these", low=1e-12, high=100)
     keep_statistics: bool = setting(
         False, "batch norm goes by the moving statistics of the start, which stay"
     )

@@ -19,7 +19,7 @@ from keras import ops
 
 from mudrock_cli.deeplab.augmentation import FixedTiles, TrainingCrops, count_steps
 from mudrock_cli.deeplab.dataset import Sample, normalise_samples
-from mudrock_cli.deeplab.network import build_network, is_of_decoder, keep_statistics
+from mudrock_cli.deeplab.network import build_network, keep_statistics
 from mudrock_cli.deeplab.recipe import LossRecipe, OptimizerRecipe, Recipe
 from mudrock_cli.deeplab.weights import (
     Arrays,
@@ -146,16 +146,12 @@ class PolynomialRate(keras.optimizers.schedules.LearningRateSchedule):  # type: 
         return {"recipe": self.recipe}
 
 
-def make_optimizer(recipe: Recipe, *, head: bool = False) -> keras.optimizers.Optimizer:
+def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     """Return the optimiser of a recipe whose ``decay_steps`` are known.
 
     AdamW's decay is decoupled and acts on kernels only; batch-norm scales and biases keep theirs.
-    That of the head's epochs has their rate and their steps.
     """
-    chosen, training = recipe.optimizer, recipe.training
-    if head:
-        steps = training.head_epochs * training.steps_per_epoch
-        chosen = dataclasses.replace(chosen, rate=training.head_rate, decay_steps=steps)
+    chosen = recipe.optimizer
     average = recipe.training.average
     common = {
         "learning_rate": PolynomialRate(chosen),
@@ -250,18 +246,8 @@ def save_checkpoint(path: Path, network: keras.Model, progress: Progress, key: s
     write_arrays(path, arrays, compressed=False)
 
 
-def load_checkpoint(
-    path: Path, network: keras.Model, key: str, prepare: Callable[[int], None]
-) -> Progress:
+def load_checkpoint(path: Path, network: keras.Model, key: str) -> Progress:
     """Give a compiled network the state that `save_checkpoint` wrote.
-
-    Parameters
-    ----------
-    path, network, key
-        See `save_checkpoint`.
-    prepare : callable
-        Is called with the number of the epoch, counted from 0, that the state ended, before the
-        state is given: the network must be compiled as it was then.
 
     Raises
     ------
@@ -279,7 +265,6 @@ def load_checkpoint(
             f"{path}: the checkpoint of another training: recipe, data or start differ",
             "resume with the same data, or train into another folder",
         )
-    prepare(progress.epochs - 1)
     network.optimizer.build(network.trainable_variables)
     state = dict(_state(network))
     odd = set(state) ^ set(arrays)
@@ -391,9 +376,9 @@ class Trained:
 
 
 class TrainingLoop:
-    """A network, what it learns from, and the folder that keeps its state.
+    """A compiled network, what it learns from, and the folder that keeps its state.
 
-    Parameters are those of `train_network`.
+    Parameters are those of `train_network`; the network is compiled.
     """
 
     def __init__(
@@ -413,20 +398,16 @@ class TrainingLoop:
         )
         self.progress = Progress()
         self.weights: Arrays = {}  # of the last epoch that ended, averaged
-        self._head: bool | None = None  # whether the network is compiled for the decoder alone
 
     def run(self, resume: bool) -> Trained:
         """Run the epochs that are left; see `train_network`."""
         if resume and (self.folder / LAST).is_file():
-            self.progress = load_checkpoint(
-                self.folder / LAST, self.network, self.key, self._compile
-            )
+            self.progress = load_checkpoint(self.folder / LAST, self.network, self.key)
             self.weights = self._average()
         ended = "finished"
         log = TrainingLog(self.folder, self.network, self.progress.history)
         try:
-            while self.progress.epochs < count_epochs(self.recipe):
-                self._compile(self.progress.epochs)
+            while self.progress.epochs < self.recipe.training.epochs:
                 row = self._run_epoch()
                 log.write(row)
                 self.watcher.on_epoch(row)
@@ -441,27 +422,6 @@ class TrainingLoop:
         finally:
             log.close()
         return Trained(self.weights, self.progress, ended)
-
-    def _compile(self, epoch: int) -> None:
-        """Compile the network for an epoch: those of the head first, with a schedule of their own.
-
-        What comes after begins with the averaged weights of the head.
-        """
-        head = epoch < self.recipe.training.head_epochs
-        if head == self._head:
-            return
-        if self._head:
-            for variable in self.network.weights:
-                variable.assign(self.weights[variable.path])
-        self._head = head
-        for layer in self.network.layers:
-            layer.trainable = not head or is_of_decoder(layer.name)
-        self.network.compile(
-            optimizer=make_optimizer(self.recipe, head=head),
-            loss=PhaseLoss(self.recipe.loss),
-            metrics=[PhaseScores()],
-            jit_compile=keras.backend.backend() == "jax",
-        )
 
     def _run_epoch(self) -> Row:
         """Fit one epoch, validate its averaged weights, keep everything."""
@@ -556,9 +516,8 @@ class _Observer(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def count_epochs(recipe: Recipe) -> int:
-    """Return all epochs of a training, those of the head and the others."""
-    training = recipe.training
-    return 0 if training.last_layer else training.head_epochs + training.epochs
+    """Return the epochs of a training; a last layer that is solved has none."""
+    return 0 if recipe.training.last_layer else recipe.training.epochs
 
 
 Start = Callable[[keras.Model], None]
@@ -625,6 +584,12 @@ def train_network(
         pull_to_start(network, recipe.loss.start_pull)
         if recipe.training.keep_statistics:
             keep_statistics(network)
+        network.compile(
+            optimizer=make_optimizer(recipe),
+            loss=PhaseLoss(recipe.loss),
+            metrics=[PhaseScores()],
+            jit_compile=keras.backend.backend() == "jax",
+        )
         train, validation = (normalise_samples(part, recipe.data) for part in (train, validation))
         loop = TrainingLoop(recipe, network, train, validation, folder, watcher, key)
         return loop.run(resume)

@@ -1,8 +1,9 @@
-"""Folders of drawn micrographs and masks, and a Dask cluster on this machine."""
+"""Folders of drawn micrographs and masks, quick trainings, a Dask cluster on this machine."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_runs import ROOT
@@ -65,3 +66,19 @@ def noisy_images(tmp_path: Path) -> Path:
     for seed, shape in enumerate([(90, 130), (420, 200), (300, 150)]):
         Image.fromarray(draw_noisy_grey(shape, seed)).save(folder / f"{seed}.png")
     return folder
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train without a graph, and leave the network compiled for CPUs out of the model."""
+    import keras
+
+    from mudrock_cli.deeplab import model as model_folder
+
+    compile_model = keras.Model.compile
+
+    def compile_eager(self: Any, **options: Any) -> None:
+        compile_model(self, **options | {"run_eagerly": True, "jit_compile": False})
+
+    monkeypatch.setattr(keras.Model, "compile", compile_eager)
+    monkeypatch.setattr(model_folder, "compile_for_cpu", lambda folder, temperature: None)

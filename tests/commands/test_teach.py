@@ -23,9 +23,9 @@ pytestmark = [
 ]
 
 SMALL = (
-    *("--set", "data.crop=[32, 48]", "--set", "training.head_epochs=1"),
-    *("--set", "training.epochs=2", "--set", "training.steps_per_epoch=2"),
-    *("--set", "training.batch=2", "--set", "optimizer.rate=1e-2"),
+    *("--set", "data.crop=[32, 48]", "--set", "optimizer.rate=1e-2"),
+    *("--set", "training.epochs=3", "--set", "training.steps_per_epoch=2"),
+    *("--set", "training.batch=2"),
 )
 BLACK, GREY, WHITE = 40, 120, 190
 RECIPE = Recipe.from_dict(
@@ -67,22 +67,6 @@ def write_mask_of(path: Path, image: Path, labels: npt.NDArray[np.uint8], nm: fl
     path.parent.mkdir(parents=True, exist_ok=True)
     told = {"software": "mudrock", "input": {"name": path.stem, "sha256": hash_file(image)}}
     write_mask(path, PhaseMask.from_array(path.stem, labels, PixelSize(nm, "test"), told))
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train without a graph, and leave the network compiled for CPUs out of the model."""
-    import keras
-
-    from mudrock_cli.deeplab import model as model_folder
-
-    compile_model = keras.Model.compile
-
-    def compile_eager(self: Any, **options: Any) -> None:
-        compile_model(self, **options | {"run_eagerly": True, "jit_compile": False})
-
-    monkeypatch.setattr(keras.Model, "compile", compile_eager)
-    monkeypatch.setattr(model_folder, "compile_for_cpu", lambda folder, temperature: None)
 
 
 @pytest.fixture
@@ -153,7 +137,7 @@ def test_corrected_masks_teach_a_model(masks: Path, tmp_path: Path, start: Train
     done = teach(masks, out, start, "--keep", old)
     assert done.exit_code == ExitCode.DONE, done.output
     assert "masks of one image; the corrected b.png is taken" in done.stderr
-    assert "epoch 3 of 3" in done.stderr  # one of the head, two of everything
+    assert "epoch 3 of 3" in done.stderr
     model = load_model(str(out))
     assert model.recipe.network == start.recipe.network
     assert model.recipe.inference == start.recipe.inference
@@ -213,7 +197,7 @@ def test_ctrl_c_leaves_a_model_and_resume_finishes_it(
 
     def stop(self: Any, epoch: int, step: int, *rest: Any) -> None:
         tell(self, epoch, step, *rest)
-        if (epoch, step) == (2, 1):  # the first step after those of the head
+        if (epoch, step) == (2, 1):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(TrainingConsole, "on_step", stop)

@@ -76,22 +76,6 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train without a graph, and leave the network compiled for CPUs out of the model."""
-    import keras
-
-    from mudrock_cli.deeplab import model as model_folder
-
-    compile_model = keras.Model.compile
-
-    def compile_eager(self: Any, **options: Any) -> None:
-        compile_model(self, **options | {"run_eagerly": True, "jit_compile": False})
-
-    monkeypatch.setattr(keras.Model, "compile", compile_eager)
-    monkeypatch.setattr(model_folder, "compile_for_cpu", lambda folder, temperature: None)
-
-
 def mudrock(*arguments: Any) -> Result:
     return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
