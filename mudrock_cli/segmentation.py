@@ -182,7 +182,7 @@ def segment_mask(
         if DISTANCE in known:
             windows = encode_appearance(seen, model.nm_per_pixel)
             distribution = FeatureDistribution.read(model.path / RANGE)
-            figures[DISTANCE] = distribution.measure_distance(windows)
+            figures[DISTANCE] = distribution.measure_distance(windows) if len(windows) else None
         return results | _compare_with_training(figures, model, known, entropy, source, warn)
 
     if out is None:

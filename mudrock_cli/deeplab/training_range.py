@@ -151,6 +151,9 @@ Features = npt.NDArray[np.float32]
 SIDE = 384
 """Rows and columns of a window that the encoder is shown."""
 
+FEATURES = 160
+"""What it tells of a window."""
+
 _ENCODER = Path(__file__).with_name("appearance.xml")
 
 
@@ -176,13 +179,14 @@ def encode_appearance(micrograph: Micrograph, nm: float) -> Features:
 
     Returns
     -------
-    ndarray of float32, shape (windows, features)
-        Means over each window; a small micrograph is continued by reflection.
+    ndarray of float32, shape (windows, 160)
+        Means over each window; a small micrograph is continued by reflection. No windows where all
+        of it is data bar.
     """
     seen = resample_micrograph(micrograph, nm) if micrograph.pixel_size else micrograph
     box = seen.specimen
     if not box.height or not box.width:
-        return np.empty((0, 0), np.float32)
+        return np.empty((0, FEATURES), np.float32)
     read = normalise_grey(seen.read_specimen(), (box.height, box.width))
     encoder = _start_encoder()
     found = []
@@ -280,7 +284,7 @@ class FeatureDistribution:
         if (
             features is None
             or sources is None
-            or features.ndim != 2
+            or features.shape[1:] != (FEATURES,)
             or sources.shape != features.shape[:1]
             or sources.dtype.kind not in "iu"
             or not 0 <= int(sources.min(initial=0)) <= int(sources.max(initial=0)) < 1 << 16
@@ -296,7 +300,7 @@ _SHRINKAGE = 0.1
 REACH = 1.5
 """Times the distance of the most unlike training micrograph.
 
-Strips of five micrographs of the Kumano Basin that nobody trained on lie within 1.2 times, fields of
+Strips of five Kumano Basin micrographs that nobody trained on lie within 1.2 times, fields of
 4 µm cut from them within 1.5; another shale and other materials beyond 1.9 times. The encoder's
 layer and this factor were chosen on these very pictures.
 """

@@ -157,7 +157,7 @@ def test_windows_of_a_mosaic_are_bounded_and_a_data_bar_does_not_count() -> None
 
 
 def test_the_file_is_read_back_and_a_damaged_one_refused(tmp_path: Path) -> None:
-    features = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    features = np.random.default_rng(0).normal(size=(5, 160)).astype(np.float32)
     written = FeatureDistribution(features, np.array([0, 0, 1, 2, 2]))
     written.write(tmp_path / "range.npz")
     read = FeatureDistribution.read(tmp_path / "range.npz")
@@ -168,6 +168,7 @@ def test_the_file_is_read_back_and_a_damaged_one_refused(tmp_path: Path) -> None
         {"features": features * np.nan, "sources": written.sources},
         {"features": features, "sources": written.sources[:2]},
         {"features": features[:0], "sources": written.sources[:0]},
+        {"features": features[:, :3], "sources": written.sources},  # of another encoder
     ):
         np.savez(tmp_path / "bad.npz", **arrays)
         with pytest.raises(MudrockError, match=r"bad\.npz: holds no features"):

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,16 @@ def test_a_micrograph_unlike_them_is_marked(
     assert "distance" in results["outside_domain"]
     assert set(results["appearance"]) == TEXTURE | {"distance"}
     assert open_mask(tmp_path / "m" / "like.tif").provenance["results"]["outside_domain"] == []
+
+
+def test_a_picture_that_is_all_data_bar_is_no_error(model: TrainedModel) -> None:
+    from mudrock_cli.image.types import Box
+    from mudrock_cli.segmentation import segment_mask
+
+    seen = Micrograph.from_array("bar", make_grey(1), PixelSize(10, "test"))
+    mask = segment_mask(replace(seen, specimen=Box(0, 0, 0, seen.shape[1])), model)
+    assert (mask.phases() == 255).all()
+    assert "distance" in mask.provenance["results"]["outside_domain"]
 
 
 def test_json_tells_it_and_so_does_a_later_run(
