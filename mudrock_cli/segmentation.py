@@ -92,7 +92,8 @@ class SegmentedBand:
 
 _SAME = 0.01  # pixel sizes closer than this are one
 _REACH = 3.0  # times the model's range: farther off, it cannot see what it was trained for
-_LEAST_GREYS = 4.0  # grey levels between the darkest and the brightest hundredth
+LEAST_GREYS = 4.0
+"""Grey levels between the darkest and the brightest hundredth: with less, a picture is flat."""
 
 
 def segment_mask(
@@ -149,7 +150,7 @@ def segment_mask(
     # Out of reach it is looked at as it is: what is flat has no other fault to be told of.
     looked_at = seen if is_in_reach(model, factor) else replace(seen, pixel_size=None)
     appearance = measure_appearance(looked_at, model.nm_per_pixel)
-    if appearance.grey_range() < _LEAST_GREYS:
+    if appearance.grey_range() < LEAST_GREYS:
         raise MudrockError(
             f"{source}: every pixel has the same grey, or nearly", "check how it was exported"
         )

@@ -35,7 +35,6 @@ Facts = dict[str, Any]
 
 _SILT_UM = 2.0  # the least diameter of silt
 _BANDS, _BAND_ROWS = 8, 32  # of the specimen, for its greys
-_LEAST_GREYS = 4.0  # levels between the darkest and the brightest hundredth
 _START_SECONDS = 2.0
 _CORE_SECONDS = 2e-6  # per pixel at the model's size, of the model that ships; half with AVX-512
 
@@ -158,7 +157,7 @@ def _judge(
     warn: Callable[[str, str], None],
 ) -> Facts:
     """Return whether a model suits a micrograph, and how long it will take."""
-    from mudrock_cli.segmentation import check_scale, resample_factor
+    from mudrock_cli.segmentation import LEAST_GREYS, check_scale, resample_factor
 
     factor = resample_factor(micrograph, model.nm_per_pixel)
     notes: list[str] = []
@@ -167,12 +166,12 @@ def _judge(
         check_scale(micrograph, model, factor, lambda kind, message: notes.append(kind))
     except MudrockError as error:
         refused = error.message
-    if grey_range < _LEAST_GREYS:
+    if grey_range < LEAST_GREYS:
         refused = f"{micrograph.path}: every pixel has the same grey, or nearly"
     if refused:
         warn("segment will skip it", f"{refused}; segment will skip it")
     seconds = None if refused else estimate_seconds(micrograph.specimen.shape, factor)
-    if grey_range < _LEAST_GREYS:
+    if grey_range < LEAST_GREYS:
         note: str | None = "flat"
     elif micrograph.pixel_size is None:
         note = "size?"

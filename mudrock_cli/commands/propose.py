@@ -113,7 +113,7 @@ def propose(
         print_table(_tabulate_micrographs([line for line in ranked if "error" not in line]), "")
         if proposals:
             print_table(_tabulate_tiles(proposals))
-        for text in _close(proposals, tiles, out):
+        for text in _close(proposals, tiles, out, model or DEFAULT_MODEL):
             typer.echo(text)
     raise typer.Exit(ExitCode.DONE if len(covered) == len(found) else ExitCode.SOME_FAILED)
 
@@ -252,7 +252,7 @@ def _percent(*shares: float) -> list[str]:
     return [f"{100 * share:.1f}" for share in shares]
 
 
-def _close(proposals: "Sequence[Proposal]", wanted: int, out: Path) -> list[str]:
+def _close(proposals: "Sequence[Proposal]", wanted: int, out: Path, model: str) -> list[str]:
     """Return the lines below the tables."""
     unsure = (
         "unsure: mean of 1 less the probability of the phase in the mask; range: of what the model "
@@ -266,5 +266,5 @@ def _close(proposals: "Sequence[Proposal]", wanted: int, out: Path) -> list[str]
         unsure,
         "covers: share of all uncertainty in places like the tiles down to this one",
         f"{len(proposals)} {noun} in {out}{fewer}; correct and save the masks in {out / 'labels'}, "
-        f"then mudrock train {out}",
+        f"then mudrock train {out} --init {model} --out MODEL",
     ]
