@@ -189,7 +189,8 @@ def _convolve_twice(
 # learn it from a few micrographs learns their brightness instead.
 
 _REDUCTIONS = (1, 4)  # of the image, one for each channel
-_WINDOW = 7  # twice: 13 pixels of the reduced image are closed
+_SHIFTS = (1, 2, 4, 5)  # added up, 13 pixels of the reduced image that are closed, less one
+_BELOW = -256.0  # every grey level, and its negative
 _FULL = 48.0  # grey levels of contrast that take a channel from 1 to 0
 
 
@@ -213,9 +214,7 @@ def add_relief(grey: keras.KerasTensor) -> list[keras.KerasTensor]:
         if reduction > 1:
             x = layers.AveragePooling2D(reduction, padding="same", name=f"{name}_reduced")(x)
         x = layers.AveragePooling2D(3, 1, padding="same", name=f"{name}_smooth")(x)
-        closed = _dilate(x, f"{name}_dilated")
-        closed = layers.Rescaling(-1.0, name=f"{name}_negative")(closed)
-        closed = layers.Rescaling(-1.0, name=f"{name}_closed")(_dilate(closed, f"{name}_eroded"))
+        closed = -_dilate(-_dilate(x))
         if reduction > 1:  # the pore's own outline stays sharp
             closed = resize_like(closed, grey, name=f"{name}_up")
             x = grey
@@ -224,10 +223,19 @@ def add_relief(grey: keras.KerasTensor) -> list[keras.KerasTensor]:
     return channels
 
 
-def _dilate(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    for axis, window in (("rows", (_WINDOW, 1)), ("columns", (1, _WINDOW))):
-        for step in (1, 2):
-            x = layers.MaxPooling2D(window, 1, padding="same", name=f"{name}_{axis}_{step}")(x)
+def _dilate(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the maximum of 13 × 13 pixels around each.
+
+    Maxima of an image and itself, shifted, double their reach with every step, which takes OpenVINO
+    a third of the time of pooling: that is slow where there is one channel.
+    """
+    reach = sum(_SHIFTS) // 2
+    beyond = [(0, 0), (reach, reach), (reach, reach), (0, 0)]
+    x = keras.ops.pad(x, beyond, constant_values=_BELOW)
+    for shift in _SHIFTS:
+        x = keras.ops.maximum(x[:, :-shift], x[:, shift:])
+    for shift in _SHIFTS:
+        x = keras.ops.maximum(x[:, :, :-shift], x[:, :, shift:])
     return x
 
 

@@ -70,6 +70,15 @@ def test_both_engines_give_the_networks_probabilities(model: TrainedModel) -> No
     assert np.abs(OpenVinoEngine(model).predict(grey) - expected).mean() < 0.02  # bfloat16
 
 
+def test_the_softmax_is_taken_over_planes(model: TrainedModel) -> None:
+    import openvino
+
+    graph = openvino.Core().read_model(model.compiled)
+    nodes = [node for node in graph.get_ordered_ops() if node.get_type_name() == "Softmax"]
+    assert [node.get_attributes()["axis"] for node in nodes] == [1]
+    assert nodes[0].get_output_partial_shape(0)[1] == 3
+
+
 def test_the_files_are_small_and_name_no_machine(model: TrainedModel) -> None:
     sizes = {path.name: path.stat().st_size for path in model.path.iterdir()}
     assert sizes["cpu.bin"] < 1.3 * sizes["weights.npz"]

@@ -220,6 +220,24 @@ class TestStart:
         assert said == f"{path.name} ({len(filled)} of {len(network.weights)} weights)"
 
 
+def test_relief_is_closed_by_squares_of_13_pixels_up_to_the_edges() -> None:
+    import keras
+    from scipy.ndimage import grey_dilation, grey_erosion, uniform_filter
+
+    from mudrock_cli.deeplab.network import add_relief
+
+    levels = np.random.default_rng(0).uniform(0, 255, (40, 52)).astype(np.float32)
+    grey = keras.Input((40, 52, 1))
+    fine = keras.Model(grey, add_relief(grey)[0])(levels[None, ..., None])
+    inside = uniform_filter(np.ones((40, 52)), 3, mode="constant")
+    smooth = uniform_filter(levels.astype(float), 3, mode="constant") / inside
+    # Beyond the edges, mirrored pixels are those of the square itself.
+    closed = grey_erosion(grey_dilation(smooth, (13, 13), mode="reflect"), (13, 13), mode="reflect")
+    expected = 1 + (smooth - closed) / 48
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(np.asarray(fine)[0, ..., 0], expected, atol=1e-4)
+
+
 def test_relief_shows_what_is_darker_than_its_surroundings_whatever_the_brightness() -> None:
     import keras
 
