@@ -16,7 +16,14 @@ import numpy.typing as npt
 import mudrock_cli
 from mudrock_cli.classical.forest import Forest, ForestRecipe, train_forest
 from mudrock_cli.deeplab.augmentation import make_tiles
-from mudrock_cli.deeplab.calibration import Calibration, calibrate, gather_logits
+from mudrock_cli.deeplab.calibration import (
+    MOST_PIXELS,
+    Calibration,
+    Labels,
+    Logits,
+    calibrate,
+    gather_logits,
+)
 from mudrock_cli.deeplab.dataset import Sample, name_source, read_image_sets
 from mudrock_cli.deeplab.engine import Engine, KerasEngine
 from mudrock_cli.deeplab.finetuning import (
@@ -82,13 +89,15 @@ from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import Phase, PixelSize
 from mudrock_cli.measure.scores import compute_accuracy, compute_iou, count_confusion
-from mudrock_cli.segmentation import ForestEngine, open_engine, segment_bands
+from mudrock_cli.segmentation import ForestEngine, find_prior, open_engine, segment_bands
 
 WORK = "training"  # below the model folder: checkpoints, logs, the configuration
 HELD_OUT = "held-out"  # below that: masks of micrographs by models that did not train on them
 RESULTS = "findings.npz"  # of a fold
 _CONFIGURATION = "order.json"
 _STRETCHABLE = ("training.epochs",)  # what a resumed training may change
+
+_ARRAYS = ("counts", "logits", "labels", "evidence")
 
 Counts = npt.NDArray[np.int64]
 
@@ -446,6 +455,8 @@ class HeldOutResults:
         Of random pixels of the samples that may calibrate; none for a forest.
     labels : ndarray of uint8, shape (n,)
         Of the same pixels.
+    evidence : ndarray of float32, shape (n, 3)
+        What the classical prior adds to these logits.
     """
 
     names: tuple[str, ...] = ()
@@ -453,13 +464,14 @@ class HeldOutResults:
     counts: Counts = field(default_factory=lambda: np.zeros((0, 2, 3, 3), np.int64))
     logits: npt.NDArray[np.floating] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
     labels: npt.NDArray[np.integer] = field(default_factory=lambda: np.zeros(0, np.uint8))
+    evidence: npt.NDArray[np.floating] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
 
     @classmethod
     def pool(cls, found: Sequence[Self]) -> Self:
         """Put the results of folds together."""
         joined = {
             name: np.concatenate([getattr(one, name) for one in (cls(), *found)])
-            for name in ("counts", "logits", "labels")
+            for name in _ARRAYS
         }
         names, parts = (sum((getattr(one, key) for one in found), ()) for key in ("names", "parts"))
         return cls(names, parts, **joined)
@@ -476,22 +488,34 @@ class HeldOutResults:
         arrays = read_named_arrays(path)
         try:
             names, parts = json.loads(bytes(arrays["names"].tobytes()))
-            counts, logits, labels = (arrays[name] for name in ("counts", "logits", "labels"))
+            values = [arrays[name] for name in _ARRAYS]
         except (KeyError, ValueError) as error:
             raise MudrockError(
                 f"{path}: no results of a fold", "remove it to judge again"
             ) from error
-        return cls(tuple(names), tuple(parts), counts, logits, labels)
+        return cls(tuple(names), tuple(parts), *values)
 
     def write(self, path: Path) -> None:
         """Keep the results of a fold, so that a resumed training need not judge again."""
         names = np.frombuffer(json.dumps([self.names, self.parts]).encode(), np.uint8)
-        arrays: Arrays = {"counts": self.counts, "logits": self.logits, "labels": self.labels}
+        arrays: Arrays = {name: getattr(self, name) for name in _ARRAYS}
         write_arrays(path, arrays | {"names": names}, compressed=True)
 
     def calibrate(self) -> Calibration | None:
         """Return the temperature for these pixels, None where there are none."""
         return calibrate(self.logits, self.labels) if len(self.labels) else None
+
+    def calibrate_confidence(self, temperature: float) -> Calibration | None:
+        """Return the further temperature of network and prior together, None without a prior.
+
+        Parameters
+        ----------
+        temperature : float
+            That of the model, which divides logits and evidence.
+        """
+        if not self.evidence.any():
+            return None
+        return calibrate((self.logits + self.evidence) / temperature, self.labels)
 
     def describe(self, on: str) -> dict[str, Any]:
         """Return what the card tells of them; `on` says what they are.
@@ -724,8 +748,36 @@ def _judge(plan: TrainingPlan, split: Split, fitted: _Fitted) -> HeldOutResults:
     if fitted.forest is not None:
         return found
     fitting = split.choose(held, "validation") or held
-    logits, labels = gather_logits(fitted.network, fitting, recipe)
-    return replace(found, logits=logits, labels=labels)
+    logits, labels, evidence = gather_evidence(fitted.network, fitting, recipe)
+    return replace(found, logits=logits, labels=labels, evidence=evidence)
+
+
+def gather_evidence(
+    network: keras.Model, samples: Sequence[Sample], recipe: Recipe
+) -> tuple[Logits, Labels, Logits]:
+    """Return logits (n, 3) and labels (n,) of random pixels, and what the prior adds (n, 3).
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `build_network`, with weights.
+    samples : sequence of Sample
+        Of micrographs that the network was not trained on; at least one.
+    recipe : Recipe
+        Its ``[inference]`` says what the classical prior weighs.
+    """
+    gathered = []
+    for sample in samples:
+        prior = find_prior(sample.micrograph(recipe.data.nm_per_pixel), recipe)
+        factors = prior.factors if prior else np.ones((3, 3), np.float32)
+        found = np.concatenate(list(prior.bands)) if prior else np.zeros_like(sample.labels)
+        # One number per pixel, so that the phases found are those of the pixels chosen.
+        coded = np.where(sample.labels == Phase.VOID, Phase.VOID, sample.labels + 3 * found)
+        shown = replace(sample, labels=coded.astype(np.uint8))
+        logits, codes = gather_logits(network, [shown], recipe, MOST_PIXELS // len(samples))
+        gathered.append((logits, codes % 3, np.log(factors)[codes // 3]))
+    logits, labels, evidence = (np.concatenate(arrays) for arrays in zip(*gathered, strict=True))
+    return logits, labels, evidence
 
 
 def _write(
@@ -754,9 +806,15 @@ def _write(
         start, told = _describe_finetuning(plan, fitted)
         facts |= told
         temperature = start.temperature
+        if start.confidence_temperature != 1:
+            facts["confidence_temperature"] = start.confidence_temperature
     if calibration:
         facts["calibration"] = asdict(calibration)
         temperature = calibration.temperature
+        facts.pop("confidence_temperature", None)
+    if results and (confidence := results.calibrate_confidence(temperature)):
+        facts["confidence_calibration"] = asdict(confidence)
+        facts["confidence_temperature"] = confidence.temperature
     model = write_model(plan.out, fitted.recipe, fitted.network, facts, temperature)
     return Outcome(model, fitted.trained)
 

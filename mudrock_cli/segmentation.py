@@ -72,7 +72,7 @@ class SegmentedBand:
     phases : ndarray of uint8, shape (rows, columns)
         Values of `Phase`, ``VOID`` outside the specimen.
     confidence : ndarray of uint8, shape (rows, columns)
-        Probability of the phase, 255 for 1; 0 outside the specimen.
+        Probability of the phase, calibrated, 255 for 1; 0 outside the specimen.
     entropy : float
         Sum over the specimen's pixels of -sum(p ln p) / ln 3 of the network alone: 0 where it is
         certain, 1 where it knows nothing.
@@ -163,6 +163,7 @@ def segment_mask(
             model.recipe,
             start_engine or partial(open_engine, model),
             temperature=model.temperature,
+            confidence_temperature=model.confidence_temperature,
             advance=_share(advance, 0, 1 - _OUTLINES_SHARE) if outlines == "exact" else advance,
             mapper=mapper,
             parts=parts,
@@ -387,6 +388,7 @@ def segment_bands(
     start_engine: Callable[[], Engine],
     *,
     temperature: float = 1.0,
+    confidence_temperature: float = 1.0,
     advance: Advance = _ignore,
     mapper: Map = map,
     parts: int = 1,
@@ -405,6 +407,8 @@ def segment_bands(
         Returns the engine that runs the model. For parts that travel, it travels too.
     temperature : float
         That of the model; softens the classical prior.
+    confidence_temperature : float
+        Softens what network and prior say together; see `soften`.
     advance : callable
         ``advance(done, total)``, in tiles, or in rows where there are parts; in thousandths of
         the whole where there is a prior.
@@ -430,6 +434,7 @@ def segment_bands(
         yield SegmentedBand.void(slice(0, box.top), width)
     prior = find_prior(micrograph, recipe, temperature, mapper, _share(advance, 0, _PRIOR_SHARE))
     if prior:
+        prior = replace(prior, temperature=confidence_temperature)
         advance = _share(advance, _PRIOR_SHARE, 1)
     if parts == 1:
         whole = slice(0, box.height)
@@ -476,6 +481,8 @@ def _segment_part(
         if prior and found:
             probabilities = combine(probabilities, found.take(len(probabilities)), prior)
         band.phases[:, box.columns] = probabilities.argmax(axis=2)
+        if prior and prior.temperature != 1:
+            probabilities = soften(probabilities, prior.temperature)
         highest = probabilities.max(axis=2)
         # Cubic interpolation oversteps 0 and 1 a little.
         band.confidence[:, box.columns] = np.rint(255 * np.clip(highest, 0, 1))
@@ -548,10 +555,13 @@ class Prior:
     factors : ndarray of float32, shape (3, 3)
         By what the probabilities of clay, silt and pore (columns) are multiplied where the
         workflow finds clay, silt or pore (rows).
+    temperature : float
+        Calibrates the probabilities that come of it.
     """
 
     bands: Iterator[Phases]
     factors: npt.NDArray[np.float32]
+    temperature: float = 1.0
 
 
 def weigh_evidence(weights: Sequence[float], *, tells_silt: bool = True) -> npt.NDArray[np.float32]:
@@ -584,6 +594,19 @@ def combine(probabilities: Probabilities, found: Phases, prior: Prior) -> Probab
     combined: Probabilities = probabilities * prior.factors[found]
     combined /= combined.sum(axis=2, keepdims=True)
     return combined
+
+
+def soften(probabilities: Probabilities, temperature: float) -> Probabilities:
+    """Return probabilities (rows, columns, 3) whose logarithms are divided by a temperature.
+
+    Network and workflow are not quite independent: what both find is less certain than `combine`
+    makes it. The order of the phases stays.
+    """
+    softened: Probabilities = np.log(np.clip(probabilities, 1e-30, 1))
+    softened /= np.float32(temperature)
+    np.exp(softened, out=softened)
+    softened /= softened.sum(axis=2, keepdims=True)
+    return softened
 
 
 def find_prior(
@@ -713,6 +736,7 @@ class _Part:
     rows: slice
     found: Packed | None
     factors: npt.NDArray[np.float32] | None
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -747,7 +771,8 @@ def _map_parts(
     def brief(part: slice) -> _Part:
         if prior is None or found is None:
             return _Part(part, None, None)
-        return _Part(part, Packed.pack(found.take(part.stop - part.start)), prior.factors)
+        packed = Packed.pack(found.take(part.stop - part.start))
+        return _Part(part, packed, prior.factors, prior.temperature)
 
     for part, bands in zip(rows, mapper(work, [brief(part) for part in rows]), strict=True):
         yield from (band.unpack() for band in bands)
@@ -763,7 +788,7 @@ def _segment_packed(
 ) -> list[_PackedBand]:
     prior = None
     if part.found is not None and part.factors is not None:
-        prior = Prior(iter([part.found.unpack()]), part.factors)
+        prior = Prior(iter([part.found.unpack()]), part.factors, part.temperature)
     return [
         _PackedBand(
             band.rows,

@@ -526,6 +526,11 @@ class TrainingConsole:
                 f"temperature {card['temperature']:.3f}: calibration error "
                 f"{found['error_before']:.4f} before, {found['error_after']:.4f} after"
             )
+        if combined := card.get("confidence_calibration"):
+            stdout.print(
+                f"with the classical prior, {combined['temperature']:.3f} more: calibration error "
+                f"{combined['error_before']:.4f} before, {combined['error_after']:.4f} after"
+            )
         for line in describe_finetuning(card):
             stdout.print(Text(line), soft_wrap=True)
         epochs = trained.progress.epochs if trained else 0

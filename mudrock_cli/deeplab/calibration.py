@@ -10,12 +10,14 @@ import numpy.typing as npt
 from mudrock_cli.deeplab.augmentation import FixedTiles
 from mudrock_cli.deeplab.dataset import Sample, normalise_samples
 from mudrock_cli.deeplab.recipe import Recipe
+from mudrock_cli.image.types import Phase
 
 Logits = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.integer]
 
 _BINS = 15
-_MOST_PIXELS = 400_000
+MOST_PIXELS = 400_000
+"""Of a training's held-out micrographs: so many fit a temperature to three digits."""
 _LIMITS = (0.2, 5.0)  # beyond, a network knows nothing, and 16-bit inference less
 
 
@@ -92,17 +94,23 @@ def expected_calibration_error(logits: Logits, labels: Labels, bins: int = _BINS
     from scipy.special import softmax
 
     confidence = softmax(logits, axis=1).max(axis=1)
-    right = logits.argmax(axis=1) == labels
+    return compare_confidence(confidence, logits.argmax(axis=1) == labels, bins)
+
+
+def compare_confidence(
+    confidence: npt.NDArray[np.floating], right: npt.NDArray[np.bool_], bins: int = _BINS
+) -> float:
+    """Return the expected calibration error of predictions, confidence 0..1, right or not."""
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(place, weights=confidence - right, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def gather_logits(
     network: keras.Model,
     samples: Sequence[Sample],
     recipe: Recipe,
-    most: int = _MOST_PIXELS,
+    most: int = MOST_PIXELS,
 ) -> tuple[Logits, Labels]:
     """Return logits (n, 3) and labels (n,) of random labelled pixels, the same number per sample.
 
@@ -111,7 +119,7 @@ def gather_logits(
     network : keras.Model
         From `build_network`, with weights.
     samples : sequence of Sample
-        Of micrographs that the network was not trained on.
+        Of micrographs that the network was not trained on; labels may be any numbers below VOID.
     recipe : Recipe
         Its seed chooses the pixels.
     most : int
@@ -122,10 +130,10 @@ def gather_logits(
     logits, labels = [], []
     for sample in normalise_samples(samples, recipe.data):
         tiles = FixedTiles([sample], network.input_shape[1:3], 1)
-        share = min(1.0, each / max(1, int((sample.labels < 3).sum())))
+        share = min(1.0, each / max(1, int((sample.labels != Phase.VOID).sum())))
         for step in range(len(tiles)):
             grey, truth = tiles[step]
-            chosen = (truth < 3) & (rng.random(truth.shape) < share)
+            chosen = (truth != Phase.VOID) & (rng.random(truth.shape) < share)
             logits.append(np.asarray(network.predict_on_batch(grey)[chosen], np.float32))
             labels.append(truth[chosen])
     return np.concatenate(logits), np.concatenate(labels)

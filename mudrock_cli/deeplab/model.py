@@ -78,6 +78,14 @@ class TrainedModel:
         return float(self.card.get("temperature", 1.0))
 
     @property
+    def confidence_temperature(self) -> float:
+        """Divisor of the log-probabilities of network and classical prior together.
+
+        It calibrates the confidence where there is a prior, and changes no phase.
+        """
+        return float(self.card.get("confidence_temperature", 1.0))
+
+    @property
     def weights(self) -> Path:
         """The weights, as numbers by the network's variable paths."""
         return self.path / "weights.npz"
@@ -102,7 +110,10 @@ class TrainedModel:
         """SHA-256 over everything that decides what the model predicts."""
         hashes = sorted(self.card["sha256"].items())
         decisive = [f"{name} {value}" for name, value in hashes if name != RANGE]
-        return hashlib.sha256("\n".join([*decisive, str(self.temperature)]).encode()).hexdigest()
+        temperatures = [str(self.temperature)]
+        if self.confidence_temperature != 1:  # models of before keep their hash
+            temperatures.append(str(self.confidence_temperature))
+        return hashlib.sha256("\n".join([*decisive, *temperatures]).encode()).hexdigest()
 
     def describe(self) -> dict[str, Any]:
         """Return what a mask tells of the model that made it.
@@ -217,10 +228,11 @@ def _read_card(path: Path) -> dict[str, Any]:
         reason = f"lacks {', '.join(missing)}" if missing else f"names {', '.join(unknown)[:200]}"
         reason = f"names only one of {' and '.join(COMPILED)}" if half else reason
         raise MudrockError(f"{source}: {reason}", f"a model is {', '.join(REQUIRED + COMPILED)}")
-    temperature = card.get("temperature", 1.0)
-    if type(temperature) not in (int, float) or not 1e-3 <= temperature <= 1e3:
-        shown = reprlib.repr(temperature)
-        raise MudrockError(f"{source}: the temperature {shown} is no number from 0.001 to 1000")
+    for key in ("temperature", "confidence_temperature"):
+        value = card.get(key, 1.0)
+        if type(value) not in (int, float) or not 1e-3 <= value <= 1e3:
+            name, shown = key.replace("_", " "), reprlib.repr(value)
+            raise MudrockError(f"{source}: the {name} {shown} is no number from 0.001 to 1000")
     return card
 
 
@@ -330,7 +342,8 @@ def describe_model(name: str, recipe: Recipe, facts: Mapping[str, Any]) -> str:
         ``files`` and ``megapixels``), ``leaks`` (source micrographs on two sides), ``judged``
         (``on`` and ``images``: dicts of ``name``, ``part``, ``pixel_accuracy``, ``iou_clay``, ...),
         ``iou`` (by phase), ``pixel_accuracy``, ``calibration`` (``error_before``,
-        ``error_after``), ``finetuning`` (see `describe_finetuning`), ``temperature``, ``domain``
+        ``error_after``) and ``confidence_calibration`` (the same of the confidence),
+        ``finetuning`` (see `describe_finetuning`), ``temperature``, ``domain``
         (see `span_training_range`), ``training``
         (any figures), ``limits``, ``licence``, ``citation``.
 
@@ -471,11 +484,19 @@ def _describe_calibration(facts: Mapping[str, Any]) -> list[str]:
     found = facts.get("calibration")
     if not found:
         return []
-    return [
+    lines = [
         f"Logits are divided by a temperature of {facts['temperature']:.3f}, fitted on "
         f"{found['pixels']:,} pixels of what was held out: expected calibration error "
         f"{found['error_before']:.4f} before, {found['error_after']:.4f} after."
     ]
+    if combined := facts.get("confidence_calibration"):
+        lines.append(
+            "Network and classical prior together are surer than either; confidences are softened "
+            f"by a further {combined['temperature']:.3f}, which changes no phase: expected "
+            f"calibration error {combined['error_before']:.4f} before, "
+            f"{combined['error_after']:.4f} after, on {combined['pixels']:,} pixels."
+        )
+    return lines
 
 
 def _describe_range(recipe: Recipe, known: Mapping[str, Any] | None) -> list[str]:

@@ -87,6 +87,7 @@ def start(quick: None, tmp_path: Path) -> TrainedModel:
         },
         "licence": "MIT",
         "domain": {"grey_skew": {"low": -0.1, "high": 0.1}},
+        "confidence_temperature": 1.2,
     }
     return write_model(tmp_path / "models" / "start", RECIPE, network, facts, 1.5)
 
@@ -142,7 +143,7 @@ def test_corrected_masks_teach_a_model(masks: Path, tmp_path: Path, start: Train
     assert model.recipe.network == start.recipe.network
     assert model.recipe.inference == start.recipe.inference
     assert model.recipe.augment == start.recipe.augment
-    assert model.temperature == 1.5
+    assert (model.temperature, model.confidence_temperature) == (1.5, 1.2)
     card = model.card
     assert card["licence"] == "MIT"
     assert card["data"]["parts"]["train"]["parents"] == ["a", "b", "c"]

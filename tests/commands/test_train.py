@@ -82,7 +82,8 @@ def mudrock(*arguments: Any) -> Result:
 
 def test_a_trained_model_segments(data: Path, recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "models" / "mine"
-    done = mudrock("train", data, "--recipe", recipe, "--out", out, "--set", "training.epochs=3")
+    words = ("--set", "training.epochs=3", "--set", "inference.workflow=[3.0, 3.0, 3.0, 4.0]")
+    done = mudrock("train", data, "--recipe", recipe, "--out", out, *words)
     assert done.exit_code == ExitCode.DONE, done.output
     assert "the source micrographs held out" in done.stdout
     assert "warning: a single micrograph trains, the others are held out" in done.stderr
@@ -103,10 +104,12 @@ def test_a_trained_model_segments(data: Path, recipe: Path, tmp_path: Path) -> N
     assert set(card["iou"]) <= {"clay", "silt", "pore"}
     assert card["leaks"] == []
     assert card["calibration"]["temperature"] == model.temperature
+    assert card["confidence_calibration"]["temperature"] == model.confidence_temperature != 1
     assert len((out / "split.csv").read_text("utf-8").splitlines()) == 4
     text = (out / "card.md").read_text("utf-8")
     assert text.startswith("# mine\n")
     assert "by source micrograph: none stands on two sides" in text
+    assert f"by a further {model.confidence_temperature:.3f}, which changes no phase" in text
     assert {"curves.png", "recipe.toml", "training"} <= {path.name for path in out.iterdir()}
     logs = {path.name for path in (out / "training").iterdir()}
     assert {"log.csv", "last.npz", "tensorboard", "order.json"} <= logs

@@ -79,10 +79,22 @@ def test_a_card_that_is_none_is_refused(folder: Path, card: str) -> None:
 
 
 @pytest.mark.parametrize("temperature", [0, -1, float("nan"), float("inf"), "1", None])
-def test_a_temperature_must_be_a_positive_number(folder: Path, temperature: object) -> None:
-    edit_card(folder, lambda card: card.update({"temperature": temperature}))
-    with pytest.raises(MudrockError, match="temperature"):
+@pytest.mark.parametrize("key", ["temperature", "confidence_temperature"])
+def test_a_temperature_must_be_a_positive_number(
+    folder: Path, key: str, temperature: object
+) -> None:
+    edit_card(folder, lambda card: card.update({key: temperature}))
+    with pytest.raises(MudrockError, match=f"the {key.replace('_', ' ')} .* is no number"):
         load_model(str(folder))
+
+
+def test_what_softens_confidences_is_a_part_of_the_model(folder: Path) -> None:
+    plain = load_model(str(folder))
+    assert plain.confidence_temperature == 1
+    facts = {"temperature": plain.temperature, "confidence_temperature": 1.4}
+    soft = seal_model(folder, facts)
+    assert soft.confidence_temperature == 1.4
+    assert soft.digest != plain.digest
 
 
 def test_a_model_of_an_earlier_version_is_read_and_says_what_it_no_longer_does(

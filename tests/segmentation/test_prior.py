@@ -11,7 +11,14 @@ from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import Phase, PixelSize
-from mudrock_cli.segmentation import Prior, combine, find_prior, segment_mask, weigh_evidence
+from mudrock_cli.segmentation import (
+    Prior,
+    combine,
+    find_prior,
+    segment_mask,
+    soften,
+    weigh_evidence,
+)
 
 CLAY, SILT, PORE = (int(phase) for phase in (Phase.CLAY, Phase.SILT, Phase.PORE))
 
@@ -36,6 +43,16 @@ def test_without_silt_a_pore_is_told_from_no_pore() -> None:
     expected = np.exp(logits) / np.exp(logits).sum(axis=2, keepdims=True)
     found = np.array([[CLAY, SILT, PORE]])
     assert weigh(shares, found, 1.0, 1.0, 1.0, 2.0, silt=False) == pytest.approx(expected, rel=1e-5)
+
+
+def test_softened_probabilities_are_those_of_logits_divided_by_a_temperature() -> None:
+    shares = np.random.default_rng(3).dirichlet((0.3, 0.3, 0.3), (11, 4)).clip(1e-9, 1)
+    powers = shares ** (1 / 1.6)
+    expected = powers / powers.sum(axis=2, keepdims=True)
+    found = soften(shares.astype(np.float32), 1.6)
+    assert found == pytest.approx(expected, rel=1e-4)
+    overstepped = soften(np.array([[[1.01, 0.0, -0.01]]], np.float32), 2.0)  # by interpolation
+    assert overstepped == pytest.approx(np.array([[[1.0, 0.0, 0.0]]]), abs=1e-6)
 
 
 weight = st.floats(0, 20)

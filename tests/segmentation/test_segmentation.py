@@ -258,7 +258,16 @@ def test_parts_get_their_rows_of_the_prior(kept: bool, monkeypatch: pytest.Monke
         return Prior(iter([found[:100], found[100:]]), factors)
 
     monkeypatch.setattr(segmentation, "find_prior", find_prior)
-    whole = list(segment_bands(micrograph, RECIPE, lambda: FakeEngine(by_grey)))
+
+    def start() -> Engine:
+        return FakeEngine(by_grey)
+
+    surer = list(segment_bands(micrograph, RECIPE, start))
+    whole = list(segment_bands(micrograph, RECIPE, start, confidence_temperature=1.5))
+    for one, other in zip(whole[1:-1], surer[1:-1], strict=True):
+        np.testing.assert_array_equal(one.phases, other.phases)
+        assert one.entropy == other.entropy
+        assert one.confidence.mean() < other.confidence.mean() - 5
     alone = by_grey(micrograph.grey().astype(float)).argmax(axis=-1)
     assert any((band.phases != alone[band.rows]).any() for band in whole[1:-1])
     seen: list[tuple[int, int]] = []
@@ -266,7 +275,8 @@ def test_parts_get_their_rows_of_the_prior(kept: bool, monkeypatch: pytest.Monke
         segment_bands(
             micrograph,
             RECIPE,
-            lambda: FakeEngine(by_grey),
+            start,
+            confidence_temperature=1.5,
             parts=3,
             confidence=kept,
             advance=lambda done, total: seen.append((done, total)),
