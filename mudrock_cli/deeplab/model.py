@@ -491,8 +491,8 @@ def _describe_calibration(facts: Mapping[str, Any]) -> list[str]:
     ]
     if combined := facts.get("confidence_calibration"):
         lines.append(
-            "Network and classical prior together are surer than either; confidences are softened "
-            f"by a further {combined['temperature']:.3f}, which changes no phase: expected "
+            "What network and classical prior say together is divided by a further "
+            f"{combined['temperature']:.3f} for the confidence, which changes no phase: expected "
             f"calibration error {combined['error_before']:.4f} before, "
             f"{combined['error_after']:.4f} after, on {combined['pixels']:,} pixels."
         )

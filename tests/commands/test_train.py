@@ -109,7 +109,7 @@ def test_a_trained_model_segments(data: Path, recipe: Path, tmp_path: Path) -> N
     text = (out / "card.md").read_text("utf-8")
     assert text.startswith("# mine\n")
     assert "by source micrograph: none stands on two sides" in text
-    assert f"by a further {model.confidence_temperature:.3f}, which changes no phase" in text
+    assert f"by a further {model.confidence_temperature:.3f} for the confidence" in text
     assert {"curves.png", "recipe.toml", "training"} <= {path.name for path in out.iterdir()}
     logs = {path.name for path in (out / "training").iterdir()}
     assert {"log.csv", "last.npz", "tensorboard", "order.json"} <= logs
