@@ -1,5 +1,8 @@
 """What a few labelled tiles teach a network that never saw the micrograph, and what it forgets.
 
+Forgetting is judged twice: on the micrographs that the network was trained on, which flatter it
+before, and on those that it never saw, neither before nor now.
+
 Run from the checkout, with a model for each source micrograph that it was trained without:
 
     python tests/benchmarks/teaching/finetuning.py --without 17=models/without_17 ...
@@ -37,8 +40,9 @@ from mudrock_cli.deeplab.dataset import Sample, load_samples  # noqa: E402
 from mudrock_cli.deeplab.model import TrainedModel, load_model  # noqa: E402
 from mudrock_cli.image.mask import open_mask  # noqa: E402
 from mudrock_cli.image.micrograph import open_micrograph  # noqa: E402
-from mudrock_cli.image.types import Phase  # noqa: E402
+from mudrock_cli.image.types import Box, Phase  # noqa: E402
 from mudrock_cli.measure.scores import compute_iou, count_confusion  # noqa: E402
+from mudrock_cli.proposal import cover, lay_tiles, propose_tiles  # noqa: E402
 from mudrock_cli.segmentation import open_engine, segment_bands  # noqa: E402
 
 Grey = npt.NDArray[np.uint8]
@@ -46,6 +50,7 @@ Iou = npt.NDArray[np.float64]
 Boxes = list[tuple[slice, slice]]
 DATA = ROOT / ".." / "shared" / "data"
 GRID = 5  # large micrographs hold 5 × 5 tiles
+PROPOSED = 384  # pixels: side of the tiles that are proposed, or drawn to be compared with these
 SHOWN = 0.02  # share of a tile from which on it shows a phase
 ALONE = (0.0, 0.0, 0.0, 0.0)
 
@@ -77,6 +82,21 @@ def cut_grid(shape: tuple[int, int]) -> Boxes:
     ]
 
 
+def lay_squares(shape: tuple[int, ...]) -> Boxes:
+    """Return the tiles among which `propose` chooses, and that may be drawn instead."""
+    boxes = lay_tiles(Box(0, 0, shape[0], shape[1]), PROPOSED)
+    return [(box.rows, box.columns) for box in boxes]
+
+
+def choose_proposed(sample: Sample, model: TrainedModel, count: int) -> Boxes:
+    """Choose the tiles that `mudrock propose` would."""
+    with tempfile.TemporaryDirectory() as folder:
+        micrograph = sample.micrograph(model.nm_per_pixel)
+        covered = cover("a", micrograph, model, PROPOSED, Path(folder, "mask.tif"))
+    found = propose_tiles([covered], count)
+    return [(one.tile.box.rows, one.tile.box.columns) for one in found]
+
+
 def choose_tiles(labels: Grey, boxes: Boxes, phases: Sequence[int], count: int, seed: int) -> Boxes:
     """Choose tiles at random among those that show the phases, as somebody who paints would."""
     telling = [
@@ -84,8 +104,15 @@ def choose_tiles(labels: Grey, boxes: Boxes, phases: Sequence[int], count: int, 
         for box in boxes
         if all(float((labels[box] == phase).mean()) > SHOWN for phase in phases)
     ]
-    order = np.random.default_rng(seed).permutation(len(telling))
-    return [telling[index] for index in order[:count]]
+    chosen: Boxes = []
+    for index in np.random.default_rng(seed).permutation(len(telling)):
+        if len(chosen) < count and not any(overlap(telling[index], box) for box in chosen):
+            chosen.append(telling[index])
+    return chosen
+
+
+def overlap(one: tuple[slice, slice], other: tuple[slice, slice]) -> bool:
+    return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
 
 
 def divide(sample: Sample, chosen: Boxes) -> tuple[Sample, Sample]:
@@ -131,45 +158,56 @@ def show(iou: Iou) -> str:
 
 
 def teach_kumano(
-    starts: Mapping[str, Path], counts: Sequence[int], seeds: int, settings: Sequence[str]
+    starts: Mapping[str, Path], counts: Sequence[int], ways: Sequence[str], settings: Sequence[str]
 ) -> None:
-    print("| source | tiles | network alone, before → after | with the prior | minutes |", end="")
-    print(" known ones, alone | share |\n| --- | ---: | --- | --- | ---: | --- | ---: |")
-    gains: dict[int, list[Iou]] = {}
+    print("| source | tiles | chosen | network alone, before → after | with the prior |", end="")
+    print(" known ones, alone | never seen, alone | minutes | share |\n" + "| --- " * 9 + "|")
+    gains: dict[tuple[int, str], list[list[Iou]]] = {}
     for source, path in starts.items():
         start = load_model(str(path))
         samples = load_samples(DATA / "kumano", start.recipe.data).samples
         by_name = {sample.name: sample for sample in samples}
-        sample = by_name[f"kumano_{source}"]
-        known = [by_name[name] for name in start.card["data"]["parts"]["train"]["parents"]]
-        old = judge(start, known, prior=False)
-        boxes = cut_grid((sample.labels.shape[0], sample.labels.shape[1]))
+        sample = by_name.pop(f"kumano_{source}")
+        trained = start.card["data"]["parts"]["train"]["parents"]
+        known = [by_name.pop(name) for name in trained]
+        others = [known, list(by_name.values())]
+        before = [judge(start, part, prior=False) for part in others]
         for count in counts:
-            for seed in range(seeds):
-                chosen = choose_tiles(sample.labels, boxes, (0, 1, 2), count, seed)
-                if len(chosen) < count or len(boxes) == count:
+            for way in ways:
+                chosen = choose(sample, start, way, count)
+                if len(chosen) < count:
                     continue
                 taught, rest = divide(sample, chosen)
                 with tempfile.TemporaryDirectory() as folder:
                     out = Path(folder, "mine")
                     model, minutes = train(taught, "finetune", str(path), out, settings)
+                    both = (start, model)
                     pairs = [
-                        [judge(one, [rest], prior=prior) for one in (start, model)]
-                        for prior in (False, True)
+                        [judge(one, [rest], prior=prior) for one in both] for prior in (False, True)
                     ]
-                    forgot = judge(model, known, prior=False)
+                    after = [judge(model, part, prior=False) for part in others]
+                    pairs += map(list, zip(before, after, strict=True))
+                cells = " | ".join(" → ".join(map(show, pair)) for pair in pairs)
                 share = model.card["finetuning"]["share"]
-                alone, both = (" → ".join(map(show, pair)) for pair in pairs)
-                print(
-                    f"| {source} | {count} | {alone} | {both} | {minutes:.1f} | "
-                    f"{show(old)} → {show(forgot)} | {share:g} |",
-                    flush=True,
-                )
-                change = [after - before for before, after in (*pairs, (old, forgot))]
-                gains.setdefault(count, []).append(np.array(change))
-    for count, rows in gains.items():
-        alone, both, lost = map(show, np.nanmean(rows, axis=0))
-        print(f"mean change with {count}: alone {alone}; prior {both}; known ones {lost}")
+                line = f"| {source} | {count} | {way} | {cells} | {minutes:.1f} | {share:g} |"
+                print(line, flush=True)
+                change = [new - old for old, new in pairs]
+                gains.setdefault((count, way), []).append(change)
+    for (count, way), rows in gains.items():
+        cells = " | ".join(map(show, np.nanmean(rows, axis=0)))
+        print(f"| mean change | {count} | {way} | {cells} | | |")
+
+
+def choose(sample: Sample, start: TrainedModel, way: str, count: int) -> Boxes:
+    """Choose tiles: ``random``, by another seed ``random-2``, ``squares-1``, or ``proposed``."""
+    if way == "proposed":
+        return choose_proposed(sample, start, count)
+    name, _, seed = way.partition("-")
+    shape = (sample.labels.shape[0], sample.labels.shape[1])
+    boxes = lay_squares(shape) if name == "squares" else cut_grid(shape)
+    if len(boxes) == count:  # nothing would be left to judge on
+        return []
+    return choose_tiles(sample.labels, boxes, (0, 1, 2), count, int(seed or 0))
 
 
 def join_duvernay() -> tuple[Sample, Boxes]:
@@ -254,7 +292,14 @@ def main() -> None:
     parser.add_argument("--start", default="kumano", help="that of Duvernay")
     parser.add_argument("--crops", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--scratch", metavar="FILE", help="train Duvernay anew, too, from this")
-    parser.add_argument("--seeds", type=int, default=1, help="choices of tiles")
+    parser.add_argument(
+        "--ways",
+        nargs="+",
+        default=["random"],
+        help="to choose tiles: random, random-1 (another seed), proposed, squares (as large as "
+        "proposed ones, at random)",
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="choices of crops, of Duvernay")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--data", type=Path)
     options = parser.parse_args()
@@ -263,7 +308,7 @@ def main() -> None:
     starts = dict(text.split("=", 1) for text in options.without)
     if starts:
         paths = {source: Path(path) for source, path in starts.items()}
-        teach_kumano(paths, options.tiles, options.seeds, options.set)
+        teach_kumano(paths, options.tiles, options.ways, options.set)
     if options.duvernay:
         teach_duvernay(options.start, options.crops, options.seeds, options.set, options.scratch)
 
