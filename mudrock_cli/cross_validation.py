@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -31,7 +31,7 @@ from mudrock_cli.deeplab.finetuning import (
     Iou,
     blend_weights,
     choose_blend,
-    hold_out_windows,
+    halve_labels,
 )
 from mudrock_cli.deeplab.last_layer import solve_last_layer
 from mudrock_cli.deeplab.model import (
@@ -571,7 +571,7 @@ class _Fitted:
     trained: Trained | None = None
     seconds: float = 0.0
     blend: Blend | None = None
-    held: tuple[Sample, ...] = ()  # windows of the labels that taught nothing
+    judged: int = 0  # labelled pixels that chose the blend
 
     @property
     def is_interrupted(self) -> bool:
@@ -665,9 +665,6 @@ def _fit(
         grown = ForestRecipe.from_toml(recipe.to_toml())
         forest = train_forest([s.grey for s in train], [s.labels for s in train], grown)
         return _Fitted(recipe, forest=forest, seconds=time.monotonic() - began)
-    held: list[Sample] = []
-    if recipe.training.held_out:
-        train, held = hold_out_windows(train, recipe)
     if split.kind != "paper":  # whose tiles were cut and copied before they were divided
         train = make_tiles(train, recipe.data, recipe.data.parts[0], recipe.training.seed)
     recipe = _complete(recipe, train, folder if resume else None)
@@ -683,26 +680,63 @@ def _fit(
             before.update(read_variables(network) if recipe.training.finetune else {})
 
     tile = recipe.inference.tile
-    if recipe.training.last_layer:
-        network = build_network(recipe.network, tile, tile)
-        start(network)
-        trained = solve_last_layer(network, train, recipe)
-    else:
+    network = build_network(recipe.network, tile, tile)
+
+    def learn(recipe: Recipe, samples: list[Sample], folder: Path) -> Trained:
+        if recipe.training.last_layer:
+            start(network)
+            return solve_last_layer(network, samples, recipe)
         validation = split.choose(plan.samples, "validation")
         key = _fingerprint(plan, split, recipe)
-        trained = train_network(
-            recipe, train, validation, folder, start, watcher, key=key, resume=resume
+        return train_network(
+            recipe, samples, validation, folder, start, watcher, key=key, resume=resume
         )
-        network = build_network(recipe.network, tile, tile)
-    weights, blend = trained.weights, None
+
+    trained = learn(recipe, train, folder)
+    weights, blend, judged = trained.weights, None, 0
     if recipe.training.finetune and trained.ended != "interrupted":
-        watcher.on_stage("comparing with the start")
-        blend = choose_blend(network, before, weights, held, plan.keep, recipe)
-        weights = blend_weights(before, weights, blend.share)
+        halves = _learn_halves(recipe, train, folder, watcher, learn)
+        if halves is None:
+            trained = replace(trained, ended="interrupted")
+        else:
+            watcher.on_stage("comparing with the start")
+            blend = choose_blend(network, before, weights, halves, plan.keep, recipe)
+            judged = sum(
+                int((sample.labels != Phase.VOID).sum()) for _, part in halves for sample in part
+            )
+        share = blend.share if blend else recipe.training.blend
+        weights = blend_weights(before, weights, share)
     for variable in network.weights:
         variable.assign(weights[variable.path])
     seconds = trained.progress.seconds
-    return _Fitted(recipe, network, None, trained, seconds, blend, tuple(held))
+    return _Fitted(recipe, network, None, trained, seconds, blend, judged)
+
+
+def _learn_halves(
+    recipe: Recipe,
+    train: list[Sample],
+    folder: Path,
+    watcher: StageWatcher,
+    learn: Callable[[Recipe, list[Sample], Path], Trained],
+) -> list[tuple[Arrays, list[Sample]]] | None:
+    """Return what each half of the labels teaches, with the half to judge it; None if stopped.
+
+    Half of the labels get half of the epochs, so that each is seen as often.
+    """
+    epochs = -(-recipe.training.epochs // 2)
+    shorter = replace(recipe.training, epochs=epochs)
+    optimizer = replace(recipe.optimizer, decay_steps=epochs * recipe.training.steps_per_epoch)
+    half = replace(recipe, training=shorter, optimizer=optimizer)
+    found = []
+    for number, (teach, judge) in enumerate(halve_labels(train) if shorter.halves else (), 1):
+        watcher.on_stage(f"half of the labels, {number} of 2", count_epochs(half))
+        place = folder / f"half-{number}"
+        place.mkdir(exist_ok=True)
+        trained = learn(half, teach, place)
+        if trained.ended == "interrupted":
+            return None
+        found.append((trained.weights, judge))
+    return found
 
 
 def _complete(recipe: Recipe, train: list[Sample], stopped: Path | None) -> Recipe:
@@ -840,12 +874,11 @@ def _describe_finetuning(
     told: dict[str, Any] = {"start": start.name, "start_sha256": start.digest}
     told["known"] = _list_known(start)
     if fitted.blend:
-        labelled = [int((sample.labels != Phase.VOID).sum()) for sample in fitted.held]
         told |= {
             "share": fitted.blend.share,
             "loss_allowed": plan.recipe.training.loss_allowed,
-            "held_out_pixels": sum(labelled),
-            "held_out": _by_share(fitted.blend.new),
+            "halves_pixels": fitted.judged,
+            "halves": _by_share(fitted.blend.new),
             "kept_micrographs": [sample.name for sample in plan.keep],
             "kept": _by_share(fitted.blend.old),
         }

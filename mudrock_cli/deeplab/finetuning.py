@@ -1,12 +1,14 @@
-"""A few labels teach a network that knows other rock: what is held out, and how much is taken on.
+"""A few labels teach a network that knows other rock: how much of what they teach is taken on.
 
 Fine-tuning learns from a few tiles what may be wrong elsewhere. So the model's weights lie between
-those of the start and those that were learned; how far, labels decide that taught nothing.
+those of the start and those that were learned. How far, the labels decide: each half of them judges
+what the other half alone teaches.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import keras
 import numpy as np
 
@@ -18,62 +20,54 @@ from mudrock_cli.deeplab.weights import Arrays
 from mudrock_cli.image.types import Phase
 
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of what was learned, that are compared
-_WINDOW = 256  # pixels: of a tile of 400 × 343 that was resampled to 12 nm, a good half
-_TOLD = 0.01  # share of a window from which on a phase counts as shown there
+_GAP = 20  # pixels: what lies nearer to each other than twice this is one piece
+_LEAST = 0.2  # share of the labels that a half has at least
 
 Iou = dict[str, float]
 """IoU of each phase that is shown, and ``mean``."""
 
 
-def hold_out_windows(
-    samples: Sequence[Sample], recipe: Recipe
-) -> tuple[list[Sample], list[Sample]]:
-    """Hold windows out of the labels, of a training crop's size or less.
+def halve_labels(samples: Sequence[Sample]) -> list[tuple[list[Sample], list[Sample]]]:
+    """Divide labels into halves: each teaches once, and judges once what the other taught.
 
-    Windows are taken that show the most phases and labels, from as many samples as possible.
+    Tiles and strokes that lie close together stay together, for they show the same.
 
     Parameters
     ----------
     samples : sequence of Sample
         What is to be learned from.
-    recipe : Recipe
-        Its ``training.held_out`` is the share of the labelled pixels, rounded down to whole
-        windows: none where the labels do not suffice.
 
     Returns
     -------
-    train, held : list of Sample
-        The same samples: labels are void in the windows, and void everywhere else. Samples of
-        which nothing is held out are not in the second list.
+    list of (teach, judge)
+        Two, or none where there is only one piece, or one that has nearly all of the labels. Each
+        part holds the samples that have labels in it; the other labels are void.
     """
-    height, width = (min(side, _WINDOW) for side in recipe.data.crop)
-    labelled = sum(int((sample.labels != Phase.VOID).sum()) for sample in samples)
-    wanted = int(recipe.training.held_out * labelled / (height * width))
-    candidates = []
-    for index, sample in enumerate(samples if wanted else ()):
-        rows, columns = sample.labels.shape
-        for top in range(0, max(1, rows - height + 1), height):
-            for left in range(0, max(1, columns - width + 1), width):
-                piece = sample.labels[top : top + height, left : left + width]
-                shares = [float((piece == phase).mean()) for phase in PHASES]
-                shown = sum(share > _TOLD for share in shares)
-                candidates.append((-shown, -round(sum(shares), 3), index, top, left))
-    windows: dict[int, list[tuple[slice, slice]]] = {}
-    for _ in range(min(wanted, len(candidates) - 1)):
-        best = min(candidates, key=lambda one: (len(windows.get(one[2], ())), one))
-        candidates.remove(best)
-        *_, index, top, left = best
-        windows.setdefault(index, []).append((slice(top, top + height), slice(left, left + width)))
-    train, held = list(samples), []
-    for index, places in windows.items():
-        sample = samples[index]
-        inside = np.zeros(sample.labels.shape, bool)
-        for place in places:
-            inside[place] = True
-        void = np.uint8(Phase.VOID)
-        train[index] = replace(sample, labels=np.where(inside, void, sample.labels))
-        held.append(replace(sample, labels=np.where(inside, sample.labels, void)))
-    return train, held
+    pieces, numbered = [], []
+    for index, sample in enumerate(samples):
+        known = sample.labels != Phase.VOID
+        around = np.ones((2 * _GAP + 1, 2 * _GAP + 1), np.uint8)
+        numbers = cv2.connectedComponents(cv2.dilate(known.astype(np.uint8), around))[1]
+        numbered.append(np.where(known, numbers, 0))
+        areas = np.bincount(numbered[-1].ravel())
+        pieces += [(area, index, number) for number, area in enumerate(areas) if number and area]
+    halves: tuple[list[tuple[int, int]], ...] = [], []
+    sizes = [0, 0]
+    for area, *place in sorted(pieces, key=lambda piece: -piece[0]):
+        smaller = sizes.index(min(sizes))
+        halves[smaller].append((place[0], place[1]))
+        sizes[smaller] += area
+    if min(sizes) < _LEAST * sum(sizes):
+        return []
+    parts = []
+    for half in halves:
+        part = []
+        for index in sorted({index for index, _ in half}):
+            own = np.isin(numbered[index], [number for at, number in half if at == index])
+            labels = np.where(own, samples[index].labels, np.uint8(Phase.VOID))
+            part.append(replace(samples[index], labels=labels))
+        parts.append(part)
+    return [(parts[0], parts[1]), (parts[1], parts[0])]
 
 
 @dataclass(frozen=True)
@@ -85,8 +79,8 @@ class Blend:
     share : float
         Of the way from the weights of the start (0) to those that were learned (1).
     new, old : dict
-        IoU by share, on what was held out of the labels and on the micrographs of ``--keep``;
-        empty where there is nothing.
+        IoU by share: of the halves of the labels, each judged by the other, their mean; and on the
+        micrographs of ``--keep``. Empty where there is nothing.
     """
 
     share: float
@@ -108,16 +102,15 @@ def choose_blend(
     network: keras.Model,
     start: Arrays,
     learned: Arrays,
-    new: Sequence[Sample],
+    halves: Sequence[tuple[Arrays, Sequence[Sample]]],
     old: Sequence[Sample],
     recipe: Recipe,
 ) -> Blend:
     """Choose how much of what was learned a model takes on.
 
     Among the shares that lose no more than ``training.loss_allowed`` on `old`, of which the start
-    is one, the smallest whose mean IoU on `new` is within .01 of the highest: what is not needed is
-    not unlearnt. Where nothing new is held out, the largest such share up to
-    ``training.blend``.
+    is one, the smallest whose mean IoU on the halves is within .01 of the highest: what is not
+    needed is not unlearnt. Without halves, the largest such share up to ``training.blend``.
 
     Parameters
     ----------
@@ -125,39 +118,47 @@ def choose_blend(
         Of the recipe, for any tile size; has other weights afterwards.
     start, learned : dict of ndarray
         By variable path.
-    new : sequence of Sample
-        Labels of the new micrographs that were held out.
+    halves : sequence of (dict of ndarray, sequence of Sample)
+        What one half of the labels taught, and the other half to judge it by.
     old : sequence of Sample
         Labelled micrographs of which nothing is to be lost.
     recipe : Recipe
         Of the training.
     """
     most = recipe.training.blend
-    if not (new or old):
+    if not (halves or old):
         return Blend(most, {}, {})
     shares = sorted(
-        {*(share for share in _SHARES if new or share <= most), *(() if new else (most,))}
+        {*(share for share in _SHARES if halves or share <= most), *(() if halves else (most,))}
     )
     network.compile(loss=PhaseLoss(recipe.loss), metrics=[PhaseScores()])
-    parts = [normalise_samples(part, recipe.data) for part in (new, old)]
-    found: list[dict[float, Iou]] = [{}, {}]
+    kept = normalise_samples(old, recipe.data)
+    judges = [(taught, normalise_samples(part, recipe.data)) for taught, part in halves]
+    judged: dict[float, Iou] = {}
+    known: dict[float, Iou] = {}
     for share in shares:
-        weights = blend_weights(start, learned, share)
-        for variable in network.weights:
-            variable.assign(weights[variable.path])
-        for scores, part in zip(found, parts, strict=True):
-            if part:
-                scores[share] = _score(network, part)
-    judged, kept = found
-    floor = kept[0.0]["mean"] - recipe.training.loss_allowed if kept else 0.0
-    allowed = [share for share in shares if not kept or kept[share]["mean"] >= floor]
+        if judges:
+            found = [_score(network, start, taught, share, part) for taught, part in judges]
+            names = dict.fromkeys(name for one in found for name in one)
+            judged[share] = {
+                name: float(np.mean([one[name] for one in found if name in one])) for name in names
+            }
+        if kept:
+            known[share] = _score(network, start, learned, share, kept)
+    floor = known[0.0]["mean"] - recipe.training.loss_allowed if known else 0.0
+    allowed = [share for share in shares if not known or known[share]["mean"] >= floor]
     if not judged:
-        return Blend(max(allowed), judged, kept)
+        return Blend(max(allowed), judged, known)
     enough = max(judged[share]["mean"] for share in allowed) - _ENOUGH
-    return Blend(min(s for s in allowed if judged[s]["mean"] >= enough), judged, kept)
+    return Blend(min(s for s in allowed if judged[s]["mean"] >= enough), judged, known)
 
 
-def _score(network: keras.Model, samples: Sequence[Sample]) -> Iou:
+def _score(
+    network: keras.Model, start: Arrays, learned: Arrays, share: float, samples: Sequence[Sample]
+) -> Iou:
+    weights = blend_weights(start, learned, share)
+    for variable in network.weights:
+        variable.assign(weights[variable.path])
     tiles = FixedTiles(samples, network.input_shape[1:3], 1)
     figures = network.evaluate(tiles, verbose=0, return_dict=True)
     found = {phase.name.lower(): float(figures[f"iou_{phase.name.lower()}"]) for phase in PHASES}

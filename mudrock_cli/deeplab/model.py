@@ -426,7 +426,7 @@ def describe_finetuning(facts: Mapping[str, Any]) -> list[str]:
     facts : mapping
         What stands in ``card.json``. Of its ``finetuning``: ``start`` (a name), ``known`` (the
         micrographs that taught the start), and if the training was not stopped ``share`` (of what
-        was learned), ``held_out`` and ``kept`` (IoU by share, a dict each), ``held_out_pixels``,
+        was learned), ``halves`` and ``kept`` (IoU by share, a dict each), ``halves_pixels``,
         ``kept_micrographs``, ``loss_allowed``.
 
     Returns
@@ -441,19 +441,19 @@ def describe_finetuning(facts: Mapping[str, Any]) -> list[str]:
     if share is None:
         return [f"Started from {start}, and was stopped: nothing is measured."]
     lines = [f"Started from {start}: the weights are {_mix(share, start)}."]
-    new = {row["share"]: row for row in told["held_out"]}
+    new = {row["share"]: row for row in told["halves"]}
     old = {row["share"]: row for row in told["kept"]}
     if new:
         line = (
-            f"On {told['held_out_pixels'] / 1e6:.2f} megapixels of the labels that were held out: "
-            f"{_set_against(new[0.0], new[share])}."
+            f"Of {told['halves_pixels'] / 1e6:.2f} labelled megapixels each half judged what the "
+            f"other half alone taught: {_set_against(new[0.0], new[share])}."
         )
         if share == 0:
             learned = max(row["mean"] for at, row in new.items() if at)
             line += f" What was learned is no better ({learned:.3f}): the model is that of before."
         lines.append(line)
     else:
-        lines.append("The labels are too few to hold some out: the gain is not measured.")
+        lines.append("One piece is all that is labelled: the gain is not measured.")
     if not facts.get("judged"):
         lines.append("No micrograph was held out: nothing tells how it does on another one.")
     known = ", ".join(told["known"]) or "other ones"

@@ -163,11 +163,8 @@ class TrainingRecipe:
     blend: float = setting(
         1.0, "weights: so much of what was learned, the rest of the start", low=0, high=1
     )
-    held_out: float = setting(
-        0.0,
-        "share of the labels held out to choose the blend by, where they suffice",
-        low=0,
-        high=0.5,
+    halves: bool = setting(
+        False, "the blend is chosen by halves of the labels, each judging what the other taught"
     )
     loss_allowed: float = setting(
         0.01, "mean IoU that a blend may lose on the micrographs of --keep", low=0, high=1

@@ -1,4 +1,4 @@
-"""What is held out of a few labels, and how much of what was learned a model takes on."""
+"""How few labels are halved, and how much of what they taught a model takes on."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,32 +29,39 @@ def change(recipe: Recipe, **values: object) -> Recipe:
     return replace(recipe, training=replace(recipe.training, **values))  # type: ignore[arg-type]
 
 
-def test_windows_are_held_out_of_the_labels_and_nowhere_learned_from(
-    make_sample: Callable[..., Sample], tiny_recipe: Recipe
+def test_halves_of_the_labels_keep_what_lies_close_together(
+    make_sample: Callable[..., Sample],
 ) -> None:
-    from mudrock_cli.deeplab.finetuning import hold_out_windows
+    from mudrock_cli.deeplab.finetuning import halve_labels
 
-    samples = [make_sample(name, (96, 144), seed) for seed, name in enumerate("abc")]
-    recipe = change(tiny_recipe, held_out=0.2)  # 5.4 windows of 32 × 48
-    train, held = hold_out_windows(samples, recipe)
-    assert [sample.name for sample in held] == ["a", "b", "c"]  # of as many as possible
-    taught = {sample.name: sample.labels != Phase.VOID for sample in train}
-    judged = {sample.name: sample.labels != Phase.VOID for sample in held}
-    for sample in samples:
-        assert not (taught[sample.name] & judged[sample.name]).any()
-        assert (taught[sample.name] | judged[sample.name]).all()
-    assert sum(int(shown.sum()) for shown in judged.values()) == 5 * 32 * 48
+    def paint(sample: Sample, *columns: slice) -> Sample:
+        labels = np.full_like(sample.labels, Phase.VOID)
+        for place in columns:
+            labels[:, place] = sample.labels[:, place]
+        return replace(sample, labels=labels)
+
+    near = paint(make_sample("a", (64, 200)), slice(0, 20), slice(50, 70))  # 30 pixels apart
+    apart = paint(make_sample("b", (64, 200), 1), slice(0, 30), slice(80, 100))
+    (teach, judge), (later, first) = halve_labels([near, apart])
+    assert (first, later) == (teach, judge)
+    assert [[sample.name for sample in part] for part in (teach, judge)] == [["a"], ["b"]]
+    assert np.array_equal(teach[0].labels, near.labels)
+    assert np.array_equal(judge[0].labels, apart.labels)
+    (teach, judge), _ = halve_labels([apart])
+    painted = [
+        np.flatnonzero((part[0].labels != Phase.VOID).any(axis=0)) for part in (teach, judge)
+    ]
+    assert [(columns[0], columns[-1]) for columns in painted] == [(0, 29), (80, 99)]
 
 
-def test_too_few_labels_are_all_learned_from(
-    make_sample: Callable[..., Sample], tiny_recipe: Recipe
-) -> None:
-    from mudrock_cli.deeplab.finetuning import hold_out_windows
+def test_one_piece_or_a_crumb_beside_it_has_no_halves(make_sample: Callable[..., Sample]) -> None:
+    from mudrock_cli.deeplab.finetuning import halve_labels
 
-    sample = make_sample("a", (64, 96))  # four windows
-    train, held = hold_out_windows([sample], change(tiny_recipe, held_out=0.2))
-    assert held == []
-    assert np.array_equal(train[0].labels, sample.labels)
+    sample = make_sample("a", (64, 200))
+    assert halve_labels([sample]) == []
+    crumb = np.full_like(sample.labels, Phase.VOID)
+    crumb[:4, :4] = Phase.SILT
+    assert halve_labels([sample, replace(sample, name="b", labels=crumb)]) == []
 
 
 def test_a_start_is_pulled_back_to(
@@ -116,7 +123,7 @@ def test_new_and_old_labels_decide_how_much_is_taken_on(
         network,
         start,
         learned,
-        plain(Phase.PORE) if new else [],
+        [(learned, plain(Phase.PORE))] if new else [],
         plain(Phase.CLAY) if old else [],
         change(tiny_recipe, blend=0.9, loss_allowed=allowed),
     )
