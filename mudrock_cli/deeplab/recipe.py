@@ -277,7 +277,14 @@ _REMOVED: dict[str, dict[str, Any]] = {
     "network": {"dropout": 0.0},
     "data": {"phantoms": 0, "phantom_share": None},
     "optimizer": {"clip_norm": 0.0},
-    "training": {"patience": 0, "keep": "last", "batch_norm_steps": 0},
+    "training": {
+        "patience": 0,
+        "keep": "last",
+        "batch_norm_steps": 0,
+        "head_epochs": 0,
+        "head_rate": None,
+        "held_out": 0.0,
+    },
     "inference": {"flips": 1, "zooms": [1.0], "close_ups": [], "adaptation": 0.0},
 }
 """Keys of earlier versions, with the value that asked for nothing (None: any)."""
