@@ -161,10 +161,10 @@ class TrainingRecipe:
         False, "batch norm goes by the moving statistics of the start, which stay"
     )
     blend: float = setting(
-        1.0, "weights: so much of what was learned, the rest of the start", low=0, high=1
+        1.0, "weights: at most so much of what was learned, the rest of the start", low=0, high=1
     )
     halves: bool = setting(
-        False, "the blend is chosen by halves of the labels, each judging what the other taught"
+        False, "less is blended in where halves of the labels, each judging the other, tell so"
     )
     loss_allowed: float = setting(
         0.01, "mean IoU that a blend may lose on the micrographs of --keep", low=0, high=1

@@ -156,10 +156,10 @@ def test_corrected_masks_teach_a_model(masks: Path, tmp_path: Path, start: Train
     scores, kept = (
         {row["share"]: row["mean"] for row in told[part]} for part in ("halves", "kept")
     )
-    assert set(scores) == set(kept) == {0.0, 0.25, 0.5, 0.75, 1.0}
+    assert set(scores) == set(kept) == {0.0, 0.25, 0.5, 0.75}
     allowed = [share for share in kept if kept[share] >= kept[0.0] - 0.01]
-    enough = max(scores[share] for share in allowed) - 0.01
-    assert told["share"] == min(share for share in allowed if scores[share] >= enough)
+    best = max(scores[share] for share in allowed)
+    assert told["share"] == max(share for share in allowed if scores[share] >= best - 0.03)
     low = card["domain"]["grey_skew"]["low"]
     assert low <= -0.1  # that of the start, widened by what it learned from
     text = " ".join((out / "card.md").read_text("utf-8").split())

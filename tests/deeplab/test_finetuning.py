@@ -94,15 +94,16 @@ def test_a_start_is_pulled_back_to(
 @pytest.mark.parametrize(
     ("new", "old", "allowed", "share"),
     [
-        (True, False, 0.01, 0.75),  # the first with which new pores are seen
-        (True, True, 0.01, 0.0),  # which costs all clay that was known
-        (True, True, 1.0, 0.75),
-        (False, True, 0.01, 0.5),  # the largest with which clay is still seen
-        (False, False, 0.01, 0.9),
+        (Phase.PORE, False, 0.01, 0.9),
+        (Phase.CLAY, False, 0.01, 0.5),  # the largest with which clay is still seen
+        (Phase.PORE, True, 0.01, 0.5),
+        (Phase.PORE, True, 1.0, 0.9),
+        (None, True, 0.01, 0.5),
+        (None, False, 0.01, 0.9),
     ],
 )
 def test_new_and_old_labels_decide_how_much_is_taken_on(
-    tiny_recipe: Recipe, new: bool, old: bool, allowed: float, share: float
+    tiny_recipe: Recipe, new: Phase | None, old: bool, allowed: float, share: float
 ) -> None:
     """A start that sees clay everywhere is taught that all of it is pore."""
     from mudrock_cli.deeplab.finetuning import choose_blend
@@ -123,12 +124,12 @@ def test_new_and_old_labels_decide_how_much_is_taken_on(
         network,
         start,
         learned,
-        [(learned, plain(Phase.PORE))] if new else [],
+        [] if new is None else [(learned, plain(new))],
         plain(Phase.CLAY) if old else [],
         change(tiny_recipe, blend=0.9, loss_allowed=allowed),
     )
     assert blend.share == share
-    assert bool(blend.new) == new
+    assert bool(blend.new) == (new is not None)
     assert bool(blend.old) == old
 
 

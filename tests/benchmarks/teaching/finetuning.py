@@ -259,7 +259,7 @@ def teach_duvernay(
     sample, boxes = join_duvernay()
     known = load_model(start)
     print("| crops | seed | IoU of grain: start → fine-tuned | with the prior | minutes |", end="")
-    print(" from ImageNet | minutes |\n| ---: | ---: | --- | --- | ---: | ---: | ---: |")
+    print(" share | from ImageNet | minutes |\n" + "| --- " * 8 + "|")
     for count in counts:
         for seed in range(seeds):
             chosen = choose_tiles(sample.labels, boxes, (0, 1), count, seed)
@@ -274,6 +274,7 @@ def teach_duvernay(
                     for prior in (False, True)
                 ]
                 line = f"| {count} | {seed} | {cells[0]} | {cells[1]} | {minutes:.1f} |"
+                line += f" {model.card['finetuning']['share']:g} |"
                 if scratch:
                     whole = ["data.parts=[1,0,0]"]
                     anew, longer = train(taught, "fast", scratch, Path(folder, "anew"), whole)
