@@ -192,23 +192,35 @@ def test_one_micrograph_is_enough_and_nothing_is_invented(
     assert [*card["data"]["parts"]] == ["train"]
 
 
+@pytest.mark.parametrize(("stage", "epochs"), [("training", 1), ("half of the labels, 1 of 2", 3)])
 def test_ctrl_c_leaves_a_model_and_resume_finishes_it(
-    masks: Path, tmp_path: Path, start: TrainedModel, monkeypatch: pytest.MonkeyPatch
+    masks: Path,
+    tmp_path: Path,
+    start: TrainedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    epochs: int,
 ) -> None:
     from mudrock_cli.commands.console import TrainingConsole
 
-    out, tell = tmp_path / "mine", TrainingConsole.on_step
+    out, tell, begin = tmp_path / "mine", TrainingConsole.on_step, TrainingConsole.on_stage
+    begun: list[str] = []
+
+    def note(self: Any, title: str, *rest: Any) -> None:
+        begun.append(title)
+        begin(self, title, *rest)
 
     def stop(self: Any, epoch: int, step: int, *rest: Any) -> None:
         tell(self, epoch, step, *rest)
-        if (epoch, step) == (2, 1):
+        if begun[-1] == stage and (epoch, step) == (2, 1):
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(TrainingConsole, "on_stage", note)
     monkeypatch.setattr(TrainingConsole, "on_step", stop)
     done = teach(masks, out, start)
     assert done.exit_code == ExitCode.INTERRUPTED, done.output
     card = load_model(str(out)).card
-    assert card["training"]["ended"] == "interrupted"
+    assert (card["training"]["ended"], card["training"]["epochs_done"]) == ("interrupted", epochs)
     assert "was stopped: nothing is measured" in (out / "card.md").read_text("utf-8")
     monkeypatch.setattr(TrainingConsole, "on_step", tell)
     done = run("train", masks, "--out", out, "--resume")
