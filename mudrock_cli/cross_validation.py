@@ -27,6 +27,7 @@ from mudrock_cli.deeplab.calibration import (
 from mudrock_cli.deeplab.dataset import Sample, name_source, read_image_sets
 from mudrock_cli.deeplab.engine import Engine, KerasEngine
 from mudrock_cli.deeplab.finetuning import (
+    CHANCE,
     Blend,
     Iou,
     blend_weights,
@@ -879,6 +880,7 @@ def _describe_finetuning(
             "loss_allowed": plan.recipe.training.loss_allowed,
             "halves_pixels": fitted.judged,
             "halves": _by_share(fitted.blend.new),
+            "halves_chance": CHANCE,
             "kept_micrographs": [sample.name for sample in plan.keep],
             "kept": _by_share(fitted.blend.old),
         }

@@ -95,7 +95,8 @@ def blend_weights(start: Arrays, learned: Arrays, share: float) -> Arrays:
     return {name: (1 - share) * start[name] + share * learned[name] for name in learned}
 
 
-_CHANCE = 0.03  # of mean IoU, by which halves of a few tiles differ for no reason
+CHANCE = 0.03
+"""Of mean IoU, by which halves of a few tiles differ for no reason."""
 
 
 def choose_blend(
@@ -147,7 +148,7 @@ def choose_blend(
     allowed = [share for share in shares if not known or known[share]["mean"] >= floor]
     if judged:
         best = max(judged[share]["mean"] for share in allowed)
-        allowed = [share for share in allowed if judged[share]["mean"] >= best - _CHANCE]
+        allowed = [share for share in allowed if judged[share]["mean"] >= best - CHANCE]
     return Blend(max(allowed), judged, known)
 
 

@@ -427,7 +427,7 @@ def describe_finetuning(facts: Mapping[str, Any]) -> list[str]:
         What stands in ``card.json``. Of its ``finetuning``: ``start`` (a name), ``known`` (the
         micrographs that taught the start), and if the training was not stopped ``share`` (of what
         was learned), ``halves`` and ``kept`` (IoU by share, a dict each), ``halves_pixels``,
-        ``kept_micrographs``, ``loss_allowed``.
+        ``halves_chance``, ``kept_micrographs``, ``loss_allowed``.
 
     Returns
     -------
@@ -446,14 +446,15 @@ def describe_finetuning(facts: Mapping[str, Any]) -> list[str]:
     if new:
         line = (
             f"Of {told['halves_pixels'] / 1e6:.2f} labelled megapixels each half judged what the "
-            f"other half alone taught: {_set_against(new[0.0], new[share])}."
+            f"other half alone taught: {_set_against(new[0.0], new[share])}; a mean less by "
+            f"{told['halves_chance']:g} counts as chance."
         )
         if share == 0:
             learned = max(row["mean"] for at, row in new.items() if at)
             line += f" What was learned is no better ({learned:.3f}): the model is that of before."
         lines.append(line)
     else:
-        lines.append("One piece is all that is labelled: the gain is not measured.")
+        lines.append("No labels judged what others taught: the gain is not measured.")
     if not facts.get("judged"):
         lines.append("No micrograph was held out: nothing tells how it does on another one.")
     known = ", ".join(told["known"]) or "other ones"
