@@ -34,6 +34,13 @@ from mudrock_cli.deeplab.finetuning import (
     choose_blend,
     halve_labels,
 )
+from mudrock_cli.deeplab.labels import (
+    ValueTable,
+    drop_partial,
+    find_told,
+    parse_values,
+    settle_partial,
+)
 from mudrock_cli.deeplab.last_layer import solve_last_layer
 from mudrock_cli.deeplab.model import (
     CARD,
@@ -98,9 +105,10 @@ RESULTS = "findings.npz"  # of a fold
 _CONFIGURATION = "order.json"
 _STRETCHABLE = ("training.epochs",)  # what a resumed training may change
 
-_ARRAYS = ("counts", "logits", "labels", "evidence")
+_ARRAYS = ("counts", "told", "logits", "labels", "evidence")
 
 Counts = npt.NDArray[np.int64]
+Told = npt.NDArray[np.bool_]
 
 
 # What is to be trained, and on what.
@@ -125,6 +133,8 @@ class TrainingConfiguration:
     micrographs, keep : str
         Folder of the micrographs, where they do not lie with the masks; labelled micrographs of
         which fine-tuning is to lose nothing. Empty for none.
+    values : str
+        What the values of labels mean, see `parse_values`; empty where they are ours.
     """
 
     recipe: Recipe
@@ -134,6 +144,7 @@ class TrainingConfiguration:
     pixel_size: str
     micrographs: str = ""
     keep: str = ""
+    values: str = ""
 
     @classmethod
     def from_options(
@@ -146,6 +157,7 @@ class TrainingConfiguration:
         pixel_size: str | None,
         micrographs: Path | None = None,
         keep: Path | None = None,
+        values: str | None = None,
     ) -> Self:
         """Take command-line values; a start that is a model is fine-tuned by default.
 
@@ -174,9 +186,9 @@ class TrainingConfiguration:
                 "--recipe finetune, or leave --keep out",
             )
         first = init or (DEFAULT_MODEL if loaded.training.finetune else _choose_start(loaded))
-        folders = [str(folder or "") for folder in (micrographs, keep)]
-        made = cls(loaded, first, split or "", folds, pixel_size or "", *folders)
-        _ = made.size  # a length that cannot be read is told before any work
+        folder, kept = (str(folder or "") for folder in (micrographs, keep))
+        made = cls(loaded, first, split or "", folds, pixel_size or "", folder, kept, values or "")
+        _ = made.size, made.value_table  # what cannot be read is told before any work
         return made
 
     @classmethod
@@ -233,6 +245,11 @@ class TrainingConfiguration:
             return PixelSize.parse(self.pixel_size, "--pixel-size")
         except MudrockError as error:
             raise UsageError(error.message, error.hint) from error
+
+    @property
+    def value_table(self) -> ValueTable | None:
+        """What the values of labels mean, where they are not ours."""
+        return parse_values(self.values) if self.values else None
 
 
 def _choose_start(recipe: Recipe) -> str:
@@ -386,15 +403,19 @@ def plan_training(
 # How well a model segments micrographs that it was not trained on.
 
 
-def score_confusion(confusion: Counts) -> dict[str, float | None]:
+def score_confusion(confusion: Counts, told: Told | None = None) -> dict[str, float | None]:
     """Return pixel accuracy, IoU of each phase (None where it is nowhere) and their mean.
 
     Parameters
     ----------
     confusion : ndarray of int, shape (3, 3)
         Pixels of each phase of the truth (row) that were called each phase (column).
+    told : ndarray of bool, shape (3,), optional
+        Phases that the truth tells from all others; of the rest there is no IoU.
     """
     iou = compute_iou(confusion)
+    if told is not None:
+        iou[~told] = np.nan
     known = iou[~np.isnan(iou)]
     figures: dict[str, float | None] = {
         "pixel_accuracy": compute_accuracy(confusion) if confusion.any() else 0.0,
@@ -425,14 +446,16 @@ def count_by_sample(
     Returns
     -------
     list of ndarray of int, shape (2, 3, 3)
-        Against the labels; and against the labels as they were given, before registration.
+        Against the labels; and against the labels as they were given, before registration. An open
+        label counts as `settle_partial` says.
     """
     counts = []
     for sample in samples:
         given = sample.labels if sample.as_given is None else sample.as_given
         bands = segment_bands(sample.micrograph(recipe.data.nm_per_pixel), recipe, lambda: engine)
         phases = np.concatenate([band.phases for band in bands])
-        both = [count_confusion(truth, phases)[:, :3] for truth in (sample.labels, given)]
+        truths = (settle_partial(labels, phases) for labels in (sample.labels, given))
+        both = [count_confusion(truth, phases)[:, :3] for truth in truths]
         counts.append(np.stack(both))
         if keep and sample.frame:
             path = keep / f"{sample.name}.tif"
@@ -452,6 +475,8 @@ class HeldOutResults:
         Of each sample.
     counts : ndarray of int, shape (samples, 2, 3, 3)
         See `count_by_sample`.
+    told : ndarray of bool, shape (samples, 3)
+        Phases that the labels of each tell from all others.
     logits : ndarray of float32, shape (n, 3)
         Of random pixels of the samples that may calibrate; none for a forest.
     labels : ndarray of uint8, shape (n,)
@@ -463,6 +488,7 @@ class HeldOutResults:
     names: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     counts: Counts = field(default_factory=lambda: np.zeros((0, 2, 3, 3), np.int64))
+    told: Told = field(default_factory=lambda: np.zeros((0, 3), bool))
     logits: npt.NDArray[np.floating] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
     labels: npt.NDArray[np.integer] = field(default_factory=lambda: np.zeros(0, np.uint8))
     evidence: npt.NDArray[np.floating] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
@@ -526,16 +552,19 @@ class HeldOutResults:
         if not self.names:
             return {}
         rows = []
-        for name, part, (counts, as_given) in zip(self.names, self.parts, self.counts, strict=True):
-            row: dict[str, Any] = {"name": name, "part": part, **score_confusion(counts)}
+        each = zip(self.names, self.parts, self.counts, self.told, strict=True)
+        for name, part, (counts, as_given), told in each:
+            row: dict[str, Any] = {"name": name, "part": part, **score_confusion(counts, told)}
             errors = 100 * (counts.sum(axis=0) - counts.sum(axis=1)) / max(1, counts.sum())
-            row["porosity_error_points"] = float(errors[Phase.PORE])
-            row["silt_error_points"] = float(errors[Phase.SILT])
+            for phase, key in ((Phase.PORE, "porosity"), (Phase.SILT, "silt")):
+                if told[phase]:
+                    row[f"{key}_error_points"] = float(errors[phase])
             if (as_given != counts).any():
-                row["as_given"] = score_confusion(as_given)
+                row["as_given"] = score_confusion(as_given, told)
             rows.append(row)
         chosen = np.array([part == "test" for part in self.parts])
-        pooled = score_confusion(self.counts[chosen if chosen.any() else ~chosen, 0].sum(axis=0))
+        chosen = chosen if chosen.any() else ~chosen
+        pooled = score_confusion(self.counts[chosen, 0].sum(axis=0), self.told[chosen].all(axis=0))
         iou = {phase: pooled[f"iou_{phase}"] for phase in ("clay", "silt", "pore")}
         return {
             "iou": {phase: value for phase, value in iou.items() if value is not None},
@@ -664,7 +693,8 @@ def _fit(
     if plan.is_forest:
         began = time.monotonic()
         grown = ForestRecipe.from_toml(recipe.to_toml())
-        forest = train_forest([s.grey for s in train], [s.labels for s in train], grown)
+        labels = [drop_partial(sample.labels) for sample in train]
+        forest = train_forest([sample.grey for sample in train], labels, grown)
         return _Fitted(recipe, forest=forest, seconds=time.monotonic() - began)
     if split.kind != "paper":  # whose tiles were cut and copied before they were divided
         train = make_tiles(train, recipe.data, recipe.data.parts[0], recipe.training.seed)
@@ -779,10 +809,12 @@ def _judge(plan: TrainingPlan, split: Split, fitted: _Fitted) -> HeldOutResults:
         names=tuple(sample.name for sample in held),
         parts=tuple(split.part[sample.name] for sample in held),
         counts=np.stack(count_by_sample(engine, held, recipe, plan.work / HELD_OUT)),
+        told=np.stack([find_told(sample.labels) for sample in held]),
     )
-    if fitted.forest is not None:
-        return found
     fitting = split.choose(held, "validation") or held
+    fitting = [sample for sample in fitting if not sample.is_partial]
+    if fitted.forest is not None or not fitting:
+        return found
     logits, labels, evidence = gather_evidence(fitted.network, fitting, recipe)
     return replace(found, logits=logits, labels=labels, evidence=evidence)
 
@@ -797,7 +829,7 @@ def gather_evidence(
     network : keras.Model
         From `build_network`, with weights.
     samples : sequence of Sample
-        Of micrographs that the network was not trained on; at least one.
+        Of micrographs that the network was not trained on; at least one, its labels all settled.
     recipe : Recipe
         Its ``[inference]`` says what the classical prior weighs.
     """

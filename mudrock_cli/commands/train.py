@@ -76,6 +76,14 @@ def train(
             rich_help_panel=RARE,
         ),
     ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            help="What labels hold, if not 0 clay, 1 silt, 2 pore: 0=clay+silt,255=pore.",
+            metavar="VALUE=PHASE",
+            rich_help_panel=RARE,
+        ),
+    ] = None,
 ) -> None:
     """Train a network on labelled micrographs, or teach a model a new rock by a few masks.
 
@@ -101,7 +109,7 @@ def train(
     from mudrock_cli.report.figures import draw_curves
 
     if resume:
-        if recipe or init or split or folds or pixel_size or micrographs or keep:
+        if recipe or init or split or folds or pixel_size or micrographs or keep or values:
             raise UsageError(
                 "--resume goes on with the recipe, start, split and folders of the stopped "
                 "training",
@@ -112,7 +120,7 @@ def train(
         check_folder(micrographs, "--micrographs")
         check_folder(keep, "--keep")
         wanted = TrainingConfiguration.from_options(
-            recipe, settings or [], init, split, folds, pixel_size, micrographs, keep
+            recipe, settings or [], init, split, folds, pixel_size, micrographs, keep, values
         )
         refuse_taken(out)
     with TrainingConsole() as console, contextlib.ExitStack() as stack:
@@ -144,7 +152,7 @@ def _plan(
 
     console.on_stage("reading the data")
     folder = Path(wanted.micrographs) if wanted.micrographs else None
-    loaded = load_samples(data, wanted.recipe.data, wanted.size, folder)
+    loaded = load_samples(data, wanted.recipe.data, wanted.size, folder, wanted.value_table)
     for remark in loaded.remarks:
         console.warn(remark)
     kept = load_samples(Path(wanted.keep), wanted.recipe.data).samples if wanted.keep else ()

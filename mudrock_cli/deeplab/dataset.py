@@ -12,11 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.config import read_text
+from mudrock_cli.deeplab.labels import ValueTable, find_partial, list_allowed
 from mudrock_cli.deeplab.recipe import DataRecipe
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.files import Pair, find_inputs, find_pairs, hash_file, is_mudrock_mask
 from mudrock_cli.image.grey import normalise_grey
 from mudrock_cli.image.mask import (
+    EXPECTED,
+    PhaseMask,
     find_masks,
     find_origin,
     holds_its_results,
@@ -71,7 +74,8 @@ class Sample:
     source : str
         The micrograph it was cut from, by its name; itself where the name tells no other.
     grey, labels : ndarray of uint8, shape (H, W)
-        Grey levels; phases with `Phase.VOID` where nothing is labelled.
+        Grey levels; phases with `Phase.VOID` where nothing is labelled, or what `encode_set` calls
+        one of two phases.
     files : tuple of str
         SHA-256 of the image's file and of the label's.
     as_given : ndarray of uint8, shape (H, W), or None
@@ -90,6 +94,11 @@ class Sample:
     as_given: Grey | None = None
     frame: Frame | None = None
     pixel_size: PixelSize | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether labels leave open, somewhere, which of two phases it is."""
+        return bool(find_partial(self.labels).any())
 
     def micrograph(self, nm_per_pixel: float) -> Micrograph:
         """Return the grey levels as what `segment` takes."""
@@ -130,6 +139,7 @@ def load_samples(
     recipe: DataRecipe,
     pixel_size: PixelSize | None = None,
     micrographs: Path | None = None,
+    values: ValueTable | None = None,
 ) -> LabelledData:
     """Read all labelled micrographs of a folder.
 
@@ -143,6 +153,8 @@ def load_samples(
         Overrides what the files say.
     micrographs : Path, optional
         See `pair_files`.
+    values : ndarray of uint8, shape (256,), optional
+        What the values of labels mean, see `parse_values`.
 
     Raises
     ------
@@ -151,16 +163,16 @@ def load_samples(
         unreadable, sizes that differ, values that are no phases, no pixel size, or two. Or if all
         labels together are too few to learn from.
     """
-    pairing = pair_files(data, micrographs)
+    pairing = pair_files(data, micrographs, values)
     samples, overridden, remarks = [], list[str](), list(pairing.remarks)
     problems = [_on_one_line(error) for error in pairing.problems]
     uncorrected = list[str]()
     for pair in pairing.pairs:
         try:
-            if is_uncorrected(pair.label):
+            if values is None and is_uncorrected(pair.label):
                 uncorrected.append(pair.name)
                 continue
-            sample, told = _load(pair, recipe.nm_per_pixel, pixel_size)
+            sample, told = _load(pair, recipe.nm_per_pixel, pixel_size, values)
         except MudrockError as error:
             problems.append(_on_one_line(error))
             continue
@@ -244,14 +256,14 @@ def is_uncorrected(label: Path) -> bool:
 
 
 def _load(
-    pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None
+    pair: Pair, nm_per_pixel: float, pixel_size: PixelSize | None, values: ValueTable | None
 ) -> tuple[Sample, PixelSize | None]:
     """Read a sample, and the pixel size that its file tells."""
     if pair.image is None:
         raise MudrockError(f"{pair.label}: no image of this name or content")
     micrograph = open_micrograph(pair.image)
     told = micrograph.pixel_size
-    mask = open_mask(pair.label)
+    mask = _open_label(pair.label, values)
     of_mask = mask.pixel_size
     if of_mask is None and (origin := find_origin(mask)):
         of_mask = origin.pixel_size
@@ -294,6 +306,15 @@ def _load(
     return sample, told
 
 
+def _open_label(path: Path, values: ValueTable | None) -> PhaseMask:
+    try:
+        return open_mask(path, values=values)
+    except MudrockError as error:
+        if error.hint != EXPECTED:
+            raise
+        raise MudrockError(error.message, f"{EXPECTED}; --values tells of others") from error
+
+
 def _register(sample: Sample) -> tuple[Sample, list[str]]:
     labels, drift = register_labels(sample.grey, sample.labels)
     if drift is None:
@@ -324,16 +345,19 @@ def _find_absent(samples: Sequence[Sample]) -> list[str]:
     for sample in samples:
         counts += np.bincount(sample.labels.ravel(), minlength=256)
     phases = (Phase.CLAY, Phase.SILT, Phase.PORE)
-    present = [phase.name.lower() for phase in phases if counts[phase]]
-    if len(present) == 1:
+    told = np.flatnonzero(counts[: Phase.VOID])
+    allowed = list_allowed()[told]
+    if len(told) == 1:
+        shown = " or ".join(phase.name.lower() for phase in phases if allowed[0, phase])
         raise MudrockError(
-            f"the labels show {present[0]} alone: there is nothing to tell apart",
-            "labels hold 0 clay, 1 silt, 2 pore, 255 where nothing is labelled",
+            f"the labels show {shown} alone: there is nothing to tell apart",
+            "labels hold 0 clay, 1 silt, 2 pore, 255 where nothing is labelled; of others tells "
+            "--values 0=clay+silt,255=pore",
         )
     return [
         f"no label shows {phase.name.lower()}: nothing is learned of it"
         for phase in phases
-        if not counts[phase]
+        if not allowed[:, phase].any()
     ]
 
 
@@ -364,7 +388,9 @@ class Pairing:
     remarks: tuple[str, ...] = ()
 
 
-def pair_files(data: Path, micrographs: Path | None = None) -> Pairing:
+def pair_files(
+    data: Path, micrographs: Path | None = None, values: ValueTable | None = None
+) -> Pairing:
     """Pair labels and micrographs of a folder.
 
     Parameters
@@ -375,6 +401,8 @@ def pair_files(data: Path, micrographs: Path | None = None) -> Pairing:
         anywhere beside or below them.
     micrographs : Path, optional
         Folder where micrographs of masks are looked for, too.
+    values : ndarray of uint8, shape (256,), optional
+        What the values of masks mean, where they are not ours.
 
     Raises
     ------
@@ -391,7 +419,7 @@ def pair_files(data: Path, micrographs: Path | None = None) -> Pairing:
         return Pairing(tuple(pairs), _unlabelled(data / images[0], pairs) if images else ())
     if not data.is_dir():
         raise UsageError(f"{data}: no such folder", "give a folder with images/ and labels/")
-    return _pair_masks(data, micrographs)
+    return _pair_masks(data, micrographs, values)
 
 
 def read_image_sets(data: Path) -> dict[str, list[str]]:
@@ -418,10 +446,10 @@ def _unlabelled(images: Path, pairs: list[Pair]) -> tuple[Path, ...]:
     return tuple(item.path for item in found if item.path not in used)
 
 
-def _pair_masks(data: Path, micrographs: Path | None) -> Pairing:
+def _pair_masks(data: Path, micrographs: Path | None, values: ValueTable | None) -> Pairing:
     """Pair masks with their micrographs: by the hash that they carry, else by name."""
     found, remarks = find_masks([str(data)])
-    masks = [item.path for item in found if reads_as_mask(item.path)]
+    masks = [item.path for item in found if reads_as_mask(item.path, values)]
     if not masks:
         raise UsageError(
             f"{data}: no labels in it", "give a folder with images/ and labels/, one file each"
@@ -432,7 +460,7 @@ def _pair_masks(data: Path, micrographs: Path | None) -> Pairing:
     for path in masks:
         name = path.relative_to(data).with_suffix("").as_posix()
         try:
-            pairs.append(Pair(name, path, known.find(path, name)))
+            pairs.append(Pair(name, path, known.find(open_mask(path, values=values), name)))
         except MudrockError as error:
             problems.append(error)
     pairs.sort(key=lambda pair: pair.name)
@@ -453,15 +481,16 @@ class _Micrographs:
         self.paths = tuple(self._names)
         self._hashes: dict[Path, str] = {}
 
-    def find(self, label: Path, name: str) -> Path:
-        """Return the micrograph of a mask called `name` below its folder.
+    def find(self, mask: PhaseMask, name: str) -> Path:
+        """Return the micrograph of a mask from a file, called `name` below its folder.
 
         Raises
         ------
         MudrockError
             If there is none, more than one, or it is no longer what the mask was made of.
         """
-        mask = open_mask(label)
+        label = mask.path
+        assert label is not None
         if not mask.provenance:
             mask = find_origin(mask) or mask
         made_from = mask.provenance.get("input")

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mudrock_cli.deeplab.calibration import gather_logits
 from mudrock_cli.deeplab.dataset import Sample
 from mudrock_cli.deeplab.encoders import resize_like
+from mudrock_cli.deeplab.labels import list_allowed
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.training import Progress, Trained
 from mudrock_cli.deeplab.weights import read_variables
@@ -78,8 +79,10 @@ def fit_change(
     logits : ndarray of float, shape (n, 3)
         What the network says of them.
     labels : ndarray of int, shape (n,)
-        Phases 0, 1, 2. One with four times as many pixels counts twice as much: strokes do not
-        tell how frequent a phase is, whole tiles do. The weights of one without pixels stay.
+        Phases 0, 1, 2, or one of two phases as `encode_set` calls it: which of them it is, the
+        network may go on saying. One with four times as many pixels counts twice as much: strokes
+        do not tell how frequent a phase is, whole tiles do. The weights of a phase that no label
+        allows stay.
     pull : float
         L2 penalty on the change, of features brought to a root mean square of 1, beside the mean
         cross-entropy.
@@ -93,23 +96,26 @@ def fit_change(
         To be added to those of the layer.
     """
     from scipy.optimize import minimize
-    from scipy.special import log_softmax
+    from scipy.special import log_softmax, softmax
 
     scale = np.sqrt(np.square(features, dtype=np.float64).mean(axis=0)) + 1e-6
     given = np.column_stack([features / scale, np.ones(len(features))]).astype(np.float32)
-    counts = np.bincount(labels, minlength=3)
-    weight = (np.asarray(class_weights) / np.sqrt(np.maximum(counts, 1)))[labels]
+    counts = np.bincount(labels, minlength=256)
+    table = list_allowed()
+    weights = (table * class_weights).sum(axis=1) / np.maximum(table.sum(axis=1), 1)
+    weight = (weights / np.sqrt(np.maximum(counts, 1)))[labels]
     weight /= weight.sum()
-    truth = np.eye(3)[labels]
+    truth = softmax(np.where(table[labels], logits, -np.inf), axis=1)  # one-hot for a single phase
+    learned = table[counts > 0].any(axis=0)
     penalty = np.full((given.shape[1], 1), pull)
     penalty[-1] *= _BIAS_SHARE
 
     def loss(flat: Floats) -> tuple[float, Floats]:
-        change = flat.reshape(-1, 3) * (counts > 0)
+        change = flat.reshape(-1, 3) * learned
         told = log_softmax(logits + given @ change.astype(np.float32), axis=1)
         value = -float(weight @ (told * truth).sum(axis=1)) + (penalty * change**2).sum() / 2
         slope = given.T @ ((np.exp(told) - truth) * weight[:, None]) + penalty * change
-        return value, (slope * (counts > 0)).ravel()
+        return value, (slope * learned).ravel()
 
     start = np.zeros(given.shape[1] * 3)
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})

@@ -79,7 +79,8 @@ def split_by_source(
     """Divide sources among training, validation and test, as near to the shares as they allow.
 
     Large sources are given out first, each to the part that lacks most of its area; every part
-    with a share gets a source as long as there are enough, validation before test.
+    with a share gets a source as long as there are enough, validation before test. A source whose
+    labels leave open which of two phases it is trains, unless all do.
 
     Parameters
     ----------
@@ -96,27 +97,32 @@ def split_by_source(
         If all samples have one source: then nothing can be held out.
     """
     source = find_sources(samples)
+    partial = _find_partial(samples, source)
     area = _areas(samples, source)
     if len(area) < 2 and shares[0] < 1:
         raise _refuse_single(next(iter(area)), len(samples))
-    needed = [index for index in (0, 1, 2) if shares[index] > 0][: len(area)]
+    area = {name: size for name, size in area.items() if name not in partial}
+    wanted = [index for index in (0, 1, 2) if shares[index] > 0]
+    needed = [index for index in wanted if index or not partial][: len(area)]
     total = sum(area.values())
-    lacking = [shares[index] * total if index in needed else 0.0 for index in (0, 1, 2)]
+    lacking = [shares[index] * total if index in wanted else 0.0 for index in (0, 1, 2)]
     given: dict[str, int] = {}
     order = _largest_first(area, seed)
     for position, name in enumerate(order):
         empty = [index for index in needed if index not in given.values()]
         last_ones = len(order) - position <= len(empty)
-        choices = empty if last_ones else needed
+        choices = empty if last_ones else wanted if partial else needed
         part = max(choices, key=lambda index: (lacking[index], -index))
         given[name] = part
         lacking[part] -= area[name]
-    part_of = {name: PARTS[given[source[name]]] for name in source}
+    part_of = {name: PARTS[given.get(of, 0)] for name, of in source.items()}
     return Split("parents", part_of, source)
 
 
 def split_in_folds(samples: Sequence[Sample], folds: int, seed: int) -> list[Split]:
     """Hold every source out once: `folds` splits whose test parts together are all samples.
+
+    A source whose labels leave open which of two phases it is always trains, unless all do.
 
     Raises
     ------
@@ -124,10 +130,12 @@ def split_in_folds(samples: Sequence[Sample], folds: int, seed: int) -> list[Spl
         If there are fewer sources than folds.
     """
     source = find_sources(samples)
-    area = _areas(samples, source)
+    partial = _find_partial(samples, source)
+    area = {name: size for name, size in _areas(samples, source).items() if name not in partial}
     if len(area) < folds:
+        told = " that tell the phases apart" if partial else ""
         raise MudrockError(
-            f"{folds} folds need as many sources, the data has {len(area)}",
+            f"{folds} folds need as many sources{told}, the data has {len(area)}",
             f"--folds {len(area)}, or more micrographs" if len(area) > 1 else "more micrographs",
         )
     held = [0.0] * folds
@@ -138,7 +146,7 @@ def split_in_folds(samples: Sequence[Sample], folds: int, seed: int) -> list[Spl
     return [
         Split(
             "parents",
-            {name: "test" if fold_of[of] == fold else "train" for name, of in source.items()},
+            {name: "test" if fold_of.get(of) == fold else "train" for name, of in source.items()},
             source,
         )
         for fold in range(folds)
@@ -174,6 +182,12 @@ def split_like_the_paper(
 def take_all(samples: Sequence[Sample]) -> Split:
     """Train on everything; nothing is held out."""
     return Split("all", {sample.name: "train" for sample in samples}, find_sources(samples))
+
+
+def _find_partial(samples: Iterable[Sample], source: Mapping[str, str]) -> set[str]:
+    """Return the sources that cannot judge all phases; none where no other source could."""
+    found = {source[sample.name] for sample in samples if sample.is_partial}
+    return found if found != set(source.values()) else set()
 
 
 def _areas(samples: Iterable[Sample], source: Mapping[str, str]) -> dict[str, float]:

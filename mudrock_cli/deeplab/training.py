@@ -19,6 +19,7 @@ from keras import ops
 
 from mudrock_cli.deeplab.augmentation import FixedTiles, TrainingCrops, count_steps
 from mudrock_cli.deeplab.dataset import Sample, normalise_samples
+from mudrock_cli.deeplab.labels import list_allowed
 from mudrock_cli.deeplab.network import build_network, keep_statistics
 from mudrock_cli.deeplab.recipe import LossRecipe, OptimizerRecipe, Recipe
 from mudrock_cli.deeplab.weights import (
@@ -32,23 +33,29 @@ from mudrock_cli.errors import MudrockError
 from mudrock_cli.files import read_named_arrays, write_text
 from mudrock_cli.image.types import Phase
 
-_PHASES = 3
 PHASES = (Phase.CLAY, Phase.SILT, Phase.PORE)
+_IMPOSSIBLE = -1e4  # the logarithm of a probability, as good as that of 0
 
 
 # What training minimises: weighted cross-entropy, and soft Dice beside it.
 
 
 def encode_labels(labels: keras.KerasTensor) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """Return labels (N, H, W) as one-hot (N, H, W, 3), zero where void, and where they are not."""
-    labels = ops.cast(labels, "int32")
-    known = ops.cast(ops.not_equal(labels, int(Phase.VOID)), "float32")
-    phase = ops.minimum(labels, _PHASES - 1)  # PyTorch refuses numbers beyond the last phase
-    return ops.one_hot(phase, _PHASES, dtype="float32") * known[..., None], known
+    """Return which phases labels (N, H, W) allow, and which they are, both (N, H, W, 3).
+
+    Ones and zeros; all zero where nothing is known. A label that leaves two phases open is neither.
+    """
+    table = ops.convert_to_tensor(list_allowed().astype("float32"))
+    allowed = ops.take(table, ops.cast(labels, "int32"), axis=0)
+    single = ops.cast(ops.sum(allowed, axis=-1, keepdims=True) == 1, "float32")
+    return allowed, allowed * single
 
 
 class PhaseLoss(keras.losses.Loss):  # type: ignore[misc]
     """Cross-entropy over labelled pixels, weighted by phase, plus a share of soft Dice.
+
+    Where a label leaves two phases open, the cross-entropy is that of their summed probability,
+    weighted by the mean of their weights, and Dice leaves the pixel out.
 
     Parameters
     ----------
@@ -65,14 +72,17 @@ class PhaseLoss(keras.losses.Loss):  # type: ignore[misc]
 
         Already averaged; not a scalar, because Keras divides a scalar among no devices.
         """
-        one_hot, known = encode_labels(y_true)
+        allowed, one_hot = encode_labels(y_true)
         logits = ops.cast(y_pred, "float32")
         log_share = ops.log_softmax(logits, axis=-1)
         weights = ops.convert_to_tensor(self.recipe.class_weights, dtype="float32")
-        per_phase = one_hot * weights
-        loss = -ops.sum(per_phase * log_share) / (ops.sum(per_phase) + 1e-6)
+        log_allowed = ops.logsumexp(log_share + _IMPOSSIBLE * (1 - allowed), axis=-1)
+        possible = ops.sum(allowed, axis=-1)
+        weight = ops.sum(allowed * weights, axis=-1) / ops.maximum(possible, 1.0)
+        loss = -ops.sum(weight * log_allowed) / (ops.sum(weight) + 1e-6)
         if self.recipe.dice:
-            share = ops.exp(log_share) * known[..., None]
+            known = ops.sum(one_hot, axis=-1, keepdims=True)
+            share = ops.exp(log_share) * known
             overlap = ops.sum(share * one_hot, axis=(0, 1, 2))
             total = ops.sum(share, axis=(0, 1, 2)) + ops.sum(one_hot, axis=(0, 1, 2))
             dice = 1 - ops.mean((2 * overlap + 1) / (total + 1))
@@ -84,11 +94,12 @@ class PhaseLoss(keras.losses.Loss):  # type: ignore[misc]
 
 
 class PhaseScores(keras.metrics.Metric):  # type: ignore[misc]
-    """Counts truth against prediction over labelled pixels; its result is the counts (3, 3)."""
+    """Counts truth against prediction; an open label counts as `settle_partial` says."""
 
     def __init__(self) -> None:
         super().__init__(name="counts", dtype="float32")
         self.counts = self.add_variable((3, 3), initializer="zeros", name="counts")
+        self.labelled = self.add_variable((3,), initializer="zeros", name="labelled")
 
     def update_state(
         self,
@@ -97,17 +108,22 @@ class PhaseScores(keras.metrics.Metric):  # type: ignore[misc]
         sample_weight: None = None,
     ) -> None:
         """Add a batch of labels (N, H, W) and logits (N, H, W, 3)."""
-        truth = ops.reshape(encode_labels(y_true)[0], (-1, 3))
+        allowed, single = (ops.reshape(labels, (-1, 3)) for labels in encode_labels(y_true))
         chosen = ops.one_hot(ops.reshape(ops.argmax(y_pred, axis=-1), (-1,)), 3, dtype="float32")
+        right = ops.sum(allowed * chosen, axis=-1, keepdims=True)
+        known = ops.max(allowed, axis=-1, keepdims=True)
+        first = known * ops.one_hot(ops.argmax(allowed, axis=-1), 3, dtype="float32")
+        truth = right * chosen + (1 - right) * first
+        self.labelled.assign(self.labelled + ops.sum(single, axis=0))
         self.counts.assign(self.counts + ops.matmul(ops.transpose(truth), chosen))
 
     def result(self) -> dict[str, keras.KerasTensor]:
-        """Return pixel accuracy, IoU of each phase (NaN where it is nowhere) and their mean."""
+        """Return pixel accuracy, IoU of each phase (NaN of one without labels) and their mean."""
         hits = ops.diagonal(self.counts)
         union = ops.sum(self.counts, axis=0) + ops.sum(self.counts, axis=1) - hits
-        there = ops.cast(union > 0, "float32")
-        iou = hits / union  # NaN for a phase that is nowhere
-        known = ops.where(union > 0, iou, 0.0)
+        there = ops.cast(self.labelled > 0, "float32")
+        iou = hits * there / (union * there)  # NaN for a phase that no label shows
+        known = ops.where(there > 0, iou, 0.0)
         figures = {
             "pixel_accuracy": ops.sum(hits) / ops.maximum(ops.sum(self.counts), 1.0),
             "iou_mean": ops.sum(known) / ops.maximum(ops.sum(there), 1.0),

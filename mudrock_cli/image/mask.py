@@ -39,15 +39,16 @@ from mudrock_cli.image.types import (
 )
 
 _DESCRIPTION = 270
-_NONE = 254
+NO_PHASE = 254
 """Stands for a value that is no phase; 254 is none itself."""
 
-_EXPECTED = "expected 0 clay, 1 silt, 2 pore, 255 void, or their colours " + ", ".join(
+EXPECTED = "expected 0 clay, 1 silt, 2 pore, 255 void, or their colours " + ", ".join(
     f"{phase.name.lower()} {colour}" for phase, colour in COLOURS.items()
 )
+_UNNAMED = "say what each value means, or void"
 _IS_PHASE = np.isin(np.arange(256), [int(phase) for phase in Phase])
 _BAND_PIXELS = 1 << 24
-_INDEX_TABLE = np.where(_IS_PHASE, np.arange(256), _NONE).astype(np.uint8)
+_INDEX_TABLE = np.where(_IS_PHASE, np.arange(256), NO_PHASE).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,12 @@ class PhaseMask:
         )
 
 
-def open_mask(path: Path, *, max_pixels: int = MAX_MASK_PIXELS) -> PhaseMask:
+def open_mask(
+    path: Path,
+    *,
+    max_pixels: int = MAX_MASK_PIXELS,
+    values: npt.NDArray[np.uint8] | None = None,
+) -> PhaseMask:
     """Open a mask of mudrock, or one edited or made elsewhere.
 
     Parameters
@@ -115,6 +121,8 @@ def open_mask(path: Path, *, max_pixels: int = MAX_MASK_PIXELS) -> PhaseMask:
         an OME-Zarr with such labels.
     max_pixels : int
         Ceiling of pixels.
+    values : ndarray of uint8, shape (256,), optional
+        What each value of the file means, where it is another than ours; `NO_PHASE` for none.
 
     Raises
     ------
@@ -122,6 +130,11 @@ def open_mask(path: Path, *, max_pixels: int = MAX_MASK_PIXELS) -> PhaseMask:
         If the file is no image, or an image that is no mask; the line says what was expected.
     """
     samples = open_samples(path, max_pixels, allow_high_compression=True)
+    if values is not None:
+        with reading(path):
+            read = read_phases(samples, trusted=False, values=values)
+            size = calibrate(samples).pixel_size
+        return PhaseMask(path.stem, path, samples.shape, read, size)
     provenance: Mapping[str, Any] | None = samples.provenance
     if provenance is None:
         provenance = parse_provenance(samples.tags.get(_DESCRIPTION, b""), samples.shape)
@@ -187,10 +200,10 @@ def find_masks(arguments: Sequence[str]) -> tuple[list[Input], list[str]]:
     return kept, warnings
 
 
-def reads_as_mask(path: Path) -> bool:
+def reads_as_mask(path: Path, values: npt.NDArray[np.uint8] | None = None) -> bool:
     """Tell a mask, by its first rows, from the micrograph that it was made of."""
     with contextlib.suppress(MudrockError):
-        mask = open_mask(path)
+        mask = open_mask(path, values=values)
         return mask.read(slice(0, _BAND_PIXELS // mask.shape[1]), slice(None)).size > 0
     return False
 
@@ -237,7 +250,9 @@ def holds_its_results(mask: PhaseMask) -> bool:
 _PhaseReader = Callable[[slice, slice], npt.NDArray[np.uint8]]
 
 
-def read_phases(samples: Samples, *, trusted: bool) -> _PhaseReader:
+def read_phases(
+    samples: Samples, *, trusted: bool, values: npt.NDArray[np.uint8] | None = None
+) -> _PhaseReader:
     """Return a window reader of phases.
 
     Parameters
@@ -246,6 +261,8 @@ def read_phases(samples: Samples, *, trusted: bool) -> _PhaseReader:
         Stored samples of the mask.
     trusted : bool
         The file says that mudrock wrote it: values are checked as they are read, not now.
+    values : ndarray of uint8, shape (256,), optional
+        What each value means, in place of 0, 1, 2 and 255 and of colours.
 
     Returns
     -------
@@ -259,17 +276,21 @@ def read_phases(samples: Samples, *, trusted: bool) -> _PhaseReader:
     """
     coloured = samples.colours is Colours.RGB
     if coloured and samples.dtype != np.uint8:
-        raise MudrockError(f"{samples.path}: colours of {samples.dtype}, no mask", _EXPECTED)
+        raise MudrockError(f"{samples.path}: colours of {samples.dtype}, no mask", EXPECTED)
+    if coloured and values is not None:
+        raise MudrockError(f"{samples.path}: colours, no values", "save it as grey or palette")
     table = _INDEX_TABLE
-    if samples.colours is Colours.PALETTE and samples.palette is not None and not trusted:
+    if values is not None:
+        table = values
+    elif samples.colours is Colours.PALETTE and samples.palette is not None and not trusted:
         table = _palette_table(samples, samples.palette)
 
     def read(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
         stored = samples.read(rows, columns)
         phases = _from_colours(stored) if coloured else _from_values(stored[..., 0], table)
-        wrong = phases == _NONE
+        wrong = phases == NO_PHASE
         if wrong.any():
-            raise _refuse(samples, stored[wrong])
+            raise _refuse(samples, stored[wrong], EXPECTED if values is None else _UNNAMED)
         return phases
 
     if not trusted:
@@ -286,14 +307,14 @@ def _from_values(values: npt.NDArray[Any], table: npt.NDArray[np.uint8]) -> npt.
     inside = (values >= 0) & (values <= 255)
     index = np.where(inside, values, 0).astype(np.uint8)
     phases = table[index]
-    phases[~inside | (index != values)] = _NONE
+    phases[~inside | (index != values)] = NO_PHASE
     return phases
 
 
 def _from_colours(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Return the phase of each exact phase colour; where an opacity is 0, `Phase.VOID`."""
     packed = _pack(colours)
-    phases = np.full(packed.shape, _NONE, np.uint8)
+    phases = np.full(packed.shape, NO_PHASE, np.uint8)
     for phase, colour in COLOURS.items():
         phases[packed == _pack(np.array(colour, np.uint8))] = phase
     if colours.shape[-1] == 4:
@@ -309,24 +330,24 @@ def _pack(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
 
 def _palette_table(samples: Samples, palette: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Return the phase of each index: by its colour where all used are ours, else by value."""
-    by_colour = np.full(256, _NONE, np.uint8)
+    by_colour = np.full(256, NO_PHASE, np.uint8)
     by_colour[: len(palette)] = _from_colours(palette)[:256]
     used = np.zeros(256, bool)
     for rows in row_bands(Box.whole(samples.shape)):
         used[np.unique(samples.read(rows, slice(None)).astype(np.int64) & 255)] = True
     named = by_colour[used]
-    coloured = (named != _NONE).all() and (named != Phase.VOID).any()
+    coloured = (named != NO_PHASE).all() and (named != Phase.VOID).any()
     return by_colour if coloured else _INDEX_TABLE
 
 
-def _refuse(samples: Samples, wrong: npt.NDArray[Any]) -> MudrockError:
+def _refuse(samples: Samples, wrong: npt.NDArray[Any], expected: str) -> MudrockError:
     """Return the error that names some of the offending values."""
     values = np.unique(wrong[:100_000], axis=0)[:5]
     if wrong.shape[-1] == 1:
         shown = ", ".join(f"{value:g}" for value in values[:, 0])
     else:
         shown = ", ".join(str(tuple(int(v) for v in value[:3])) for value in values)
-    return MudrockError(f"{samples.path}: no phase mask, it holds {shown}", _EXPECTED)
+    return MudrockError(f"{samples.path}: no phase mask, it holds {shown}", expected)
 
 
 # Writing: a mask comes by bands, from top to bottom, and never stands whole in memory.

@@ -186,6 +186,34 @@ def test_ctrl_c_leaves_a_model_and_resume_finishes_it(
 
 
 @pytest.mark.usefixtures("quick")
+def test_masks_of_pores_alone_teach_and_judge(data: Path, recipe: Path, tmp_path: Path) -> None:
+    for label in (data / "labels").iterdir():
+        pores = np.asarray(Image.open(label)) == 2
+        Image.fromarray(np.where(pores, np.uint8(255), np.uint8(0))).save(label)
+    out, values = tmp_path / "pores", ("--values", "0=clay+silt,255=pore")
+    words = ("train", data, "--out", out, "--recipe", recipe, "--set", "training.epochs=3")
+    refused = mudrock(*words)
+    assert refused.exit_code == ExitCode.SOME_FAILED
+    assert "--values 0=clay+silt,255=pore" in refused.stderr
+    refused = mudrock(*words, "--values", "0=solid,255=pore")
+    assert refused.exit_code == ExitCode.USAGE
+    assert "'solid' is none of clay, silt, pore, void" in refused.stderr
+    done = mudrock(*words, *values, "--folds", "3")
+    assert done.exit_code == ExitCode.DONE, done.output
+    assert "IoU clay – silt – pore" in done.stderr
+    card = load_model(str(out)).card
+    assert list(card["iou"]) == ["pore"]
+    assert card["iou"]["pore"] > 0.5
+    assert all(
+        row["iou_clay"] is None and "silt_error_points" not in row
+        for row in card["judged"]["images"]
+    )
+    assert "calibration" not in card  # pores alone would make it too sure of them
+    words = ("train", data, "--out", tmp_path / "taught", "--init", out, *values)
+    done = mudrock(*words, "--set", "training.halves=false", "--set", "training.epochs=1")
+    assert done.exit_code == ExitCode.DONE, done.output
+
+
 def test_folds_hold_every_parent_out_once(data: Path, recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "m"
     done = mudrock(

@@ -6,6 +6,7 @@ import tifffile
 from PIL import Image
 
 from mudrock_cli.deeplab.dataset import load_samples
+from mudrock_cli.deeplab.labels import encode_set, parse_values
 from mudrock_cli.deeplab.recipe import DataRecipe
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.files import hash_file
@@ -42,6 +43,44 @@ def test_pairs_come_in_order_with_hashes(tmp_path: Path) -> None:
     assert samples[2].files == (hash_file(image), hash_file(label))
     assert np.array_equal(samples[2].grey, tifffile.imread(image))
     assert np.array_equal(samples[2].labels, np.asarray(Image.open(label)))
+
+
+def test_labels_of_other_values_are_read_as_told(tmp_path: Path) -> None:
+    _, label = write_pair(tmp_path, "a")
+    pores = np.asarray(Image.open(label)) == 2
+    Image.fromarray(np.where(pores, np.uint8(255), np.uint8(0))).save(label)
+    table = parse_values("0=clay+silt,255=pore")
+    found = load_samples(tmp_path, RECIPE, values=table)
+    solid = encode_set((Phase.CLAY, Phase.SILT))
+    assert np.array_equal(found.samples[0].labels, np.where(pores, 2, solid))
+    assert found.samples[0].is_partial
+    assert found.remarks == ()  # clay and silt are there, if not told apart
+    with pytest.raises(MudrockError, match="the labels show clay alone") as told:
+        load_samples(tmp_path, RECIPE)
+    assert "--values 0=clay+silt,255=pore" in str(told.value.hint)
+    Image.fromarray(np.where(pores, np.uint8(7), np.uint8(0))).save(label)
+    with pytest.raises(MudrockError, match=r"a\.png: no phase mask, it holds 7 .*say what each"):
+        load_samples(tmp_path, RECIPE, values=table)
+    with pytest.raises(MudrockError, match=r"a\.png: no phase mask, it holds 7 .*--values tells"):
+        load_samples(tmp_path, RECIPE)
+    Image.fromarray(np.full((40, 60), 0, np.uint8)).save(label)
+    with pytest.raises(MudrockError, match="the labels show clay or silt alone"):
+        load_samples(tmp_path, RECIPE, values=table)
+    rgb = np.zeros((40, 60, 3), np.uint8)
+    rgb[..., 0] = 200
+    Image.fromarray(rgb).save(label)
+    with pytest.raises(MudrockError, match="colours, no values"):
+        load_samples(tmp_path, RECIPE, values=table)
+
+
+def test_binary_masks_lie_beside_their_micrographs(tmp_path: Path) -> None:
+    image, label = write_pair(tmp_path / "data", "a")
+    pores = np.asarray(Image.open(label)) == 2
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.where(pores, np.uint8(7), np.uint8(3))).save(tmp_path / "masks" / "a.png")
+    table = parse_values("3=clay+silt,7=pore")
+    found = load_samples(tmp_path / "masks", RECIPE, micrographs=image.parent, values=table)
+    assert (found.samples[0].labels == 2).sum() == pores.sum()
 
 
 def test_everything_is_brought_to_one_pixel_size(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.labels import encode_set
 from mudrock_cli.deeplab.last_layer import fit_change, solve_last_layer
 from mudrock_cli.deeplab.network import build_network
 from mudrock_cli.deeplab.recipe import Recipe, change_recipe
+from mudrock_cli.image.types import Phase
 
 CLAY, SILT, PORE = 0, 1, 2
 
@@ -47,6 +49,20 @@ def test_a_phase_without_labels_keeps_its_weights() -> None:
     assert not kernel[:, SILT].any()
     assert bias[SILT] == 0
     assert np.abs(kernel[:, PORE]).max() > 0.1
+
+
+def test_labels_that_leave_two_phases_open_teach_the_third() -> None:
+    points, labels = make_points(400)
+    open_ones = np.where(labels == PORE, PORE, encode_set((Phase.CLAY, Phase.SILT)))
+    given = 3.0 * np.eye(3)[np.where(labels == SILT, SILT, CLAY)]  # knows silt, calls pores clay
+    kernel, bias = fit_change(points, given, open_ones, 0.01)
+    told = (given + points @ kernel + bias).argmax(axis=1)
+    binary = np.where(labels == PORE, 1, 0)
+    reference = LogisticRegression(C=10, max_iter=1000).fit(points, binary)
+    best = (reference.predict(points) == binary).mean()
+    assert ((told == PORE) == (labels == PORE)).mean() > best - 0.02
+    solid = (labels != PORE) & (told != PORE)
+    assert (told[solid] == labels[solid]).mean() > 0.95  # what was known of clay and silt stays
 
 
 def test_class_weights_bring_a_rare_phase_forward() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mudrock_cli.deeplab.labels import encode_set
 from mudrock_cli.deeplab.recipe import LossRecipe, OptimizerRecipe, Recipe, load_recipe
+from mudrock_cli.image.types import Phase
 
 pytestmark = pytest.mark.network
 
@@ -43,12 +45,17 @@ def test_the_loss(weights: tuple[float, float, float], dice: float) -> None:
 
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (2, 5, 6, 3)).astype(np.float32)
-    labels = rng.choice(np.array([0, 1, 2, 255], np.uint8), (2, 5, 6))
+    clay_or_pore = encode_set((Phase.CLAY, Phase.PORE))
+    labels = rng.choice(np.array([0, 1, 2, 255, clay_or_pore], np.uint8), (2, 5, 6))
     share, total, divisor = softmax(logits.astype(float)), 0.0, 0.0
     overlap, sizes = np.zeros(3), np.zeros(3)
     for place in np.ndindex(labels.shape):
         label = labels[place]
         if label == 255:
+            continue
+        if label == clay_or_pore:
+            total -= (weights[0] + weights[2]) / 2 * np.log(share[place][[0, 2]].sum())
+            divisor += (weights[0] + weights[2]) / 2
             continue
         total -= weights[label] * np.log(share[place][label])
         divisor += weights[label]
@@ -80,6 +87,26 @@ def test_nothing_labelled_is_no_loss() -> None:
     logits = np.ones((1, 4, 4, 3), np.float32)
     loss = PhaseLoss(LossRecipe(dice=0.5))(np.full((1, 4, 4), 255, np.uint8), logits)
     assert float(loss) == pytest.approx(0, abs=1e-6)
+
+
+def test_labels_that_leave_phases_open_ask_for_no_more() -> None:
+    from mudrock_cli.deeplab.training import PhaseLoss, PhaseScores
+    from mudrock_cli.deeplab.weights import to_array
+
+    solid = encode_set((Phase.CLAY, Phase.SILT))
+    labels = np.array([[[solid, Phase.PORE]]], np.uint8)
+    loss = PhaseLoss(LossRecipe(dice=0.5))
+    right = [
+        loss(labels, np.array([[[one, [-20.0, -20, 20]]]])) for one in ([20.0, 0, 0], [0, 20.0, 0])
+    ]
+    assert [float(value) for value in right] == pytest.approx([0, 0], abs=1e-6)
+    assert float(loss(labels, np.array([[[[0.0, 0, 20], [-20, -20, 20]]]]))) > 9
+    scores = PhaseScores()
+    scores.update_state(labels, np.array([[[[0.0, 0, 20], [-20, -20, 20]]]]))
+    assert to_array(scores.counts).tolist() == [[0, 0, 1], [0, 0, 0], [0, 0, 1]]
+    found = {name: float(value) for name, value in scores.result().items()}
+    assert found["iou_pore"] == found["iou_mean"] == 0.5
+    assert np.isnan([found["iou_clay"], found["iou_silt"]]).all()
 
 
 def build(recipe: Recipe) -> Any:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mudrock_cli.deeplab.dataset import Sample, name_source, name_tile
+from mudrock_cli.deeplab.labels import encode_set
 from mudrock_cli.deeplab.split import (
     PARTS,
     find_sources,
@@ -18,6 +19,7 @@ from mudrock_cli.deeplab.split import (
     write_split,
 )
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.types import Phase
 
 PAPER = (0.7, 0.15, 0.15)
 
@@ -75,6 +77,25 @@ def test_large_sources_follow_the_shares() -> None:
     samples = [noise(f"p{i}", i, 32) for i in range(20)]
     split = split_by_source(samples, PAPER, 0)
     assert [len(split.choose(samples, part)) for part in PARTS] == [14, 3, 3]
+
+
+def test_a_source_whose_labels_leave_phases_open_trains() -> None:
+    samples = [noise(f"p{i}", i, 32) for i in range(4)]
+    pores = np.full((64, 64), encode_set((Phase.CLAY, Phase.SILT)))
+    samples.append(dataclasses.replace(noise("pores", 9, 64), labels=pores.astype(np.uint8)))
+    split = split_by_source(samples, (0.6, 0.2, 0.2), 0)
+    assert "pores" in split.sources("train")
+    assert split.sources("validation")
+    assert split.sources("test")
+    assert split_by_source(samples[3:], PAPER, 0).part == {"p3": "validation", "pores": "train"}
+    folds = split_in_folds(samples, 2, 0)
+    held = [name for fold in folds for name in fold.sources("test")]
+    assert sorted(held) == ["p0", "p1", "p2", "p3"]
+    assert all("pores" in fold.sources("train") for fold in folds)
+    with pytest.raises(MudrockError, match="5 folds need as many sources that tell the phases"):
+        split_in_folds(samples, 5, 0)
+    alike = [dataclasses.replace(sample, labels=sample.labels + 131) for sample in samples[:4]]
+    assert split_by_source(alike, PAPER, 0).part == split_by_source(samples[:4], PAPER, 0).part
 
 
 def test_copies_are_found_by_content_whatever_they_are_called(
