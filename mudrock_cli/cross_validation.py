@@ -602,6 +602,7 @@ class _Fitted:
     seconds: float = 0.0
     blend: Blend | None = None
     judged: int = 0  # labelled pixels that chose the blend
+    is_other_rock: bool = False  # than those that the start knows
 
     @property
     def is_interrupted(self) -> bool:
@@ -698,6 +699,10 @@ def _fit(
         return _Fitted(recipe, forest=forest, seconds=time.monotonic() - began)
     if split.kind != "paper":  # whose tiles were cut and copied before they were divided
         train = make_tiles(train, recipe.data, recipe.data.parts[0], recipe.training.seed)
+    is_other_rock = recipe.training.finetune and _lies_outside(train, recipe, plan.init)
+    if is_other_rock:  # there is nothing of the start to be careful with
+        whole = replace(recipe.training, blend=1.0, halves=False)
+        recipe = replace(recipe, training=whole)
     recipe = _complete(recipe, train, folder if resume else None)
     write_text(folder / "recipe.toml", recipe.to_toml())
 
@@ -740,7 +745,18 @@ def _fit(
     for variable in network.weights:
         variable.assign(weights[variable.path])
     seconds = trained.progress.seconds
-    return _Fitted(recipe, network, None, trained, seconds, blend, judged)
+    return _Fitted(recipe, network, None, trained, seconds, blend, judged, is_other_rock)
+
+
+def _lies_outside(samples: Sequence[Sample], recipe: Recipe, init: str) -> bool:
+    """Tell whether all micrographs lie outside the training range of the model at the start."""
+    start = load_start(init)
+    if start is None or not (start.path / RANGE).is_file():
+        return False
+    limits = read_training_range(start).get(DISTANCE)
+    known, nm = FeatureDistribution.read(start.path / RANGE), recipe.data.nm_per_pixel
+    seen = [encode_appearance(sample.micrograph(nm), nm) for sample in samples]
+    return limits is not None and min(map(known.measure_distance, seen)) > limits.high
 
 
 def _learn_halves(
@@ -905,7 +921,7 @@ def _describe_finetuning(
     start = load_start(plan.init)
     assert start is not None  # `TrainingConfiguration.from_options` took care
     told: dict[str, Any] = {"start": start.name, "start_sha256": start.digest}
-    told["known"] = _list_known(start)
+    told |= {"known": _list_known(start), "other_rock": fitted.is_other_rock}
     if fitted.blend:
         told |= {
             "share": fitted.blend.share,

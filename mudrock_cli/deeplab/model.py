@@ -425,7 +425,8 @@ def describe_finetuning(facts: Mapping[str, Any]) -> list[str]:
     ----------
     facts : mapping
         What stands in ``card.json``. Of its ``finetuning``: ``start`` (a name), ``known`` (the
-        micrographs that taught the start), and if the training was not stopped ``share`` (of what
+        micrographs that taught the start), ``other_rock`` (whether these lie outside the training
+        range of the start), and if the training was not stopped ``share`` (of what
         was learned), ``halves`` and ``kept`` (IoU by share, a dict each), ``halves_pixels``,
         ``halves_chance``, ``kept_micrographs``, ``loss_allowed``.
 
@@ -441,6 +442,8 @@ def describe_finetuning(facts: Mapping[str, Any]) -> list[str]:
     if share is None:
         return [f"Started from {start}, and was stopped: nothing is measured."]
     lines = [f"Started from {start}: the weights are {_mix(share, start)}."]
+    if told.get("other_rock"):
+        lines.append(f"The micrographs lie outside the training range of {start}: another rock.")
     new = {row["share"]: row for row in told["halves"]}
     old = {row["share"]: row for row in told["kept"]}
     if new:

@@ -15,6 +15,7 @@ from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.errors import ExitCode
 from mudrock_cli.files import hash_file, read_named_arrays
 from mudrock_cli.image.mask import PhaseMask, write_mask
+from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import PixelSize
 
 pytestmark = [
@@ -190,6 +191,29 @@ def test_one_micrograph_is_enough_and_nothing_is_invented(
     assert "No micrograph was held out" in text
     assert "What it lost on the micrographs of start (old_1, old_2) is not measured" in text
     assert [*card["data"]["parts"]] == ["train"]
+
+
+@pytest.mark.parametrize(("limit", "is_other"), [(0.01, True), (100.0, False)])
+def test_of_another_rock_all_is_taken_on(
+    masks: Path, tmp_path: Path, start: TrainedModel, limit: float, is_other: bool
+) -> None:
+    from mudrock_cli.deeplab.training_range import RANGE, FeatureDistribution, encode_appearance
+
+    seen = [Micrograph.from_array(str(seed), draw(seed)[0]) for seed in (5, 6, 7)]
+    windows = {each.name: [encode_appearance(each, 10.0)] for each in seen}
+    FeatureDistribution.gather(windows).write(start.path / RANGE)
+    facts = {key: value for key, value in start.card.items() if key != "sha256"}
+    facts["domain"] |= {"distance": {"low": 0.0, "high": limit}}
+    seal_model(start.path, facts)
+    out = tmp_path / "models" / "mine"
+    done = teach(masks, out, start, "--set", "training.epochs=1")
+    assert done.exit_code == ExitCode.DONE, done.output
+    told = load_model(str(out)).card["finetuning"]
+    assert told["other_rock"] is is_other
+    assert bool(told["halves"]) is not is_other
+    text = " ".join((out / "card.md").read_text("utf-8").split())
+    assert ("outside the training range of start: another rock" in text) is is_other
+    assert ("the weights are those that the labels taught" in text) is is_other
 
 
 @pytest.mark.parametrize(("stage", "epochs"), [("training", 1), ("half of the labels, 1 of 2", 3)])
