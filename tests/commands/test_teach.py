@@ -1,5 +1,6 @@
 """`train MASKS --init MODEL`: a model is taught by masks that were corrected by hand."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mudrock_cli.files import hash_file, read_named_arrays
 from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import PixelSize
+from mudrock_cli.segmentation import Prior
 
 pytestmark = [
     pytest.mark.network,
@@ -210,10 +212,46 @@ def test_of_another_rock_all_is_taken_on(
     assert done.exit_code == ExitCode.DONE, done.output
     told = load_model(str(out)).card["finetuning"]
     assert told["other_rock"] is is_other
-    assert bool(told["halves"]) is not is_other
+    assert {row["share"] for row in told["halves"]} == {0, 0.25, 0.5, 0.75, *[1.0] * is_other}
+    assert told["share"] == 1 or not is_other
     text = " ".join((out / "card.md").read_text("utf-8").split())
     assert ("outside the training range of start: another rock" in text) is is_other
     assert ("the weights are those that the labels taught" in text) is is_other
+
+
+@pytest.mark.parametrize(("wrong", "helps"), [(1.0, False), (0.0, True)])
+def test_a_prior_that_is_worse_than_the_network_is_left_out(
+    masks: Path,
+    tmp_path: Path,
+    start: TrainedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: float,
+    helps: bool,
+) -> None:
+    from mudrock_cli import cross_validation
+
+    def find(micrograph: Micrograph, recipe: Recipe) -> Prior:
+        """Find the phases as they were drawn, and some of another one."""
+        grey = micrograph.read_specimen()(slice(None), slice(None))
+        phases = np.select([grey < 80, grey > 155], [np.uint8(2), np.uint8(1)], np.uint8(0))
+        rows = np.arange(len(grey)) < wrong * len(grey)
+        phases[rows] = (phases[rows] + 1) % 3
+        return Prior(iter([phases]), np.exp(9 * np.eye(3)).astype(np.float32))
+
+    monkeypatch.setattr(cross_validation, "find_prior", find)
+    made = dataclasses.replace(start.recipe.inference, workflow=(4.0, 4.0, 4.0, 4.0))
+    recipe = dataclasses.replace(start.recipe, inference=made)
+    (start.path / "recipe.toml").write_text(recipe.to_toml(), "utf-8")
+    seal_model(start.path, {key: value for key, value in start.card.items() if key != "sha256"})
+    out = tmp_path / "models" / "mine"
+    done = teach(masks, out, start, "--set", "training.epochs=2")
+    assert done.exit_code == ExitCode.DONE, done.output
+    model = load_model(str(out))
+    told = model.card["finetuning"]["prior"]
+    assert told["helps"] is helps, told
+    assert any(model.recipe.inference.workflow) is helps
+    assert (model.confidence_temperature == 1.2) is helps
+    assert ("The classical prior is left out" in (out / "card.md").read_text("utf-8")) is not helps
 
 
 @pytest.mark.parametrize(("stage", "epochs"), [("training", 1), ("half of the labels, 1 of 2", 3)])
