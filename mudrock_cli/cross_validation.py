@@ -603,7 +603,6 @@ class _Fitted:
     blend: Blend | None = None
     judged: int = 0  # labelled pixels that chose the blend
     is_other_rock: bool = False  # than those that the start knows
-    prior: "PriorJudged | None" = None
 
     @property
     def is_interrupted(self) -> bool:
@@ -701,6 +700,9 @@ def _fit(
     if split.kind != "paper":  # whose tiles were cut and copied before they were divided
         train = make_tiles(train, recipe.data, recipe.data.parts[0], recipe.training.seed)
     is_other_rock = recipe.training.finetune and _lies_outside(train, recipe, plan.init)
+    if is_other_rock:  # there is nothing of the start to be careful with
+        whole = replace(recipe.training, blend=1.0, halves=False)
+        recipe = replace(recipe, training=whole)
     recipe = _complete(recipe, train, folder if resume else None)
     write_text(folder / "recipe.toml", recipe.to_toml())
 
@@ -727,33 +729,23 @@ def _fit(
         )
 
     trained = learn(recipe, train, folder)
-    weights, blend, judged, prior = trained.weights, None, 0, None
-    halves = None
+    weights, blend, judged = trained.weights, None, 0
     if recipe.training.finetune and trained.ended != "interrupted":
         halves = _learn_halves(recipe, train, folder, watcher, learn)
         if halves is None:
             trained = replace(trained, ended="interrupted")
         else:
             watcher.on_stage("comparing with the start")
-            blend = choose_blend(
-                network, before, weights, halves, plan.keep, recipe, is_other_rock=is_other_rock
-            )
+            blend = choose_blend(network, before, weights, halves, plan.keep, recipe)
             judged = sum(
                 int((sample.labels != Phase.VOID).sum()) for _, part in halves for sample in part
             )
         share = blend.share if blend else recipe.training.blend
-        if halves and any(recipe.inference.workflow):
-            blended = [(blend_weights(before, taught, share), part) for taught, part in halves]
-            prior = judge_prior(network, blended, recipe)
-            if not prior.helps:
-                inference = replace(recipe.inference, workflow=_NO_PRIOR)
-                recipe = replace(recipe, inference=inference)
-                write_text(folder / "recipe.toml", recipe.to_toml())
         weights = blend_weights(before, weights, share)
     for variable in network.weights:
         variable.assign(weights[variable.path])
     seconds = trained.progress.seconds
-    return _Fitted(recipe, network, None, trained, seconds, blend, judged, is_other_rock, prior)
+    return _Fitted(recipe, network, None, trained, seconds, blend, judged, is_other_rock)
 
 
 def _lies_outside(samples: Sequence[Sample], recipe: Recipe, init: str) -> bool:
@@ -765,50 +757,6 @@ def _lies_outside(samples: Sequence[Sample], recipe: Recipe, init: str) -> bool:
     known, nm = FeatureDistribution.read(start.path / RANGE), recipe.data.nm_per_pixel
     seen = [encode_appearance(sample.micrograph(nm), nm) for sample in samples]
     return limits is not None and min(map(known.measure_distance, seen)) > limits.high
-
-
-_NO_PRIOR = (0.0, 0.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True)
-class PriorJudged:
-    """Mean IoU of halves of the labels, judged without and with the classical prior."""
-
-    alone: float
-    together: float
-
-    @property
-    def helps(self) -> bool:
-        """Whether the prior is kept: it is, unless the network alone is clearly better."""
-        return self.alone <= self.together + CHANCE
-
-
-def judge_prior(
-    network: keras.Model, halves: Sequence[tuple[Arrays, Sequence[Sample]]], recipe: Recipe
-) -> PriorJudged:
-    """Judge the classical prior beside a network that was taught, on labels that did not teach it.
-
-    Parameters
-    ----------
-    network : keras.Model
-        Of the recipe; has other weights afterwards.
-    halves : sequence of (dict of ndarray, sequence of Sample)
-        Weights that one half of the labels taught, and the other half.
-    recipe : Recipe
-        Its ``[inference]`` says what the prior weighs.
-    """
-    found = []
-    for weights, part in halves:
-        for variable in network.weights:
-            variable.assign(weights[variable.path])
-        logits, known, evidence = gather_evidence(network, part, recipe)
-        labels = known.astype(np.uint8)
-        told = find_told(labels) & np.isin(np.arange(len(Phase) - 1), labels)
-        for scores in (logits, logits + evidence):
-            phases = scores.argmax(axis=1).astype(np.uint8)
-            confusion = count_confusion(settle_partial(labels, phases), phases)[:, :3]
-            found.append(compute_iou(confusion)[told].mean())
-    return PriorJudged(float(np.mean(found[::2])), float(np.mean(found[1::2])))
 
 
 def _learn_halves(
@@ -892,14 +840,12 @@ def gather_evidence(
 ) -> tuple[Logits, Labels, Logits]:
     """Return logits (n, 3) and labels (n,) of random pixels, and what the prior adds (n, 3).
 
-    Labels may leave open which of two phases it is.
-
     Parameters
     ----------
     network : keras.Model
         From `build_network`, with weights.
     samples : sequence of Sample
-        Of micrographs that the network was not trained on; at least one.
+        Of micrographs that the network was not trained on; at least one, its labels all settled.
     recipe : Recipe
         Its ``[inference]`` says what the classical prior weighs.
     """
@@ -909,12 +855,10 @@ def gather_evidence(
         factors = prior.factors if prior else np.ones((3, 3), np.float32)
         found = np.concatenate(list(prior.bands)) if prior else np.zeros_like(sample.labels)
         # One number per pixel, so that the phases found are those of the pixels chosen.
-        kinds = np.unique(sample.labels[sample.labels != Phase.VOID])
-        kind = np.minimum(np.searchsorted(kinds, sample.labels), len(kinds) - 1)
-        coded = np.where(sample.labels == Phase.VOID, Phase.VOID, 3 * kind + found)
+        coded = np.where(sample.labels == Phase.VOID, Phase.VOID, sample.labels + 3 * found)
         shown = replace(sample, labels=coded.astype(np.uint8))
         logits, codes = gather_logits(network, [shown], recipe, MOST_PIXELS // len(samples))
-        gathered.append((logits, kinds[codes // 3], np.log(factors)[codes % 3]))
+        gathered.append((logits, codes % 3, np.log(factors)[codes // 3]))
     logits, labels, evidence = (np.concatenate(arrays) for arrays in zip(*gathered, strict=True))
     return logits, labels, evidence
 
@@ -945,8 +889,7 @@ def _write(
         start, told = _describe_finetuning(plan, fitted)
         facts |= told
         temperature = start.temperature
-        keeps_prior = fitted.prior is None or fitted.prior.helps
-        if start.confidence_temperature != 1 and keeps_prior:
+        if start.confidence_temperature != 1:
             facts["confidence_temperature"] = start.confidence_temperature
     if calibration:
         facts["calibration"] = asdict(calibration)
@@ -986,7 +929,6 @@ def _describe_finetuning(
             "halves_pixels": fitted.judged,
             "halves": _by_share(fitted.blend.new),
             "halves_chance": CHANCE,
-            "prior": asdict(fitted.prior) | {"helps": fitted.prior.helps} if fitted.prior else {},
             "kept_micrographs": [sample.name for sample in plan.keep],
             "kept": _by_share(fitted.blend.old),
         }

@@ -106,14 +106,12 @@ def choose_blend(
     halves: Sequence[tuple[Arrays, Sequence[Sample]]],
     old: Sequence[Sample],
     recipe: Recipe,
-    *,
-    is_other_rock: bool = False,
 ) -> Blend:
     """Choose how much of what was learned a model takes on.
 
     The largest share up to ``training.blend`` that loses no more than ``training.loss_allowed`` of
     mean IoU on `old`, and no more than .03 on the halves against the best such share, of which the
-    start is one. Of another rock the halves only tell what it gives.
+    start is one.
 
     Parameters
     ----------
@@ -127,10 +125,8 @@ def choose_blend(
         Labelled micrographs of which nothing is to be lost.
     recipe : Recipe
         Of the training.
-    is_other_rock : bool
-        What is learned from is unlike all that the start knows, which is no guide there.
     """
-    most = 1.0 if is_other_rock else recipe.training.blend
+    most = recipe.training.blend
     if not (halves or old):
         return Blend(most, {}, {})
     shares = sorted({*(share for share in _SHARES if share < most), most})
@@ -150,7 +146,7 @@ def choose_blend(
             known[share] = _score(network, start, learned, share, kept)
     floor = known[0.0]["mean"] - recipe.training.loss_allowed if known else 0.0
     allowed = [share for share in shares if not known or known[share]["mean"] >= floor]
-    if judged and not is_other_rock:
+    if judged:
         best = max(judged[share]["mean"] for share in allowed)
         allowed = [share for share in allowed if judged[share]["mean"] >= best - CHANCE]
     return Blend(max(allowed), judged, known)

@@ -428,8 +428,7 @@ def describe_finetuning(facts: Mapping[str, Any]) -> list[str]:
         micrographs that taught the start), ``other_rock`` (whether these lie outside the training
         range of the start), and if the training was not stopped ``share`` (of what
         was learned), ``halves`` and ``kept`` (IoU by share, a dict each), ``halves_pixels``,
-        ``halves_chance``, ``prior`` (whether it ``helps``, the halves' mean IoU ``alone`` and
-        ``together`` with it), ``kept_micrographs``, ``loss_allowed``.
+        ``halves_chance``, ``kept_micrographs``, ``loss_allowed``.
 
     Returns
     -------
@@ -459,11 +458,6 @@ def describe_finetuning(facts: Mapping[str, Any]) -> list[str]:
         lines.append(line)
     else:
         lines.append("No labels judged what others taught: the gain is not measured.")
-    if (prior := told.get("prior")) and not prior["helps"]:
-        lines.append(
-            "The classical prior is left out: with it a mean of "
-            f"{prior['together']:.3f}, without it {prior['alone']:.3f}."
-        )
     if not facts.get("judged"):
         lines.append("No micrograph was held out: nothing tells how it does on another one.")
     known = ", ".join(told["known"]) or "other ones"

@@ -1,6 +1,5 @@
 """`train MASKS --init MODEL`: a model is taught by masks that were corrected by hand."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from mudrock_cli.files import hash_file, read_named_arrays
 from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import PixelSize
-from mudrock_cli.segmentation import Prior
 
 pytestmark = [
     pytest.mark.network,
@@ -151,6 +149,7 @@ def test_corrected_masks_teach_a_model(masks: Path, tmp_path: Path, start: Train
     assert card["licence"] == "MIT"
     assert card["data"]["parts"]["train"]["parents"] == ["a", "b", "c"]
     told = card["finetuning"]
+    assert not told["other_rock"]
     assert (told["start"], told["known"]) == ("start", ["old_1", "old_2"])
     assert told["halves_pixels"] == sum(
         int((np.asarray(Image.open(masks / name)) != 255).sum())
@@ -195,63 +194,24 @@ def test_one_micrograph_is_enough_and_nothing_is_invented(
     assert [*card["data"]["parts"]] == ["train"]
 
 
-@pytest.mark.parametrize(("limit", "is_other"), [(0.01, True), (100.0, False)])
-def test_of_another_rock_all_is_taken_on(
-    masks: Path, tmp_path: Path, start: TrainedModel, limit: float, is_other: bool
-) -> None:
+def test_of_another_rock_all_is_taken_on(masks: Path, tmp_path: Path, start: TrainedModel) -> None:
     from mudrock_cli.deeplab.training_range import RANGE, FeatureDistribution, encode_appearance
 
     seen = [Micrograph.from_array(str(seed), draw(seed)[0]) for seed in (5, 6, 7)]
     windows = {each.name: [encode_appearance(each, 10.0)] for each in seen}
     FeatureDistribution.gather(windows).write(start.path / RANGE)
     facts = {key: value for key, value in start.card.items() if key != "sha256"}
-    facts["domain"] |= {"distance": {"low": 0.0, "high": limit}}
+    facts["domain"] |= {"distance": {"low": 0.0, "high": 0.01}}
     seal_model(start.path, facts)
     out = tmp_path / "models" / "mine"
     done = teach(masks, out, start, "--set", "training.epochs=1")
     assert done.exit_code == ExitCode.DONE, done.output
     told = load_model(str(out)).card["finetuning"]
-    assert told["other_rock"] is is_other
-    assert {row["share"] for row in told["halves"]} == {0, 0.25, 0.5, 0.75, *[1.0] * is_other}
-    assert told["share"] == 1 or not is_other
+    assert told["other_rock"]
+    assert told["halves"] == []  # nothing of the start is to be weighed against
     text = " ".join((out / "card.md").read_text("utf-8").split())
-    assert ("outside the training range of start: another rock" in text) is is_other
-    assert ("the weights are those that the labels taught" in text) is is_other
-
-
-@pytest.mark.parametrize(("wrong", "helps"), [(1.0, False), (0.0, True)])
-def test_a_prior_that_is_worse_than_the_network_is_left_out(
-    masks: Path,
-    tmp_path: Path,
-    start: TrainedModel,
-    monkeypatch: pytest.MonkeyPatch,
-    wrong: float,
-    helps: bool,
-) -> None:
-    from mudrock_cli import cross_validation
-
-    def find(micrograph: Micrograph, recipe: Recipe) -> Prior:
-        """Find the phases as they were drawn, and some of another one."""
-        grey = micrograph.read_specimen()(slice(None), slice(None))
-        phases = np.select([grey < 80, grey > 155], [np.uint8(2), np.uint8(1)], np.uint8(0))
-        rows = np.arange(len(grey)) < wrong * len(grey)
-        phases[rows] = (phases[rows] + 1) % 3
-        return Prior(iter([phases]), np.exp(9 * np.eye(3)).astype(np.float32))
-
-    monkeypatch.setattr(cross_validation, "find_prior", find)
-    made = dataclasses.replace(start.recipe.inference, workflow=(4.0, 4.0, 4.0, 4.0))
-    recipe = dataclasses.replace(start.recipe, inference=made)
-    (start.path / "recipe.toml").write_text(recipe.to_toml(), "utf-8")
-    seal_model(start.path, {key: value for key, value in start.card.items() if key != "sha256"})
-    out = tmp_path / "models" / "mine"
-    done = teach(masks, out, start, "--set", "training.epochs=2")
-    assert done.exit_code == ExitCode.DONE, done.output
-    model = load_model(str(out))
-    told = model.card["finetuning"]["prior"]
-    assert told["helps"] is helps, told
-    assert any(model.recipe.inference.workflow) is helps
-    assert (model.confidence_temperature == 1.2) is helps
-    assert ("The classical prior is left out" in (out / "card.md").read_text("utf-8")) is not helps
+    assert "outside the training range of start: another rock" in text
+    assert "the weights are those that the labels taught" in text
 
 
 @pytest.mark.parametrize(("stage", "epochs"), [("training", 1), ("half of the labels, 1 of 2", 3)])
@@ -279,7 +239,8 @@ def test_ctrl_c_leaves_a_model_and_resume_finishes_it(
 
     monkeypatch.setattr(TrainingConsole, "on_stage", note)
     monkeypatch.setattr(TrainingConsole, "on_step", stop)
-    done = teach(masks, out, start)
+    settings = ("--set", f"training.halves={str(stage != 'training').lower()}")
+    done = teach(masks, out, start, *settings)
     assert done.exit_code == ExitCode.INTERRUPTED, done.output
     card = load_model(str(out)).card
     assert (card["training"]["ended"], card["training"]["epochs_done"]) == ("interrupted", epochs)
@@ -289,7 +250,7 @@ def test_ctrl_c_leaves_a_model_and_resume_finishes_it(
     assert done.exit_code == ExitCode.DONE, done.output
     resumed = load_model(str(out))
     assert resumed.card["training"]["epochs_done"] == 3
-    whole = teach(masks, tmp_path / "whole", start)
+    whole = teach(masks, tmp_path / "whole", start, *settings)
     assert whole.exit_code == ExitCode.DONE, whole.output
     same = load_model(str(tmp_path / "whole"))
     with np.load(resumed.weights) as one, np.load(same.weights) as other:
