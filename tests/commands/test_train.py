@@ -211,6 +211,7 @@ def test_masks_of_pores_alone_teach_and_judge(data: Path, recipe: Path, tmp_path
     assert "calibration" not in card  # pores alone would make it too sure of them
 
 
+@pytest.mark.usefixtures("quick")
 def test_folds_hold_every_parent_out_once(data: Path, recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "m"
     done = mudrock(
