@@ -425,9 +425,9 @@ def describe_finetuning(facts: Mapping[str, Any]) -> list[str]:
     ----------
     facts : mapping
         What stands in ``card.json``. Of its ``finetuning``: ``start`` (a name), ``known`` (the
-        micrographs that taught the start), ``other_rock`` (whether these lie outside the training
-        range of the start), and if the training was not stopped ``share`` (of what
-        was learned), ``halves`` and ``kept`` (IoU by share, a dict each), ``halves_pixels``,
+        micrographs that taught the start), ``other_rock`` (whether what this one learned from
+        lies outside the range of those), and if the training was not stopped ``share`` (of what was
+        learned), ``halves`` and ``kept`` (IoU by share, a dict each), ``halves_pixels``,
         ``halves_chance``, ``kept_micrographs``, ``loss_allowed``.
 
     Returns

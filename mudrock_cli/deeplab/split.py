@@ -111,7 +111,7 @@ def split_by_source(
     for position, name in enumerate(order):
         empty = [index for index in needed if index not in given.values()]
         last_ones = len(order) - position <= len(empty)
-        choices = empty if last_ones else wanted if partial else needed
+        choices = empty if last_ones else wanted
         part = max(choices, key=lambda index: (lacking[index], -index))
         given[name] = part
         lacking[part] -= area[name]
