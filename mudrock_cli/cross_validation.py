@@ -34,13 +34,6 @@ from mudrock_cli.deeplab.finetuning import (
     choose_blend,
     halve_labels,
 )
-from mudrock_cli.deeplab.labels import (
-    ValueTable,
-    drop_partial,
-    find_told,
-    parse_values,
-    settle_partial,
-)
 from mudrock_cli.deeplab.last_layer import solve_last_layer
 from mudrock_cli.deeplab.model import (
     CARD,
@@ -93,6 +86,13 @@ from mudrock_cli.deeplab.training_range import (
 from mudrock_cli.deeplab.weights import Arrays, read_variables, write_arrays
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.files import read_named_arrays, write_text
+from mudrock_cli.image.labels import (
+    ValueTable,
+    drop_partial,
+    find_told,
+    parse_values,
+    settle_partial,
+)
 from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import Phase, PixelSize

@@ -12,6 +12,7 @@ from mudrock_cli.commands.options import (
     OverridePixelSize,
     PixelSizes,
     PixelSizeText,
+    Values,
     parse_length,
     read_pixel_sizes,
 )
@@ -20,6 +21,7 @@ from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 if TYPE_CHECKING:
     from mudrock_cli.commands.console import Console
     from mudrock_cli.files import Pair
+    from mudrock_cli.image.labels import ValueTable
     from mudrock_cli.image.mask import PhaseMask
     from mudrock_cli.image.micrograph import Micrograph
     from mudrock_cli.image.types import PixelSize
@@ -66,17 +68,21 @@ def evaluate(
     engine: Annotated[EngineName, typer.Option(help="What runs a model.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="A JSON line per row.")] = False,
     override_pixel_size: OverridePixelSize = False,
+    values: Values = None,
 ) -> None:
     """Measure masks, or the masks that a model makes, against labels.
 
     Pixel accuracy and IoU, outlines, objects, and the errors of porosity, silt fraction and sizes;
     per image, averaged over images and pooled. Only pixels with a label count. A phase that an
-    image has in neither truth nor prediction is left out of the mean, and that is said.
+    image has in neither truth nor prediction is left out of the mean, and that is said. Labels of
+    pores alone, or of grains, judge these: --values 0=clay+silt,255=pore.
     """
     from mudrock_cli.commands.console import Console
     from mudrock_cli.files import check_writable, find_pairs
+    from mudrock_cli.image.labels import parse_values
     from mudrock_cli.measure.scores import tabulate_scores
 
+    meanings = parse_values(values) if values else None
     sizes = read_pixel_sizes(pixel_size, override=override_pixel_size)
     parse_tolerance(tolerance, None)
     pairs = find_pairs(data)
@@ -85,7 +91,8 @@ def evaluate(
     methods = open_methods(subjects, pairs, engine=engine, split=split, masks=masks)
     if out is not None:
         check_writable(out)
-    options = ScoreOptions(tolerance, min_pixels, sizes, out / "triptychs" if out else None)
+    triptychs = out / "triptychs" if out else None
+    options = ScoreOptions(tolerance, min_pixels, sizes, triptychs, meanings)
     with Console("comparisons", len(pairs) * len(methods), json_lines=as_json) as console:
         scores = list(score_all(pairs, methods, options, console))
     if not scores:
@@ -94,7 +101,7 @@ def evaluate(
     _print_rows(rows, methods[0].name, console)
     if out is not None:
         facts = {"tolerance": tolerance, "min_pixels": min_pixels, "data": str(data)}
-        _write(out, rows, facts | {"methods": subjects})
+        _write(out, rows, facts | {"methods": subjects, "values": values})
         console.stderr.print(f"scores.parquet and more in {out}", markup=False)
     failed = len(scores) < len(pairs) * len(methods)
     raise typer.Exit(ExitCode.SOME_FAILED if failed else ExitCode.DONE)
@@ -268,12 +275,15 @@ class ScoreOptions:
         What the command line gives.
     triptychs : Path or None
         Folder for the triptychs; None draws none.
+    values : ndarray of uint8, shape (256,), or None
+        What the values of labels mean, where they are not ours.
     """
 
     tolerance: str
     min_pixels: int
     pixel_sizes: PixelSizes
     triptychs: Path | None
+    values: "ValueTable | None"
 
 
 def score_all(
@@ -298,12 +308,12 @@ def _score_one(
     pair: "Pair", method: Method, options: ScoreOptions, warn: Callable[[str, str], None]
 ) -> "ImageScores":
     from mudrock_cli.files import Input
-    from mudrock_cli.image.mask import open_mask
+    from mudrock_cli.image.labels import open_label
     from mudrock_cli.image.micrograph import open_micrograph
     from mudrock_cli.measure.scores import ImageScores, score_mask
 
     item = Input(pair.image or pair.label, Path(pair.name))
-    truth = _hold(open_mask(pair.label))
+    truth = _hold(open_label(pair.label, options.values))
     image = open_micrograph(pair.image) if pair.image else None
     if image is not None:
         own = options.pixel_sizes.choose(item, image.pixel_size, warn)

@@ -228,7 +228,7 @@ def make_masks(
     from mudrock_cli.files import find_collisions
 
     places, start = options.places, time.monotonic()
-    _check_exclusions(options)
+    check_exclusions(options.exclude, places.inputs)
     places.prepare()
     if cluster:
         folders = [*needed, *([options.exclude] if options.exclude else [])]
@@ -305,7 +305,8 @@ def _make_mask(
     for line in micrograph.warnings:
         hooks.warn(line, f"{item.path}: {line}")
     chosen = options.pixel_sizes.choose(item, micrograph.pixel_size, hooks.warn)
-    micrograph, left_out = _leave_out(replace(micrograph, pixel_size=chosen), item, options)
+    micrograph = replace(micrograph, pixel_size=chosen)
+    micrograph, left_out = leave_out(micrograph, item, options.crop, options.exclude)
     fingerprint = {**options.fingerprint, "options": {**options.fingerprint["options"], **left_out}}
     provenance = describe_run(micrograph, hash_file(item.path), fingerprint)
     size = {key: provenance[key] for key in ("pixel_size_nm", "pixel_size_source")}
@@ -328,37 +329,35 @@ def _make_mask(
         return "done", size | dict(process(job))
 
 
-def _leave_out(
-    micrograph: "Micrograph", item: "Input", options: MaskOptions
+def leave_out(
+    micrograph: "Micrograph", item: "Input", crop: "Box | None", exclude: Path | None
 ) -> "tuple[Micrograph, dict[str, str]]":
-    """Leave out what the command line says, and return it for the provenance."""
+    """Leave out what ``--crop`` and ``--exclude`` say, and return it for the provenance."""
     from mudrock_cli.files import hash_file
 
     left_out = {}
-    if options.crop:
-        box = options.crop
-        micrograph = micrograph.cropped(box)
-        left_out["crop"] = f"{box.left},{box.top},{box.width},{box.height}"
-    painted = _find_exclusion(options, item)
+    if crop:
+        micrograph = micrograph.cropped(crop)
+        left_out["crop"] = f"{crop.left},{crop.top},{crop.width},{crop.height}"
+    painted = _find_exclusion(exclude, item)
     if painted:
         micrograph = micrograph.excluding(painted)
         left_out["exclude"] = hash_file(painted)
     return micrograph, left_out
 
 
-def _find_exclusion(options: MaskOptions, item: "Input") -> Path | None:
+def _find_exclusion(exclude: Path | None, item: "Input") -> Path | None:
     from mudrock_cli.files import find_partner
 
-    return find_partner(options.exclude, item.relative.as_posix()) if options.exclude else None
+    return find_partner(exclude, item.relative.as_posix()) if exclude else None
 
 
-def _check_exclusions(options: MaskOptions) -> None:
+def check_exclusions(exclude: Path | None, inputs: "Sequence[Input]") -> None:
     """Make sure that ``--exclude`` leaves out something of some input."""
-    check_folder(options.exclude, "--exclude")
-    inputs = options.places.inputs
-    if options.exclude and not any(_find_exclusion(options, item) for item in inputs):
+    check_folder(exclude, "--exclude")
+    if exclude and not any(_find_exclusion(exclude, item) for item in inputs):
         raise UsageError(
-            f"--exclude {options.exclude}: no image of the name of an input, such as "
+            f"--exclude {exclude}: no image of the name of an input, such as "
             f"{inputs[0].relative.name}.png",
             "paint black what stays and white what is left out, in images of the inputs' names",
         )

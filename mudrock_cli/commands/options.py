@@ -78,6 +78,14 @@ MaxPixels = Annotated[
     int,
     typer.Option(min=1, help="Refuse images with more pixels than this.", rich_help_panel=RARE),
 ]
+Values = Annotated[
+    str | None,
+    typer.Option(
+        help="What labels hold, if not 0 clay, 1 silt, 2 pore: 0=clay+silt,255=pore.",
+        metavar="VALUE=PHASE",
+        rich_help_panel=RARE,
+    ),
+]
 Scheduler = Annotated[
     str | None,
     typer.Option(

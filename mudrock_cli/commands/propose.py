@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mudrock_cli.commands.options import (
+    Crop,
+    Exclude,
     Images,
     MaxPixels,
     OverridePixelSize,
     PixelSizes,
     PixelSizeText,
+    parse_crop,
     read_pixel_sizes,
 )
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
@@ -47,6 +50,8 @@ def propose(
         bool, typer.Option("--json", help="A JSON line per image on stdout, with its tiles.")
     ] = False,
     override_pixel_size: OverridePixelSize = False,
+    crop: Crop = None,
+    exclude: Exclude = None,
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Propose what to label next, as tiles ready for correcting.
@@ -59,13 +64,16 @@ def propose(
     """
     from mudrock_cli.commands.batch import run_all
     from mudrock_cli.commands.console import Console, print_table
+    from mudrock_cli.commands.masks import check_exclusions
     from mudrock_cli.deeplab.model import DEFAULT_MODEL, load_model
     from mudrock_cli.files import check_writable, find_collisions
     from mudrock_cli.proposal import find_labelled, propose_tiles, write_proposal
     from mudrock_cli.segmentation import choose_engine, share_engine
 
     sizes = read_pixel_sizes(pixel_size, override=override_pixel_size)
+    box = parse_crop(crop)
     found = _find_micrographs(inputs, out)
+    check_exclusions(exclude, found)
     trained = load_model(model or DEFAULT_MODEL)
     check_writable(out)
     known = find_labelled(out, size)
@@ -86,6 +94,8 @@ def propose(
             side=size,
             known=known,
             folder=Path(folder),
+            crop=box,
+            exclude=exclude,
             max_pixels=max_pixels,
         )
         for done in run_all(found, work, console):
@@ -147,10 +157,12 @@ def _cover_one(
     side: int,
     known: "Mapping[str, list[Box]]",
     folder: Path,
+    crop: "Box | None",
+    exclude: Path | None,
     max_pixels: int,
 ) -> "Covered":
     """Segment a micrograph and cover it with tiles."""
-    from mudrock_cli.commands.masks import describe_run
+    from mudrock_cli.commands.masks import describe_run, leave_out
     from mudrock_cli.files import hash_file
     from mudrock_cli.image.micrograph import open_micrograph
     from mudrock_cli.proposal import cover
@@ -166,10 +178,13 @@ def _cover_one(
         hooks.warn(warning, f"{item.path}: {warning}")
     size = sizes.choose(item, micrograph.pixel_size, hooks.warn)
     micrograph = replace(micrograph, pixel_size=size)
+    micrograph, left_out = leave_out(micrograph, item, crop, exclude)
     name = item.relative.as_posix()
     mask = folder / f"{name}.tif"
     mask.parent.mkdir(parents=True, exist_ok=True)
     used = {**describe_model_used(model), "outlines": "labels"}
+    if left_out:
+        used["options"] = left_out
     return cover(
         name,
         micrograph,
@@ -259,7 +274,8 @@ def _close(proposals: "Sequence[Proposal]", wanted: int, out: Path, model: str) 
         "was trained on; before, new: tiles"
     )
     if not proposals:
-        return [unsure, "no tile: whatever is left would overlap those from before; give --size"]
+        reason = "each meets what is left out, or one from before; give a smaller --size"
+        return [unsure, f"no tile: {reason}"]
     noun = "tile" if len(proposals) == 1 else "tiles"
     fewer = "" if len(proposals) == wanted else "; more would overlap"
     return [

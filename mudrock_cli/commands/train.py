@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mudrock_cli.commands.options import RARE, check_folder
+from mudrock_cli.commands.options import RARE, Values, check_folder
 from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 
 if TYPE_CHECKING:
@@ -76,14 +76,7 @@ def train(
             rich_help_panel=RARE,
         ),
     ] = None,
-    values: Annotated[
-        str | None,
-        typer.Option(
-            help="What labels hold, if not 0 clay, 1 silt, 2 pore: 0=clay+silt,255=pore.",
-            metavar="VALUE=PHASE",
-            rich_help_panel=RARE,
-        ),
-    ] = None,
+    values: Values = None,
 ) -> None:
     """Train a network on labelled micrographs, or teach a model a new rock by a few masks.
 

@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.config import read_text
-from mudrock_cli.deeplab.labels import ValueTable, find_partial, list_allowed
 from mudrock_cli.deeplab.recipe import DataRecipe
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.files import Pair, find_inputs, find_pairs, hash_file, is_mudrock_mask
 from mudrock_cli.image.grey import normalise_grey
+from mudrock_cli.image.labels import ValueTable, find_partial, list_allowed, open_label
 from mudrock_cli.image.mask import (
-    EXPECTED,
     PhaseMask,
     find_masks,
     find_origin,
@@ -263,7 +262,7 @@ def _load(
         raise MudrockError(f"{pair.label}: no image of this name or content")
     micrograph = open_micrograph(pair.image)
     told = micrograph.pixel_size
-    mask = _open_label(pair.label, values)
+    mask = open_label(pair.label, values)
     of_mask = mask.pixel_size
     if of_mask is None and (origin := find_origin(mask)):
         of_mask = origin.pixel_size
@@ -304,15 +303,6 @@ def _load(
         pixel_size=scaled.pixel_size,
     )
     return sample, told
-
-
-def _open_label(path: Path, values: ValueTable | None) -> PhaseMask:
-    try:
-        return open_mask(path, values=values)
-    except MudrockError as error:
-        if error.hint != EXPECTED:
-            raise
-        raise MudrockError(error.message, f"{EXPECTED}; --values tells of others") from error
 
 
 def _register(sample: Sample) -> tuple[Sample, list[str]]:

@@ -195,7 +195,6 @@ def open_engine(model: TrainedModel, name: EngineName = "auto") -> Engine:
     """
     if choose_engine(model, name) == "openvino":
         return OpenVinoEngine(model)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from mudrock_cli.deeplab.network import build_network
     from mudrock_cli.deeplab.weights import load_weights
 

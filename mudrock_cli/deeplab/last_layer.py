@@ -15,10 +15,10 @@ import numpy.typing as npt
 from mudrock_cli.deeplab.calibration import gather_logits
 from mudrock_cli.deeplab.dataset import Sample
 from mudrock_cli.deeplab.encoders import resize_like
-from mudrock_cli.deeplab.labels import list_allowed
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.training import Progress, Trained
 from mudrock_cli.deeplab.weights import read_variables
+from mudrock_cli.image.labels import list_allowed
 
 Floats = npt.NDArray[np.floating]
 

@@ -19,7 +19,6 @@ from keras import ops
 
 from mudrock_cli.deeplab.augmentation import FixedTiles, TrainingCrops, count_steps
 from mudrock_cli.deeplab.dataset import Sample, normalise_samples
-from mudrock_cli.deeplab.labels import list_allowed
 from mudrock_cli.deeplab.network import build_network, keep_statistics
 from mudrock_cli.deeplab.recipe import LossRecipe, OptimizerRecipe, Recipe
 from mudrock_cli.deeplab.weights import (
@@ -31,6 +30,7 @@ from mudrock_cli.deeplab.weights import (
 )
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.files import read_named_arrays, write_text
+from mudrock_cli.image.labels import list_allowed
 from mudrock_cli.image.types import Phase
 
 PHASES = (Phase.CLAY, Phase.SILT, Phase.PORE)

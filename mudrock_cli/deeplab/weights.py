@@ -212,7 +212,6 @@ def start_backend() -> str:
     UsageError
         If ``KERAS_BACKEND`` names no backend, or one that is not installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     shown = os.dup(2)
     with tempfile.TemporaryFile() as held:

@@ -1,8 +1,10 @@
 """How good a phase mask is: pixels, outlines and objects against the truth; a row per image.
 
 Everything is counted over pixels whose **truth** is a phase; pixels that the truth leaves VOID are
-not judged. A prediction that is VOID where the truth is a phase is wrong there. Counts of several
-images are added up (pooled), or the figures of each are averaged.
+not judged. A prediction that is VOID where the truth is a phase is wrong there. Where the truth
+says clay or silt and not which (`mudrock_cli.image.labels`), either is right, and only phases that
+are told from all others have figures. Counts of several images are added up (pooled), or the
+figures of each are averaged.
 """
 
 import dataclasses
@@ -22,6 +24,7 @@ import pyarrow.parquet as pq
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.files import atomic_write
+from mudrock_cli.image.labels import find_told, settle_partial
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase
 from mudrock_cli.measure.components import Components, count_pairs, label_mask
@@ -376,6 +379,8 @@ class Scores:
         Equivalent-circle diameters of silt and of pores: truth, prediction; in `unit`.
     unit : str or None
         ``"um"``, or ``"px"`` without a pixel size; None when images of both kinds are pooled.
+    told : ndarray of bool, shape (3,)
+        Whether the truth tells clay, silt, pore from all others; what is not told has no figures.
     """
 
     confusion: Counts
@@ -383,11 +388,12 @@ class Scores:
     matches: dict[Phase, Matches]
     diameters: dict[Phase, tuple[Floats, Floats]]
     unit: str | None
+    told: Mask = field(default_factory=lambda: np.ones(len(PHASES), np.bool_))
 
     @property
     def iou(self) -> Floats:
-        """Intersection over union of clay, silt, pore; shape (3,)."""
-        return compute_iou(self.confusion)
+        """Intersection over union of clay, silt, pore; shape (3,), NaN of what is not told."""
+        return np.where(self.told, compute_iou(self.confusion), np.nan)
 
     def __add__(self, other: "Scores") -> "Scores":
         """Pool two images."""
@@ -402,6 +408,7 @@ class Scores:
                 for more_true, more in [other.diameters[phase]]
             },
             self.unit if self.unit == other.unit else None,
+            self.told & other.told,
         )
 
 
@@ -418,7 +425,7 @@ def score_mask(
     Parameters
     ----------
     truth, prediction : PhaseMask
-        Masks of the same micrograph; read band by band.
+        Masks of the same micrograph; read band by band. The truth may leave two phases open.
     tolerance : float
         How far apart outlines may lie for the boundary F1, in pixels.
     min_pixels : int
@@ -440,12 +447,15 @@ def score_mask(
     confusion = np.zeros((3, 4), np.int64)
     boundary = np.zeros((4, 3), np.int64)
     reach = math.ceil(tolerance) + 1
+    told = np.ones(len(PHASES), np.bool_)
     step = max(1, _BAND_PIXELS // truth.shape[1])
     for top in range(0, truth.shape[0], step):
         bottom = min(top + step, truth.shape[0])
         rows = slice(max(0, top - reach), bottom + reach)
         own = slice(top - rows.start, bottom - rows.start)
-        true, predicted = truth.read(rows, slice(None)), prediction.read(rows, slice(None))
+        labels, predicted = truth.read(rows, slice(None)), prediction.read(rows, slice(None))
+        told &= find_told(labels)
+        true = settle_partial(labels, predicted)
         confusion += count_confusion(true[own], predicted[own])
         boundary += count_boundary(true, predicted, tolerance, own)
     if not confusion.any():
@@ -454,12 +464,16 @@ def score_mask(
             "label some pixels, or leave it out",
         )
 
+    def read_settled(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
+        return settle_partial(truth.read(rows, columns), prediction.read(rows, columns))
+
     def read_judged(rows: slice, columns: slice) -> npt.NDArray[np.uint8]:
         judged = truth.read(rows, columns) != Phase.VOID
         return np.where(judged, prediction.read(rows, columns), np.uint8(Phase.VOID))
 
+    settled = truth if told.all() else dataclasses.replace(truth, read=read_settled)
     judged = dataclasses.replace(prediction, read=read_judged)
-    matches = match_instances(truth, judged, min_pixels)
+    matches = match_instances(settled, judged, min_pixels)
     scale = 1.0 if um_per_pixel is None else um_per_pixel
     return Scores(
         confusion=confusion,
@@ -473,6 +487,7 @@ def score_mask(
             for phase, match in matches.items()
         },
         unit="px" if um_per_pixel is None else "um",
+        told=told,
     )
 
 
@@ -482,7 +497,7 @@ def compute_diameters(areas: npt.NDArray[np.int64]) -> Floats:
 
 
 def describe_scores(scores: Scores) -> Values:
-    """Return every column of `SCORES` that a record of counts determines."""
+    """Return every column of `SCORES` that a record of counts determines; None: not told."""
     values: Values = {"pixels": int(scores.confusion.sum())}
     values["pixel_accuracy"] = compute_accuracy(scores.confusion)
     fractions = compute_fractions(scores.confusion)
@@ -490,18 +505,20 @@ def describe_scores(scores: Scores) -> Values:
     iou = scores.iou
     for row, phase in enumerate(PHASES):
         name = phase.name.lower()
-        values[f"iou_{name}"] = float(iou[row])
-        values[f"absent_{name}"] = int(np.isnan(iou[row]))
-        values[f"boundary_f1_{name}"] = float(f1[row])
-        values[f"fraction_{name}_truth_percent"] = 100 * float(fractions[0, row])
-        values[f"fraction_{name}_predicted_percent"] = 100 * float(fractions[1, row])
-        values[f"fraction_{name}_error_points"] = 100 * float(fractions[1, row] - fractions[0, row])
+        own: Values = {
+            f"iou_{name}": float(iou[row]),
+            f"absent_{name}": int(np.isnan(iou[row])),
+            f"boundary_f1_{name}": float(f1[row]),
+            f"fraction_{name}_truth_percent": 100 * float(fractions[0, row]),
+            f"fraction_{name}_predicted_percent": 100 * float(fractions[1, row]),
+            f"fraction_{name}_error_points": 100 * float(fractions[1, row] - fractions[0, row]),
+        }
         for column, other in enumerate([*PHASES, Phase.VOID]):
-            count = int(scores.confusion[row, column])
-            values[f"{name}_as_{other.name.lower()}_pixels"] = count
+            own[f"{name}_as_{other.name.lower()}_pixels"] = int(scores.confusion[row, column])
+        if phase in OBJECTS:
+            own |= _describe_instances(scores, phase)
+        values |= own if scores.told[row] else dict.fromkeys(own)
     values["iou_mean"] = _mean(iou)
-    for phase in OBJECTS:
-        values |= _describe_instances(scores, phase)
     return values
 
 

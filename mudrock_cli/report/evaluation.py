@@ -78,8 +78,9 @@ def _draw_fractions(axes: Axes, images: Mapping[str, Sequence[Row]]) -> None:
     highest = 1.0
     for number, (method, rows) in enumerate(images.items()):
         for name in ("pore", "silt"):
-            true = [row[f"fraction_{name}_truth_percent"] for row in rows]
-            predicted = [row[f"fraction_{name}_predicted_percent"] for row in rows]
+            told = [row for row in rows if row[f"fraction_{name}_truth_percent"] is not None]
+            true = [row[f"fraction_{name}_truth_percent"] for row in told]
+            predicted = [row[f"fraction_{name}_predicted_percent"] for row in told]
             axes.plot(
                 true,
                 predicted,
@@ -103,12 +104,13 @@ def _draw_confusion(axes: Axes, method: str, row: Row) -> None:
     counts = np.array(
         [[row[f"{name}_as_{other}_pixels"] for other in _PHASES] for name in _PHASES], np.float64
     )
-    totals = [sum(row[f"{n}_as_{o}_pixels"] for o in (*_PHASES, "void")) for n in _PHASES]
-    shares = 100 * counts / np.maximum(totals, 1)[:, None]
+    void = np.array([row[f"{name}_as_void_pixels"] for name in _PHASES], np.float64)
+    shares = 100 * counts / np.maximum(counts.sum(axis=1) + void, 1)[:, None]
     axes.imshow(shares, cmap="Greys", vmin=0, vmax=130)
     for (row_number, column), share in np.ndenumerate(shares):
         colour = "white" if share > 80 else INK
-        axes.text(column, row_number, f"{share:.1f}", ha="center", va="center", color=colour)
+        shown = _decimal(share, "{:.1f}")
+        axes.text(column, row_number, shown, ha="center", va="center", color=colour)
     axes.set_xticks(range(3), _PHASES)
     axes.set_yticks(range(3), _PHASES)
     axes.grid(visible=False)
@@ -124,7 +126,7 @@ def _draw_bars(axes: Axes, pooled: Mapping[str, Row]) -> None:
     width = 0.8 / len(pooled)
     for number, row in enumerate(pooled.values()):
         left = np.arange(len(keys)) - 0.4 + (number + 0.5) * width
-        heights = [row[key] for key in keys.values()]
+        heights = np.array([row[key] for key in keys.values()], np.float64)
         axes.bar(left, heights, 0.92 * width, color=_METHODS[number % len(_METHODS)])
     axes.set_xticks(range(len(keys)), list(keys))
     axes.set_ylim(0, 1)
@@ -193,7 +195,8 @@ def tabulate_objects(rows: Sequence[Row]) -> Table:
             objects = [_NONE] * 6  # clay: what lies between the objects
             if name != "clay":
                 quality = _decimal(row[f"panoptic_quality_{name}"])
-                counts = [str(row[key.format(name)]) for key in (*counted, "merges_{}")]
+                keys = [key.format(name) for key in (*counted, "merges_{}")]
+                counts = [_NONE if row[key] is None else str(row[key]) for key in keys]
                 objects = [quality, *counts]
             method = _name(row["method"] if name == _PHASES[0] else "")
             lines.append([method, name, _decimal(row[f"boundary_f1_{name}"]), *objects])
@@ -239,7 +242,7 @@ def tabulate_confusion(rows: Sequence[Row], method: str) -> Table:
         predicted.append("void")
     lines: list[Line] = []
     for name in _PHASES:
-        counts = {other: pooled[f"{name}_as_{other}_pixels"] for other in (*_PHASES, "void")}
+        counts = {o: pooled[f"{name}_as_{o}_pixels"] or 0 for o in (*_PHASES, "void")}
         total = sum(counts.values())
         shares = [f"{100 * counts[o] / total:.2f}" if total else _NONE for o in predicted]
         lines.append([name, *shares, f"{total:,}"])
@@ -249,9 +252,16 @@ def tabulate_confusion(rows: Sequence[Row], method: str) -> Table:
 
 
 def describe_absences(rows: Sequence[Row]) -> list[str]:
-    """Return a sentence for every phase that some image has in neither truth nor prediction."""
-    said = []
-    for row in _all_images(rows, "mean"):
+    """Return a sentence for every phase that lacks figures: images without it, labels without it.
+
+    An image may have it in neither truth nor prediction; labels may not tell it from another.
+    """
+    means = _all_images(rows, "mean")
+    untold = [name for name in _PHASES if any(row[f"absent_{name}"] is None for row in means)]
+    said = (
+        [f"the labels do not tell {' from '.join(untold)}: no figures of these"] if untold else []
+    )
+    for row in means:
         for name in _PHASES:
             if count := row[f"absent_{name}"]:
                 images = "1 image has" if count == 1 else f"{count} images have"

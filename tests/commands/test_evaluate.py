@@ -68,6 +68,34 @@ def test_masks_against_labels(data: Path, masks: Path, tmp_path: Path) -> None:
     assert not list(out.rglob(".*"))
 
 
+def test_labels_of_pores_alone_judge_pores(data: Path, masks: Path, tmp_path: Path) -> None:
+    """Clay and silt are not told apart: either is right, and neither has figures."""
+    for name in ("a", "b", "c"):
+        pores = np.where(PHASES == 2, 255, 0).astype(np.uint8)
+        pores[:, :2] = 7
+        save(data / "labels" / f"{name}.png", pores)
+    wrong = PHASES.copy()
+    wrong[40:50, 50:70] = 1  # 200 of 300 pixels of the pore
+    wrong[10:15, 50:70] = 2  # 100 of pore that is none
+    save(masks / "a.png", wrong)
+    refused = evaluate(masks, data)
+    assert refused.exit_code != ExitCode.DONE
+    assert "--values" in " ".join(refused.stderr.split())
+    out = tmp_path / "out"
+    values = "0=clay+silt,255=pore,7=void"
+    result = evaluate(masks, data, "--values", values, "--out", out)
+    assert result.exit_code == ExitCode.DONE, result.output
+    assert "the labels do not tell silt from clay: no figures of these" in result.stdout
+    first, second = pq.read_table(out / "scores.parquet").to_pylist()[:2]
+    assert first["iou_pore"] == first["iou_mean"] == 100 / 400
+    assert first["pixel_accuracy"] == 1 - 300 / (60 * 78)
+    assert first["fraction_pore_error_points"] == pytest.approx(-100 * 100 / (60 * 78))
+    assert (first["matched_pore"], first["missed_pore"], first["invented_pore"]) == (0, 1, 2)
+    assert second["iou_pore"] == second["boundary_f1_pore"] == second["pixel_accuracy"] == 1
+    columns = ("iou_silt", "fraction_silt_truth_percent", "instances_silt_truth", "iou_clay")
+    assert {first[name] for name in columns} == {None}
+
+
 def test_json_lines(data: Path, masks: Path) -> None:
     result = evaluate(masks, data / "labels", "--json")
     rows = [json.loads(line) for line in result.stdout.splitlines()]

@@ -123,7 +123,7 @@ def test_a_corrected_tile_is_never_written_again(
     assert {label: label.read_bytes() for label in before} == before
     result = propose(tiny_model, images, "--out", out)
     assert result.exit_code == ExitCode.DONE
-    assert "no tile: whatever is left would overlap" in result.stdout
+    assert "no tile: each meets what is left out, or one from before" in result.stdout
 
 
 def test_a_narrow_micrograph_is_one_tile(tmp_path: Path, tiny_model: TrainedModel) -> None:
@@ -131,6 +131,28 @@ def test_a_narrow_micrograph_is_one_tile(tmp_path: Path, tiny_model: TrainedMode
     result = propose(tiny_model, tmp_path / "small.png", "--out", tmp_path / "teach", "--json")
     (tile,) = json.loads(result.stdout)["tiles"]
     assert (tile["width"], tile["height"], tile["covers"]) == (110, 90, 1)
+
+
+def test_no_tile_meets_what_is_left_out(
+    images: Path, tmp_path: Path, tiny_model: TrainedModel
+) -> None:
+    painted = np.zeros((300, 360), np.uint8)
+    painted[:, 200:220] = 255
+    (tmp_path / "painted").mkdir()
+    Image.fromarray(painted).save(tmp_path / "painted" / "a.png")
+    words = [images / "a.png", "--out", tmp_path / "teach", "--tiles", 20, "--json"]
+    words += ["--crop", "10,20,350,280", "--exclude", tmp_path / "painted"]
+    result = propose(tiny_model, *words)
+    tiles = json.loads(result.stdout)["tiles"]
+    assert len(tiles) >= 2
+    for tile in tiles:
+        assert tile["x"] >= 10
+        assert tile["y"] >= 20
+        assert tile["x"] + 128 <= 200 or tile["x"] >= 220
+        assert open_mask(Path(tile["label"])).provenance["options"]["crop"] == "10,20,350,280"
+    nothing = propose(tiny_model, *words[:3], "--tiles", 1, "--exclude", tmp_path)
+    assert nothing.exit_code == ExitCode.USAGE
+    assert "no image of the name of an input" in nothing.stderr
 
 
 def test_bad_input_is_told_in_a_line(

@@ -6,10 +6,10 @@ import tifffile
 from PIL import Image
 
 from mudrock_cli.deeplab.dataset import load_samples
-from mudrock_cli.deeplab.labels import encode_set, parse_values
 from mudrock_cli.deeplab.recipe import DataRecipe
 from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.files import hash_file
+from mudrock_cli.image.labels import encode_set, parse_values
 from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.types import Phase, PixelSize
 

@@ -6,10 +6,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from mudrock_cli.deeplab.dataset import Sample
-from mudrock_cli.deeplab.labels import encode_set
 from mudrock_cli.deeplab.last_layer import fit_change, solve_last_layer
 from mudrock_cli.deeplab.network import build_network
 from mudrock_cli.deeplab.recipe import Recipe, change_recipe
+from mudrock_cli.image.labels import encode_set
 from mudrock_cli.image.types import Phase
 
 CLAY, SILT, PORE = 0, 1, 2

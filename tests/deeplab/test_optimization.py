@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mudrock_cli.deeplab.labels import encode_set
 from mudrock_cli.deeplab.recipe import LossRecipe, OptimizerRecipe, Recipe, load_recipe
+from mudrock_cli.image.labels import encode_set
 from mudrock_cli.image.types import Phase
 
 pytestmark = pytest.mark.network

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mudrock_cli.deeplab.dataset import Sample, name_source, name_tile
-from mudrock_cli.deeplab.labels import encode_set
 from mudrock_cli.deeplab.split import (
     PARTS,
     find_sources,
@@ -19,6 +18,7 @@ from mudrock_cli.deeplab.split import (
     write_split,
 )
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.image.labels import encode_set
 from mudrock_cli.image.types import Phase
 
 PAPER = (0.7, 0.15, 0.15)

@@ -6,12 +6,13 @@ that it is clay or silt, and not which: it counts as wrong only as far as it is 
 """
 
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from mudrock_cli.errors import UsageError
-from mudrock_cli.image.mask import NO_PHASE
+from mudrock_cli.errors import MudrockError, UsageError
+from mudrock_cli.image.mask import EXPECTED, NO_PHASE, PhaseMask, open_mask
 from mudrock_cli.image.types import Phase
 
 Labels = npt.NDArray[np.uint8]
@@ -111,3 +112,13 @@ def parse_values(text: str) -> ValueTable:
     if len(told) < 2:
         raise UsageError(f"--values {text}: tells no two things apart", _EXAMPLE)
     return table
+
+
+def open_label(path: Path, values: ValueTable | None = None) -> PhaseMask:
+    """Open labels as `open_mask` does; where it refuses, name the option that tells of others."""
+    try:
+        return open_mask(path, values=values)
+    except MudrockError as error:
+        if error.hint != EXPECTED:
+            raise
+        raise MudrockError(error.message, f"{EXPECTED}; --values tells of others") from error

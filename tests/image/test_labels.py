@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mudrock_cli.deeplab.labels import (
+from mudrock_cli.errors import UsageError
+from mudrock_cli.image.labels import (
     drop_partial,
     encode_set,
     find_partial,
@@ -10,7 +11,6 @@ from mudrock_cli.deeplab.labels import (
     parse_values,
     settle_partial,
 )
-from mudrock_cli.errors import UsageError
 from mudrock_cli.image.mask import NO_PHASE
 from mudrock_cli.image.types import Phase
 
