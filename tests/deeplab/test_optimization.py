@@ -166,3 +166,40 @@ def test_adamw_decays_kernels_alone(tiny_recipe: Recipe) -> None:
     for weight in network.trainable_variables:
         decay = 0.05 if weight.path.endswith("kernel") else 0.0
         assert np.allclose(np.asarray(weight), before[weight.path] * (1 - decay), atol=1e-6)
+
+
+def test_the_fused_adamw_is_that_of_keras(tiny_recipe: Recipe) -> None:
+    """Weights and their averages over six steps, with decay, in a graph."""
+    import keras
+    import tensorflow as tf
+
+    from mudrock_cli.deeplab.training import FusedAdamW, PolynomialRate
+
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("other backends use that of Keras")
+    rate = PolynomialRate(replace(tiny_recipe.optimizer, rate=0.05, decay_steps=5))
+    rng = np.random.default_rng(3)
+    values = {"kernel": rng.normal(size=(3, 4)), "gamma": rng.normal(size=4)}
+    gradients = rng.normal(size=(6, 16)).astype(np.float32)
+
+    def run(kind: Any) -> list[Any]:
+        weights = [keras.Variable(one, dtype="float32", name=name) for name, one in values.items()]
+        optimizer = kind(rate, weight_decay=0.5, use_ema=True, ema_momentum=0.9)
+        optimizer.exclude_from_weight_decay(var_names=["gamma"])
+        optimizer.build(weights)
+
+        @tf.function
+        def step(row: Any) -> None:
+            optimizer.apply([tf.reshape(row[:12], (3, 4)), row[12:]], weights)
+
+        for row in gradients:
+            step(tf.constant(row))
+        own = [np.asarray(weight) for weight in weights]
+        optimizer.finalize_variable_values(weights)
+        return own + [np.asarray(weight) for weight in weights]
+
+    found = [run(kind) for kind in (keras.optimizers.AdamW, FusedAdamW)]
+    for ours, theirs in zip(*found, strict=True):
+        assert np.allclose(ours, theirs, atol=1e-6)
+    assert not np.allclose(found[0][0], found[0][2], atol=1e-2)  # the average is another
+    assert np.abs(found[0][0] - values["kernel"]).max() > 0.1

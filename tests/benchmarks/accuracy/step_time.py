@@ -1,8 +1,9 @@
-"""CPU seconds that a training step of the recipe `fast` costs, with and without oneDNN's kernels.
+"""CPU seconds that steps of a training by `fast` cost: the first, with its graph, and others.
 
 Run from the checkout: python tests/benchmarks/accuracy/step_time.py
-TensorFlow reads the switch when it is imported, so each turn is a process of its own; they
-alternate. Beside each stands what a product of 2000 × 2000 matrices costs in the same process.
+As it is; without oneDNN's kernels; with Keras' AdamW in place of the fused one. TensorFlow reads
+its switch when it is imported, so each turn is a process of its own; they alternate. Beside each
+stands what a product of 2000 × 2000 matrices costs in the same process.
 """
 
 import os
@@ -17,12 +18,16 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
-SWITCH = "TF_ENABLE_ONEDNN_OPTS"
+WAYS = {
+    "as it is": ("1", "fused"),
+    "without oneDNN": ("0", "fused"),
+    "Keras' AdamW": ("1", "keras"),
+}
 TURNS = 3
 STEPS = 5
 
 
-def measure() -> None:
+def measure(adamw: str) -> None:
     """Print CPU seconds of a matrix product, of the first step (with its graph) and of others."""
     matrix = np.random.default_rng(0).random((2000, 2000), np.float32)
     began = time.process_time()
@@ -32,15 +37,20 @@ def measure() -> None:
     from mudrock_cli.deeplab.weights import start_backend
 
     start_backend()
+    import keras
+
+    from mudrock_cli.deeplab import training
     from mudrock_cli.deeplab.network import build_network
     from mudrock_cli.deeplab.recipe import load_recipe
-    from mudrock_cli.deeplab.training import PhaseLoss, PhaseScores, make_optimizer
 
+    if adamw == "keras":
+        training.FusedAdamW = keras.optimizers.AdamW
     recipe = load_recipe("fast")
     recipe = replace(recipe, optimizer=replace(recipe.optimizer, decay_steps=500))
     size, batch = recipe.data.crop, recipe.training.batch
     network = build_network(recipe.network, *size)
-    network.compile(make_optimizer(recipe), PhaseLoss(recipe.loss), metrics=[PhaseScores()])
+    loss, scores = training.PhaseLoss(recipe.loss), training.PhaseScores()
+    network.compile(training.make_optimizer(recipe), loss, metrics=[scores])
     rng = np.random.default_rng(0)
     grey = rng.uniform(0, 255, (batch, *size, 1)).astype(np.float32)
     labels = rng.integers(0, 3, (batch, *size)).astype(np.uint8)
@@ -53,24 +63,23 @@ def measure() -> None:
 
 
 def main() -> None:
-    found: dict[str, list[list[float]]] = {"1": [], "0": []}
+    found: dict[str, list[list[float]]] = {way: [] for way in WAYS}
     for _ in range(TURNS):
-        for switch, rows in found.items():
+        for way, (switch, adamw) in WAYS.items():
             done = subprocess.run(
-                [sys.executable, __file__, "--measure"],
-                env=os.environ | {SWITCH: switch},
+                [sys.executable, __file__, adamw],
+                env=os.environ | {"TF_ENABLE_ONEDNN_OPTS": switch},
                 capture_output=True,
                 text=True,
                 check=True,
             )
-            rows.append([float(word) for word in done.stdout.split()])
-    for switch, rows in found.items():
+            found[way].append([float(word) for word in done.stdout.split()])
+    for way, rows in found.items():
         product, first, step = np.median(rows, axis=0)
         print(
-            f"{SWITCH}={switch}: step {step:.2f}, first step {first:.0f}, "
-            f"matrix product {product:.3f} CPU seconds"
+            f"{way:15s} first {first:5.1f}, others {step:.2f}, matrix product {product:.3f} CPU s"
         )
 
 
 if __name__ == "__main__":
-    measure() if "--measure" in sys.argv else main()
+    measure(sys.argv[1]) if len(sys.argv) > 1 else main()
