@@ -310,6 +310,7 @@ def _score_one(
     from mudrock_cli.files import Input
     from mudrock_cli.image.labels import open_label
     from mudrock_cli.image.micrograph import open_micrograph
+    from mudrock_cli.image.types import Phase
     from mudrock_cli.measure.scores import ImageScores, score_mask
 
     item = Input(pair.image or pair.label, Path(pair.name))
@@ -330,8 +331,10 @@ def _score_one(
     )
     if options.triptychs is not None:
         path = options.triptychs / method.name / f"{pair.name}.png"
-        title = f"{method.name}: IoU silt {{1:.3f}}, clay {{0:.3f}}, pore {{2:.3f}}"
-        _save_triptych(path, truth, prediction, image, size, title.format(*scores.iou))
+        shown = (Phase.SILT, Phase.CLAY, Phase.PORE)
+        told = [f"{one.name.lower()} {scores.iou[one]:.3f}" for one in shown if scores.told[one]]
+        title = f"{method.name}: IoU {', '.join(told)}"
+        _save_triptych(path, truth, prediction, image, size, title)
     return ImageScores(method.name, pair.name, method.split_of(pair.name), scores)
 
 

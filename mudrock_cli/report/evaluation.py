@@ -41,11 +41,12 @@ def draw_evaluation(rows: Sequence[Row]) -> Figure:
         for method in methods
     }
     with figure_style():
-        figure = Figure((10.2, 6.4))
+        figure = Figure((10.2, 6.4), layout="constrained")
         axes = figure.subplots(2, 3)
         for panel, name in zip(axes[0], _PHASES, strict=True):
             _draw_histogram(panel, name, images)
-        axes[0, 0].legend(loc="upper left")
+        if axes[0, 0].get_legend_handles_labels()[0]:
+            axes[0, 0].legend(loc="upper left")
         _draw_fractions(axes[1, 0], images)
         _draw_confusion(axes[1, 1], methods[0], pooled[methods[0]])
         _draw_bars(axes[1, 2], pooled)
@@ -61,6 +62,11 @@ def _draw_histogram(axes: Axes, name: str, images: Mapping[str, Sequence[Row]]) 
         values.append(known)
         mean = f"{known.mean():.3f}" if known.size else "none"
         labels.append(f"{method} ({mean})" if name == _PHASES[0] else mean)
+    axes.set_title(name.capitalize(), color=PHASE_COLOURS[name])
+    if not any(known.size for known in values):
+        axes.set(xticks=[], yticks=[])
+        axes.text(0.5, 0.5, "no figures", ha="center", va="center", transform=axes.transAxes)
+        return
     colours = [_METHODS[number % len(_METHODS)] for number in range(len(values))]
     axes.hist(values, list(_BINS), color=colours, label=labels, rwidth=0.9)
     for known, colour in zip(values, colours, strict=True):
@@ -70,7 +76,6 @@ def _draw_histogram(axes: Axes, name: str, images: Mapping[str, Sequence[Row]]) 
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("intersection over union (dashed: mean)")
     axes.set_ylabel("images")
-    axes.set_title(name.capitalize(), color=PHASE_COLOURS[name])
 
 
 def _draw_fractions(axes: Axes, images: Mapping[str, Sequence[Row]]) -> None:
@@ -79,6 +84,8 @@ def _draw_fractions(axes: Axes, images: Mapping[str, Sequence[Row]]) -> None:
     for number, (method, rows) in enumerate(images.items()):
         for name in ("pore", "silt"):
             told = [row for row in rows if row[f"fraction_{name}_truth_percent"] is not None]
+            if not told:
+                continue
             true = [row[f"fraction_{name}_truth_percent"] for row in told]
             predicted = [row[f"fraction_{name}_predicted_percent"] for row in told]
             axes.plot(
@@ -108,7 +115,7 @@ def _draw_confusion(axes: Axes, method: str, row: Row) -> None:
     shares = 100 * counts / np.maximum(counts.sum(axis=1) + void, 1)[:, None]
     axes.imshow(shares, cmap="Greys", vmin=0, vmax=130)
     for (row_number, column), share in np.ndenumerate(shares):
-        colour = "white" if share > 80 else INK
+        colour = "white" if share > 65 else INK
         shown = _decimal(share, "{:.1f}")
         axes.text(column, row_number, shown, ha="center", va="center", color=colour)
     axes.set_xticks(range(3), _PHASES)
@@ -127,6 +134,7 @@ def _draw_bars(axes: Axes, pooled: Mapping[str, Row]) -> None:
     for number, row in enumerate(pooled.values()):
         left = np.arange(len(keys)) - 0.4 + (number + 0.5) * width
         heights = np.array([row[key] for key in keys.values()], np.float64)
+        heights = np.nan_to_num(heights)  # a bar of no height: of NaN the layout fails
         axes.bar(left, heights, 0.92 * width, color=_METHODS[number % len(_METHODS)])
     axes.set_xticks(range(len(keys)), list(keys))
     axes.set_ylim(0, 1)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from mudrock_cli.files import atomic_write
+from mudrock_cli.image.labels import settle_partial
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.types import COLOURS, Inside, Phase, PixelSize, Reader
@@ -273,7 +274,7 @@ def draw_triptych(
     Parameters
     ----------
     truth, prediction : PhaseMask
-        Masks of one shape.
+        Masks of one shape. Where the truth leaves two phases open, either is right.
     micrograph : Micrograph or None
         What they are laid over; a flat grey without.
     pixel_size : PixelSize or None
@@ -324,7 +325,8 @@ def _draw_difference(truth: PhaseMask, prediction: PhaseMask, read_grey: Reader)
     step = max(_BAND_PIXELS // width, 1) * factor
     for top in range(0, height, step):
         rows, columns = slice(top, min(top + step, height)), slice(0, width)
-        codes = classify_errors(truth.read(rows, columns), prediction.read(rows, columns))
+        predicted = prediction.read(rows, columns)
+        codes = classify_errors(settle_partial(truth.read(rows, columns), predicted), predicted)
         band = np.repeat((read_grey(rows, columns) // 2 + 90)[..., None], 3, axis=2)
         band[codes > 0] = colours[codes[codes > 0]]
         bands.append(_reduce(band, factor))

@@ -1,10 +1,12 @@
 """The figure and the tables of an evaluation say what the rows say."""
 
 import re
+from itertools import combinations
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from rich.console import Console
 
 from mudrock_cli.image.mask import PhaseMask
@@ -51,6 +53,18 @@ def test_histograms_count_the_images_that_have_the_phase() -> None:
 def test_a_phase_that_no_image_has_leaves_an_empty_histogram() -> None:
     figure = draw_evaluation(make_rows(images=1))
     assert count_images(figure.axes[2]) == 0
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_no_panel_covers_another_and_none_is_cut(images: int) -> None:
+    figure = draw_evaluation(make_rows(images=images))
+    FigureCanvasAgg(figure).draw()
+    boxes = [axes.get_tightbbox() for axes in figure.axes]
+    for box in boxes:
+        assert box is not None
+        assert figure.bbox.padded(1).containsx(box.x0)
+        assert figure.bbox.padded(1).containsx(box.x1)
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 @pytest.mark.parametrize("methods", [("model",), ("model", "authors"), tuple("abcdefg")])
