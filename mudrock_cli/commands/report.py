@@ -105,6 +105,8 @@ def _find_table(place: Path) -> tuple[Path, bool]:
         names = ", ".join(path.name for path in tables[:4])
         raise UsageError(f"{place}: {len(tables)} tables of mudrock stats", f"give one: {names}")
     if tables:
+        if stale := _describe_stale(place, tables[0]):
+            typer.echo(f"warning: {stale}", err=True)
         return tables[0], False
     table = place / "report.parquet"
     try:
@@ -114,6 +116,39 @@ def _find_table(place: Path) -> tuple[Path, bool]:
             raise
         return table, bool(end.exit_code)
     return table, False
+
+
+def _describe_stale(place: Path, table: Path) -> str:
+    """Say which masks of a folder its table does not know as they are now."""
+    import pyarrow.parquet as pq
+
+    from mudrock_cli.files import hash_file
+    from mudrock_cli.image.mask import find_masks
+    from mudrock_cli.measure.tables import summary_path
+
+    columns = ["mask", "mask_sha256"]
+    rows = pq.read_table(summary_path(table), columns=columns).to_pylist()
+    known = {
+        (table.parent / row["mask"]).resolve(): row["mask_sha256"] for row in rows if row["mask"]
+    }
+    try:
+        masks = {item.path.resolve(): item.path.name for item in find_masks([str(place)])[0]}
+    except UsageError:  # it holds none
+        return ""
+    measured = table.stat().st_mtime
+    odd = [
+        name
+        for path, name in masks.items()
+        if path not in known
+        or (path.stat().st_mtime > measured and known[path] not in (None, hash_file(path)))
+    ]
+    if not odd or not masks.keys() & known.keys():
+        return ""
+    more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
+    return (
+        f"{', '.join(odd[:3])}{more}: new or changed since {table} was measured; mudrock stats "
+        f"{place} --out {table} measures again"
+    )
 
 
 def _list_provenance(tables: "Tables", command: list[str]) -> "list[Fact]":

@@ -1,6 +1,7 @@
 """The page itself, without a browser."""
 
 import csv
+import os
 import shutil
 from collections import Counter
 from html.parser import HTMLParser
@@ -164,6 +165,17 @@ def test_a_folder_is_enough(field: Any, tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
         assert ("grains and pores of 2 masks" in result.stdout.replace("\n", " ")) == made
         assert "2 micrographs" in "".join(read_page(masks / "report.html").words)
+    assert "new or changed" not in result.stderr
+    later = (masks / "report.parquet").stat().st_mtime + 5
+    shutil.copy(masks / "plain.tif", masks / "late.tif")
+    void = PhaseMask.from_array("plain", np.zeros((300, 400), np.uint8), PixelSize(100.0, "test"))
+    write_mask(masks / "plain.tif", void)
+    os.utime(masks / "plain.tif", (later, later))
+    result = CliRunner().invoke(app, ["report", str(masks)])
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.stderr.split())
+    assert "warning: late.tif, plain.tif: new or changed since" in told
+    assert f"mudrock stats {masks} --out {masks / 'report.parquet'} measures again" in told
     for name in ("report.parquet", "report.summary.parquet"):
         shutil.copy(masks / name, masks / f"other.{name.partition('.')[2]}")
     result = CliRunner().invoke(app, ["report", str(masks)])
