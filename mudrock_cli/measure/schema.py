@@ -567,7 +567,8 @@ def _phase_columns(name: str) -> Iterator[Column]:
         f"iou_{name}",
         "float",
         "1",
-        f"intersection over union of {name}; empty where neither mask holds it",
+        f"intersection over union of {name}; empty where neither mask holds it, "
+        "or labels do not tell it",
         "TP / (TP + FP + FN)",
         _JACCARD,
     )
