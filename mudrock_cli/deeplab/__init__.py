@@ -8,7 +8,7 @@ import sys
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 # TensorFlow reads these when it is imported, so they stand before everything that imports it. It
-# leaves oneDNN's kernels off on CPUs without AVX-512; a training step takes 1.6 to 1.8 times as
-# long then (`tests/benchmarks/accuracy/step_time.py`).
+# leaves oneDNN's kernels off on CPUs without AVX-512; a training step takes 1.8 times as long then
+# (6.1 for 3.4 CPU seconds, `tests/benchmarks/accuracy/step_time.py`).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

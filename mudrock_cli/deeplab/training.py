@@ -165,9 +165,10 @@ class PolynomialRate(keras.optimizers.schedules.LearningRateSchedule):  # type: 
 class FusedAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
     """`keras.optimizers.AdamW` in a third of the operations, for TensorFlow on one device.
 
-    Keras composes a step of 80 operations for each weight; of a network with 223 weights the graph
-    takes twice as long to build then (45 for 21 CPU seconds). Here one kernel applies the moments,
-    and what all weights share (rate, powers, share of the average) is computed once.
+    Keras composes a step of 80 operations for each weight, and a network has 223; until the first
+    step is done that takes 70 CPU seconds for 43 (`tests/benchmarks/accuracy/step_time.py`). Here
+    one kernel applies the moments, and what all weights share (rate, powers, share of the average)
+    is computed once.
     """
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
