@@ -58,13 +58,15 @@ def report(
     start = time.monotonic()
     # A figure is thousands of objects, none of which is garbage before the command ends.
     gc.set_threshold(_LIVING)
-    table, failed = _find_table(table)
+    place, (table, failed) = table, _find_table(table)
     page = out or table.with_suffix(".html")
     if page.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--out {page}: no name of a page", "for example report.html")
     if micrographs is not None and not micrographs.is_dir():
         raise UsageError(f"--micrographs {micrographs}: no folder", "give the micrographs' folder")
     tables = read_tables(table)
+    if place != table and (stale := _describe_stale(place, tables)):
+        typer.echo(f"warning: {stale}", err=True)
     for folder in (page.parent, figures):
         if folder is not None:
             check_writable(folder)
@@ -105,8 +107,6 @@ def _find_table(place: Path) -> tuple[Path, bool]:
         names = ", ".join(path.name for path in tables[:4])
         raise UsageError(f"{place}: {len(tables)} tables of mudrock stats", f"give one: {names}")
     if tables:
-        if stale := _describe_stale(place, tables[0]):
-            typer.echo(f"warning: {stale}", err=True)
         return tables[0], False
     table = place / "report.parquet"
     try:
@@ -118,31 +118,33 @@ def _find_table(place: Path) -> tuple[Path, bool]:
     return table, False
 
 
-def _describe_stale(place: Path, table: Path) -> str:
+def _describe_stale(place: Path, tables: "Tables") -> str:
     """Say which masks of a folder its table does not know as they are now."""
-    import pyarrow.parquet as pq
-
     from mudrock_cli.files import hash_file
-    from mudrock_cli.image.mask import find_masks
-    from mudrock_cli.measure.tables import summary_path
+    from mudrock_cli.image.mask import find_masks, reads_as_mask
 
-    columns = ["mask", "mask_sha256"]
-    rows = pq.read_table(summary_path(table), columns=columns).to_pylist()
+    table = tables.path
     known = {
-        (table.parent / row["mask"]).resolve(): row["mask_sha256"] for row in rows if row["mask"]
+        (table.parent / row["mask"]).resolve(): row["mask_sha256"]
+        for row in tables.images
+        if row["mask"]
     }
     try:
         masks = {item.path.resolve(): item.path.name for item in find_masks([str(place)])[0]}
     except UsageError:  # it holds none
         return ""
+    if not masks.keys() & known.keys():  # the table is of others
+        return ""
     measured = table.stat().st_mtime
-    odd = [
-        name
-        for path, name in masks.items()
-        if path not in known
-        or (path.stat().st_mtime > measured and known[path] not in (None, hash_file(path)))
-    ]
-    if not odd or not masks.keys() & known.keys():
+
+    def is_odd(path: Path) -> bool:
+        if path not in known:
+            return reads_as_mask(path)
+        later = path.is_file() and path.stat().st_mtime > measured
+        return later and known[path] not in (None, hash_file(path))
+
+    odd = [name for path, name in masks.items() if is_odd(path)]
+    if not odd:
         return ""
     more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
     return (

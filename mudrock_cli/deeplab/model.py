@@ -575,7 +575,6 @@ def compile_for_cpu(folder: Path, temperature: float) -> None:
     """
     environment = os.environ | {
         "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1",
         "CI": "true",  # keeps OpenVINO's converter from sending usage statistics
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),

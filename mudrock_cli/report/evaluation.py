@@ -134,7 +134,6 @@ def _draw_bars(axes: Axes, pooled: Mapping[str, Row]) -> None:
     for number, row in enumerate(pooled.values()):
         left = np.arange(len(keys)) - 0.4 + (number + 0.5) * width
         heights = np.array([row[key] for key in keys.values()], np.float64)
-        heights = np.nan_to_num(heights)  # a bar of no height: of NaN the layout fails
         axes.bar(left, heights, 0.92 * width, color=_METHODS[number % len(_METHODS)])
     axes.set_xticks(range(len(keys)), list(keys))
     axes.set_ylim(0, 1)

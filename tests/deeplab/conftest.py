@@ -1,4 +1,3 @@
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -6,8 +5,6 @@ import pytest
 
 from mudrock_cli.deeplab.dataset import Sample
 from mudrock_cli.deeplab.recipe import Recipe
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before anything imports TensorFlow
 
 
 @pytest.fixture

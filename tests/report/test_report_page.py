@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from mudrock_cli.cli import app
@@ -168,6 +169,7 @@ def test_a_folder_is_enough(field: Any, tmp_path: Path) -> None:
     assert "new or changed" not in result.stderr
     later = (masks / "report.parquet").stat().st_mtime + 5
     shutil.copy(masks / "plain.tif", masks / "late.tif")
+    Image.new("RGB", (9, 9), "blue").save(masks / "figure.png")  # no mask
     void = PhaseMask.from_array("plain", np.zeros((300, 400), np.uint8), PixelSize(100.0, "test"))
     write_mask(masks / "plain.tif", void)
     os.utime(masks / "plain.tif", (later, later))

@@ -23,7 +23,7 @@ WAYS = {
     "without oneDNN": ("0", "fused"),
     "Keras' AdamW": ("1", "keras"),
 }
-TURNS = 3
+TURNS = 2
 STEPS = 5
 
 
