@@ -288,26 +288,6 @@ def locate_start(init: str) -> str:
     return str(models_folder() / init) if init in list_models() else init
 
 
-def find_known_sources(plan: "TrainingPlan") -> list[str]:
-    """Return the micrographs that are held out but known to the model that training starts from.
-
-    They are found by their names, in the card of that model.
-    """
-    start = None if plan.is_forest else load_start(plan.init)
-    known = set(_list_known(start) if start else ())
-    splits = plan.folds or (plan.split,)
-    held_out = {name for split in splits for name in split.sources("validation")}
-    held_out |= {name for split in splits for name in split.sources("test")}
-    return sorted(known & held_out)
-
-
-def _list_known(model: TrainedModel) -> list[str]:
-    """Return the micrographs that a model, or the one that it started from, was trained on."""
-    data = model.card.get("data", {})
-    trained = data.get("parts", {}).get("train", {}).get("parents", ())
-    return sorted({*trained, *model.card.get("finetuning", {}).get("known", ())})
-
-
 def refuse_taken(out: Path) -> None:
     """Refuse a folder that holds a model or a training that stopped.
 
@@ -364,6 +344,29 @@ class TrainingPlan:
     def is_forest(self) -> bool:
         """Whether a random forest is grown, in place of a network."""
         return self.recipe.network.architecture == "forest"
+
+
+def find_known_sources(plan: TrainingPlan) -> list[str]:
+    """Return the micrographs that are held out but known to the model that training starts from.
+
+    They are found by their names, in the card of that model.
+    """
+    start = None if plan.is_forest else load_start(plan.init)
+    known = set(start.known_sources if start else ())
+    splits = plan.folds or (plan.split,)
+    held_out = {
+        name
+        for split in splits
+        for part in ("validation", "test")
+        for name in _name_sources(plan, split, part)
+    }
+    return sorted(known & held_out)
+
+
+def _name_sources(plan: TrainingPlan, split: Split, part: str) -> list[str]:
+    """Return all names of the source micrographs of a part; duplicates have several."""
+    names = {name_source(sample.name) for sample in split.choose(plan.samples, part)}
+    return sorted({*split.sources(part), *names})
 
 
 def plan_training(
@@ -504,8 +507,8 @@ class HeldOutResults:
         return cls(names, parts, **joined)
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what `write` wrote.
+    def read(cls, path: Path, key: str) -> Self | None:
+        """Read what `write` wrote; None where it was written by another key.
 
         Raises
         ------
@@ -514,17 +517,27 @@ class HeldOutResults:
         """
         arrays = read_named_arrays(path)
         try:
-            names, parts = json.loads(bytes(arrays["names"].tobytes()))
+            names, parts, *of = json.loads(bytes(arrays["names"].tobytes()))
+            if of != [key]:
+                return None
             values = [arrays[name] for name in _ARRAYS]
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise MudrockError(
                 f"{path}: no results of a fold", "remove it to judge again"
             ) from error
         return cls(tuple(names), tuple(parts), *values)
 
-    def write(self, path: Path) -> None:
-        """Keep the results of a fold, so that a resumed training need not judge again."""
-        names = np.frombuffer(json.dumps([self.names, self.parts]).encode(), np.uint8)
+    def write(self, path: Path, key: str) -> None:
+        """Keep the results of a fold, so that a resumed training need not judge again.
+
+        Parameters
+        ----------
+        path : Path
+            A ``.npz``.
+        key : str
+            What the fold was trained by and on; results of another key are not taken up.
+        """
+        names = np.frombuffer(json.dumps([self.names, self.parts, key]).encode(), np.uint8)
         arrays: Arrays = {name: getattr(self, name) for name in _ARRAYS}
         write_arrays(path, arrays | {"names": names}, compressed=True)
 
@@ -634,18 +647,22 @@ def run_training(plan: TrainingPlan, watcher: StageWatcher, *, resume: bool = Fa
     found = []
     for number, fold in enumerate(plan.folds, start=1):
         folder = plan.work / f"fold-{number}"
+        key = _hash_training(plan, fold, plan.recipe.to_dict())
         if resume and (folder / RESULTS).is_file():
-            found.append(HeldOutResults.read(folder / RESULTS))
-            continue
+            before = HeldOutResults.read(folder / RESULTS, key)
+            if before:
+                found.append(before)
+                continue
         held = ", ".join(fold.sources("test"))
         title = f"fold {number} of {len(plan.folds)}, without {held}"
         watcher.on_stage(title, count_epochs(plan.recipe))
         fitted = _fit(plan, fold, folder, watcher, resume)
         if fitted.is_interrupted:
+            write_split(plan.out / "split.csv", fold, plan.samples)
             return _write(plan, fold, fitted, None)
         watcher.on_stage("judging")
         found.append(_judge(plan, fold, fitted))
-        found[-1].write(folder / RESULTS)
+        found[-1].write(folder / RESULTS, key)
     write_split(plan.out / "split.csv", plan.split, plan.samples)
     longer = _lengthen(plan)
     watcher.on_stage("training", count_epochs(longer.recipe))
@@ -731,7 +748,7 @@ def _fit(
     trained = learn(recipe, train, folder)
     weights, blend, judged = trained.weights, None, 0
     if recipe.training.finetune and trained.ended != "interrupted":
-        halves = _learn_halves(recipe, train, folder, watcher, learn)
+        halves = _learn_halves(recipe, train, folder, watcher, learn, resume)
         if halves is None:
             trained = replace(trained, ended="interrupted")
         else:
@@ -765,6 +782,7 @@ def _learn_halves(
     folder: Path,
     watcher: StageWatcher,
     learn: Callable[[Recipe, list[Sample], Path], Trained],
+    resume: bool,
 ) -> list[tuple[Arrays, list[Sample]]] | None:
     """Return what each half of the labels teaches, with the half to judge it; None if stopped.
 
@@ -779,6 +797,8 @@ def _learn_halves(
         watcher.on_stage(f"half of the labels, {number} of 2", count_epochs(half))
         place = folder / f"half-{number}"
         place.mkdir(exist_ok=True)
+        half = _complete(half, teach, place if resume else None)
+        write_text(place / "recipe.toml", half.to_toml())
         trained = learn(half, teach, place)
         if trained.ended == "interrupted":
             return None
@@ -801,6 +821,11 @@ def _fingerprint(plan: TrainingPlan, split: Split, recipe: Recipe) -> str:
     table = recipe.to_dict()
     del table["training"]["epochs"]
     del table["inference"]  # comes after training
+    return _hash_training(plan, split, table)
+
+
+def _hash_training(plan: TrainingPlan, split: Split, table: Mapping[str, Any]) -> str:
+    """Return a hash of values of the recipe, of the files and their parts, and of the start."""
     files = [(sample.name, split.part[sample.name], *sample.files) for sample in plan.samples]
     text = json.dumps([table, files, plan.init, keras.backend.backend()])
     return hashlib.sha256(text.encode()).hexdigest()
@@ -911,7 +936,9 @@ def _describe_data(plan: TrainingPlan, split: Split) -> dict[str, Any]:
             sources = split.sources(part)
             parts[part] = {"parents": sources, "files": len(samples), "megapixels": pixels / 1e6}
     kind = "folds" if plan.folds and split is plan.split else split.kind
-    return {"name": plan.data, "split": kind, "parts": parts}
+    start = None if plan.is_forest else load_start(plan.init)
+    known = {*_name_sources(plan, split, "train"), *(start.known_sources if start else ())}
+    return {"name": plan.data, "split": kind, "parts": parts, "known": sorted(known)}
 
 
 def _describe_finetuning(
@@ -921,7 +948,7 @@ def _describe_finetuning(
     start = load_start(plan.init)
     assert start is not None  # `TrainingConfiguration.from_options` took care
     told: dict[str, Any] = {"start": start.name, "start_sha256": start.digest}
-    told |= {"known": _list_known(start), "other_rock": fitted.is_other_rock}
+    told |= {"known": start.known_sources, "other_rock": fitted.is_other_rock}
     if fitted.blend:
         told |= {
             "share": fitted.blend.share,

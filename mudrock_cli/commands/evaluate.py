@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 EngineName = Literal["auto", "openvino", "keras"]
 Predict = Callable[["Pair", "Micrograph | None"], "PhaseMask"]
 
-SPLIT_FILES = ("split.csv", "training/split.csv")  # where the training of a model writes it
-SPLITS = ("train", "validation", "test")
 _PIXELS = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(px|pixels?)?\s*")
 _WHOLE = 1 << 26  # pixels of a mask up to which it is held in memory, not read again and again
 
@@ -131,11 +129,16 @@ class Method:
     def split_of(self, image: str) -> str | None:
         """Return the part of the split that holds an image.
 
-        ``unknown`` where the split does not name the image, None where there is no split.
+        By its name or that of its source micrograph; ``unknown`` where the split tells neither,
+        None where there is no split.
         """
+        from mudrock_cli.deeplab.dataset import name_source
+
         if not self.splits:
             return None
-        return self.splits.get(image) or self.splits.get(Path(image).name) or "unknown"
+        name = Path(image).name
+        told = (self.splits.get(known) for known in (image, name, name_source(name)))
+        return next((part for part in told if part), "unknown")
 
 
 def open_methods(
@@ -166,7 +169,7 @@ def open_methods(
     UsageError
         If an argument is neither, or a folder holds no mask for any label.
     """
-    given = read_split(split) if split else None
+    given = _read_split(split) if split else None
     methods: list[Method] = []
     for number, argument in enumerate(arguments):
         folder = Path(argument)
@@ -179,39 +182,6 @@ def open_methods(
             raise UsageError(f"{argument}: given twice", "compare different masks")
         methods.append(Method(name, method.predict, method.splits if given is None else given))
     return methods
-
-
-def read_split(path: Path) -> dict[str, str]:
-    """Read which image, or which source micrograph, is in which part.
-
-    Parameters
-    ----------
-    path : Path
-        CSV with the columns ``name`` and ``part`` at least, as training records it.
-
-    Raises
-    ------
-    MudrockError
-        If the file cannot be read or is no such table.
-    """
-    from mudrock_cli.config import read_rows
-
-    expected = f"expected a CSV with the columns name,part; parts are {', '.join(SPLITS)}"
-    rows = read_rows(path, expected)
-    found = {row.get("name") or "": row.get("part") or "" for row in rows}
-    wrong = sorted(set(found.values()) - set(SPLITS))
-    if not found or wrong or "" in found:
-        reason = (
-            f"the part {wrong[0][:60]!r} is unknown" if any(wrong) else "names no part of an image"
-        )
-        raise MudrockError(f"{path}: {reason}", expected)
-    return {_strip_suffix(name): part for name, part in found.items()}
-
-
-def _strip_suffix(name: str) -> str:
-    path = Path(name)
-    known = path.suffix.lower() in (".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg", ".zarr")
-    return path.with_suffix("").as_posix() if known else name
 
 
 def _open_masks(folder: Path, pairs: Sequence["Pair"]) -> Method:
@@ -254,8 +224,17 @@ def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method
             path.parent.mkdir(parents=True, exist_ok=True)
         return segment_mask(micrograph, model, lambda: runner, out=path)
 
-    recorded = [model.path / name for name in SPLIT_FILES if (model.path / name).is_file()]
-    return Method(model.name, predict, read_split(recorded[0]) if recorded else {})
+    recorded = model.path / "split.csv"
+    splits = dict.fromkeys(model.known_sources, "train")
+    return Method(
+        model.name, predict, splits | (_read_split(recorded) if recorded.is_file() else {})
+    )
+
+
+def _read_split(path: Path) -> dict[str, str]:
+    from mudrock_cli.deeplab.split import read_parts
+
+    return {name: row["part"] for name, row in read_parts(path).items()}
 
 
 # Score every image by every method.

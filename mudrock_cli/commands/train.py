@@ -12,6 +12,7 @@ from mudrock_cli.errors import ExitCode, MudrockError, UsageError
 if TYPE_CHECKING:
     from mudrock_cli.commands.console import TrainingConsole
     from mudrock_cli.cross_validation import TrainingConfiguration, TrainingPlan
+    from mudrock_cli.deeplab.dataset import Sample
 
 
 def train(
@@ -148,7 +149,12 @@ def _plan(
     loaded = load_samples(data, wanted.recipe.data, wanted.size, folder, wanted.value_table)
     for remark in loaded.remarks:
         console.warn(remark)
-    kept = load_samples(Path(wanted.keep), wanted.recipe.data).samples if wanted.keep else ()
+    kept: tuple[Sample, ...] = ()
+    if wanted.keep:
+        old = load_samples(Path(wanted.keep), wanted.recipe.data, wanted.size)
+        kept = old.samples
+        for remark in old.remarks:
+            console.warn(f"--keep: {remark}")
     plan = plan_training(wanted, loaded.samples, data, out, kept)
     console.print_split(plan)
     is_judged = plan.split.sources("validation") or plan.split.sources("test")

@@ -302,4 +302,6 @@ def has_gpu() -> bool:
         import torch
 
         return bool(torch.cuda.is_available())
-    return False
+    import jax
+
+    return any(device.platform == "gpu" for device in jax.devices())

@@ -5,16 +5,19 @@ those of the start and those that were learned. Where halves of the labels, each
 other half alone teaches, tell that less is better, less is taken on.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import cv2
 import keras
 import numpy as np
 
 from mudrock_cli.deeplab.augmentation import FixedTiles
-from mudrock_cli.deeplab.dataset import Sample, normalise_samples
+from mudrock_cli.deeplab.dataset import Sample, normalise_samples, read_tile_name
 from mudrock_cli.deeplab.recipe import Recipe
+from mudrock_cli.deeplab.split import group_duplicates
 from mudrock_cli.deeplab.training import PHASES, PhaseLoss, PhaseScores
 from mudrock_cli.deeplab.weights import Arrays
 from mudrock_cli.image.types import Phase
@@ -30,7 +33,8 @@ Iou = dict[str, float]
 def halve_labels(samples: Sequence[Sample]) -> list[tuple[list[Sample], list[Sample]]]:
     """Divide labels into halves: each teaches once, and judges once what the other taught.
 
-    Tiles and strokes that lie close together stay together, for they show the same.
+    Strokes that lie close together, tiles that touch and duplicates stay together, for they show
+    the same.
 
     Parameters
     ----------
@@ -43,31 +47,71 @@ def halve_labels(samples: Sequence[Sample]) -> list[tuple[list[Sample], list[Sam
         Two, or none where there is only one piece, or one that has nearly all of the labels. Each
         part holds the samples that have labels in it; the other labels are void.
     """
-    pieces, numbered = [], []
-    for index, sample in enumerate(samples):
+    joined = _join_samples(samples)
+    numbered = []
+    areas: Counter[tuple[str, int]] = Counter()  # of a piece: of one sample, or of several
+    for sample in samples:
         known = sample.labels != Phase.VOID
-        around = np.ones((2 * _GAP + 1, 2 * _GAP + 1), np.uint8)
-        numbers = cv2.connectedComponents(cv2.dilate(known.astype(np.uint8), around))[1]
+        if sample.name in joined:
+            numbers = known.astype(np.int32)
+        else:
+            around = np.ones((2 * _GAP + 1, 2 * _GAP + 1), np.uint8)
+            numbers = cv2.connectedComponents(cv2.dilate(known.astype(np.uint8), around))[1]
         numbered.append(np.where(known, numbers, 0))
-        areas = np.bincount(numbered[-1].ravel())
-        pieces += [(area, index, number) for number, area in enumerate(areas) if number and area]
-    halves: tuple[list[tuple[int, int]], ...] = [], []
+        for number, area in enumerate(np.bincount(numbered[-1].ravel()).tolist()):
+            if number and area:
+                areas[joined.get(sample.name, sample.name), number] += area
+    half_of: dict[tuple[str, int], int] = {}
     sizes = [0, 0]
-    for area, *place in sorted(pieces, key=lambda piece: -piece[0]):
-        smaller = sizes.index(min(sizes))
-        halves[smaller].append((place[0], place[1]))
-        sizes[smaller] += area
+    for piece, area in areas.most_common():
+        half_of[piece] = sizes.index(min(sizes))
+        sizes[half_of[piece]] += area
     if min(sizes) < _LEAST * sum(sizes):
         return []
-    parts = []
-    for half in halves:
-        part = []
-        for index in sorted({index for index, _ in half}):
-            own = np.isin(numbered[index], [number for at, number in half if at == index])
-            labels = np.where(own, samples[index].labels, np.uint8(Phase.VOID))
-            part.append(replace(samples[index], labels=labels))
-        parts.append(part)
+    parts: tuple[list[Sample], list[Sample]] = [], []
+    for sample, numbers in zip(samples, numbered, strict=True):
+        name = joined.get(sample.name, sample.name)
+        for half, part in enumerate(parts):
+            own = [number for of, number in half_of if of == name and half_of[of, number] == half]
+            labels = np.where(np.isin(numbers, own), sample.labels, np.uint8(Phase.VOID))
+            if (labels != Phase.VOID).any():
+                part.append(replace(sample, labels=labels))
     return [(parts[0], parts[1]), (parts[1], parts[0])]
+
+
+def _join_samples(samples: Sequence[Sample]) -> dict[str, str]:
+    """Return which samples show the same place or touch: the first name of each one's group."""
+    together = [set(group) for group in group_duplicates(samples)]
+    together += [
+        {one.name, other.name} for one, other in combinations(samples, 2) if _touch(one, other)
+    ]
+    first: dict[str, str] = {}
+    for group in together:
+        known = {first.get(name, name) for name in group}
+        joined = group | {name for name, of in first.items() if of in known}
+        first |= dict.fromkeys(joined, min(joined))
+    return first
+
+
+def _touch(one: Sample, other: Sample) -> bool:
+    """Tell whether two tiles, by their names, lie next to each other in their micrograph."""
+    first, second = (_locate(sample) for sample in (one, other))
+    if first is None or second is None or first[0] != second[0]:
+        return False
+    (_, left, top, width, height), (_, x, y, wide, high) = first, second
+    return (
+        max(left, x) - min(left + width, x + wide) <= 2 * _GAP
+        and max(top, y) - min(top + height, y + high) <= 2 * _GAP
+    )
+
+
+def _locate(sample: Sample) -> tuple[str, int, int, int, int] | None:
+    """Return micrograph, left, top, width and height of a tile, in pixels of the file."""
+    place = read_tile_name(sample.name)
+    if place is None or sample.frame is None:
+        return None
+    whole = sample.frame.deduplicated
+    return (*place, len(whole.columns), len(whole.rows))
 
 
 @dataclass(frozen=True)

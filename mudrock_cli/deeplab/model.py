@@ -68,9 +68,20 @@ class TrainedModel:
 
     @property
     def scale_range(self) -> tuple[float, float]:
-        """Pixel sizes that training showed the network, over its own."""
+        """How far crops of the training were resampled, and so what pixel sizes it suits.
+
+        Over its own: a micrograph of 1.4 times its pixel size is enlarged 1.4 times.
+        """
         low, high = self.recipe.augment.scale
         return min(low, 1.0), max(high, 1.0)
+
+    @property
+    def known_sources(self) -> list[str]:
+        """The micrographs that it, or a model that it started from, was trained on."""
+        data = self.card.get("data", {})
+        trained = data.get("parts", {}).get("train", {}).get("parents", ())
+        of_start = self.card.get("finetuning", {}).get("known", ())
+        return sorted({*trained, *data.get("known", ()), *of_start})
 
     @property
     def temperature(self) -> float:
@@ -357,8 +368,8 @@ def describe_model(name: str, recipe: Recipe, facts: Mapping[str, Any]) -> str:
         f"# {name}": [
             *([facts["summary"], ""] if facts.get("summary") else []),
             f"Phases: clay, silt, pore. Trained at {recipe.data.nm_per_pixel:g} nm per pixel, "
-            f"shown {low:g} to {high:g} nm; `mudrock segment` resamples other micrographs and "
-            "back.",
+            "with crops resampled by {:g} to {:g}; `mudrock segment` so resamples micrographs of "
+            "{:g} to {:g} nm, and masks back.".format(*recipe.augment.scale, low, high),
         ],
         "## Data": _describe_data(facts.get("data")),
         "## Figures": _describe_figures(facts),

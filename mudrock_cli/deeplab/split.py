@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,9 +22,10 @@ import numpy.typing as npt
 from mudrock_cli.config import read_rows
 from mudrock_cli.deeplab.dataset import Sample
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.files import write_text
+from mudrock_cli.files import IMAGE_SUFFIXES, write_text
 
 PARTS = ("train", "validation", "test")
+_MADE = re.compile(r"(.+)(?:_d\d+|_\d+_[a-z])")  # of a tile or copy, see `augmentation.make_tiles`
 _COLUMNS = ("name", "part", "parent", "image_sha256", "label_sha256")
 
 
@@ -161,7 +163,8 @@ def split_like_the_paper(
 ) -> Split:
     """Divide files at random, or as the data's ``ImageSets`` do; tiles of one source part ways.
 
-    What is measured by such a split is too good: see `Split.leaking_sources`.
+    The lists name files, or tiles of them, whose copies follow. What is measured by such a split is
+    too good: see `Split.leaking_sources`.
     """
     names = [sample.name for sample in samples]
     listed = {
@@ -170,13 +173,24 @@ def split_like_the_paper(
         for alias in aliases
         for name in image_sets.get(alias, ())
     }
-    part = {name: listed.get(name, "") for name in names}
+    part = {}
+    for name in names:
+        known = (listed[each] for each in _list_ancestors(name) if each in listed)
+        part[name] = next(known, "")
     if not all(part.values()):
         order = np.random.default_rng(seed).permutation(len(names))
         edges = np.rint(np.cumsum(shares) * len(names)).astype(int)
         for rank, index in enumerate(order):
             part[names[index]] = PARTS[int(np.searchsorted(edges, rank, side="right"))]
     return Split("paper", part, find_sources(samples))
+
+
+def _list_ancestors(name: str) -> Iterator[str]:
+    """Yield a file's name and those of what it was made of: copy, tile, file, micrograph."""
+    yield name
+    match = _MADE.fullmatch(name)
+    if match:
+        yield from _list_ancestors(match[1])
 
 
 def take_all(samples: Sequence[Sample]) -> Split:
@@ -213,14 +227,48 @@ def _refuse_single(source: str, count: int) -> MudrockError:
     )
 
 
+def read_parts(path: Path) -> dict[str, dict[str, str]]:
+    """Read which file, or which source micrograph, is in which part.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with the columns ``name`` and ``part`` at least, as training records it.
+
+    Returns
+    -------
+    dict of mapping
+        Rows by name, without the ending of an image file.
+
+    Raises
+    ------
+    MudrockError
+        If the file cannot be read or is no such table.
+    """
+    expected = f"expected a CSV with the columns name,part; parts are {', '.join(PARTS)}"
+    rows = read_rows(path, expected)
+    told = {_strip_ending(row.get("name") or ""): row for row in rows}
+    wrong = sorted({row.get("part") or "" for row in rows} - set(PARTS))
+    if not rows or wrong or "" in told:
+        reason = (
+            f"the part {wrong[0][:60]!r} is unknown" if any(wrong) else "names no part of an image"
+        )
+        raise MudrockError(f"{path}: {reason}", expected)
+    return told
+
+
+def _strip_ending(name: str) -> str:
+    known = Path(name).suffix.lower() in IMAGE_SUFFIXES
+    return Path(name).with_suffix("").as_posix() if known else name
+
+
 def read_split(path: Path, samples: Sequence[Sample]) -> Split:
     """Read a split that was recorded or written by hand.
 
     Parameters
     ----------
     path : Path
-        CSV with the columns ``name`` (of a file or of a source) and ``part``; hashes, where they
-        stand there, must be those of the files.
+        See `read_parts`; hashes, where they stand there, must be those of the files.
     samples : sequence of Sample
         All of them.
 
@@ -229,21 +277,14 @@ def read_split(path: Path, samples: Sequence[Sample]) -> Split:
     MudrockError
         If it is no such table, leaves a sample out, or a file has changed since.
     """
-    rows = read_rows(path, "a CSV: name,part")
-    told = {row.get("name") or "": row for row in rows}
-    wrong = sorted({row.get("part") or "" for row in rows} - set(PARTS))
-    if not rows or wrong or "" in told:
-        reason = (
-            f"part {wrong[0][:60]!r} is unknown" if rows and wrong else "no rows with name,part"
-        )
-        raise MudrockError(f"{path}: {reason}", f"parts are {', '.join(PARTS)}")
+    told = read_parts(path)
     source = find_sources(samples)
     part = {}
     for sample in samples:
         row = told.get(sample.name) or told.get(source[sample.name])
         if row is None:
             raise MudrockError(f"{path}: has no row for {sample.name}", "add it, or its source")
-        if row.get("image_sha256") and row["name"] == sample.name:
+        if row.get("image_sha256") and _strip_ending(row["name"]) == sample.name:
             _check_hashes(path, row, sample)
         part[sample.name] = str(row["part"])
     if "train" not in part.values():

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,6 +156,7 @@ FEATURES = 160
 """What it tells of a window."""
 
 _ENCODER = Path(__file__).with_name("appearance.xml")
+_TURNS = Lock()
 
 
 @lru_cache(maxsize=1)
@@ -195,7 +197,8 @@ def encode_appearance(micrograph: Micrograph, nm: float) -> Features:
             window = np.asarray(read(rows, columns), np.float32)
             missing = [(0, SIDE - side) for side in window.shape]
             whole = np.pad(window, missing, mode="symmetric")
-            found.append(np.asarray(encoder(whole[None, :, :, None])[0][0], np.float32))
+            with _TURNS:  # a compiled model has one request, whose result the next overwrites
+                found.append(np.array(encoder(whole[None, :, :, None])[0][0], np.float32))
     return np.stack(found)
 
 
@@ -329,8 +332,6 @@ SKEW = "grey_skew"
 RANGE = "range.npz"
 """The features of a model's training micrographs, in its folder."""
 
-_DIFFERENCE = "texture_bend"
-_MOST_DIFFERENCE = 4.0  # the slopes that it is the difference of lie between -2 and 2
 Figures = Mapping[str, float | None]
 
 
@@ -380,8 +381,7 @@ def span_training_range(figures: Iterable[Figures]) -> dict[str, Limits]:
         if len(values) == len(rows):
             margin = MARGIN * (max(values) - min(values))
             low = 0.0 if name == ENTROPY else min(values) - margin
-            high = _MOST_DIFFERENCE if name == _DIFFERENCE else max(values) + margin
-            found[name] = Limits(low, high)
+            found[name] = Limits(low, max(values) + margin)
     return found
 
 

@@ -124,6 +124,15 @@ def test_a_model_segments_first(
     assert json.loads(again.stdout.splitlines()[0])["pixel_accuracy"] == 1
 
 
+def test_tiles_of_a_micrograph_stand_where_it_does() -> None:
+    from mudrock_cli.commands.evaluate import Method
+
+    parts = {"kumano_11": "train", "one/b": "test"}
+    method = Method("m", lambda *_: pytest.fail("not asked for"), parts)
+    names = ("kumano_11_3_b", "rock/kumano_11_tile_x0_y400", "one/b", "kumano_12_3_b")
+    assert [method.split_of(name) for name in names] == ["train", "train", "test", "unknown"]
+
+
 def test_one_bad_image_does_not_stop_the_others(data: Path, masks: Path) -> None:
     (masks / "a.png").unlink()
     save(masks / "b.png", PHASES[:, 1:])

@@ -257,6 +257,37 @@ def test_ctrl_c_leaves_a_model_and_resume_finishes_it(
         assert all(np.allclose(one[name], other[name], atol=1e-3) for name in other)
 
 
+def test_a_taught_model_can_be_taught_longer(
+    masks: Path, tmp_path: Path, start: TrainedModel
+) -> None:
+    out = tmp_path / "mine"
+    assert teach(masks, out, start).exit_code == ExitCode.DONE
+    done = run("train", masks, "--out", out, "--resume", "--set", "training.epochs=6")
+    assert done.exit_code == ExitCode.DONE, done.output
+    model = load_model(str(out))
+    assert model.card["training"]["epochs_done"] == 6
+    assert model.recipe.optimizer.decay_steps == 3 * 2  # the schedule stays what it was
+
+
+def test_what_is_kept_has_the_pixel_size_that_is_given(
+    masks: Path, tmp_path: Path, start: TrainedModel
+) -> None:
+    grey, labels = draw(7)
+    for folder, array in (("images", grey), ("labels", labels)):
+        (tmp_path / "old" / folder).mkdir(parents=True)
+        Image.fromarray(array).save(tmp_path / "old" / folder / "old.png")
+    out, keep = tmp_path / "mine", ("--keep", tmp_path / "old")
+    refuse(
+        ExitCode.SOME_FAILED,
+        "no pixel size",
+        *(masks, "--init", start.path, "--out", out, *SMALL, *keep),
+        *("--micrographs", masks.parent / "micrographs"),
+    )
+    done = teach(masks, out, start, *keep, "--pixel-size", "10nm")
+    assert done.exit_code == ExitCode.DONE, done.output
+    assert load_model(str(out)).card["finetuning"]["kept_micrographs"] == ["old"]
+
+
 def refuse(expected: ExitCode, message: str, *words: object) -> None:
     done = run("train", *words)
     assert done.exit_code == expected, done.output

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,24 @@ def test_micrographs_that_the_start_knows_are_told(
     assert find_known_sources(plan) == known
 
 
+def test_a_copy_beside_it_does_not_hide_what_the_start_knows(data: Path, tmp_path: Path) -> None:
+    from mudrock_cli.cross_validation import (
+        TrainingConfiguration,
+        find_known_sources,
+        plan_training,
+    )
+    from mudrock_cli.deeplab.dataset import load_samples
+
+    write_pair(data, "kumano_11", 5)
+    for folder, name in (("images", "kumano_11.tif"), ("labels", "kumano_11.png")):
+        shutil.copy(data / folder / name, data / folder / name.replace("kumano_11", "copy"))
+    wanted = TrainingConfiguration.from_options("fast", [], "kumano", None, 3, None)
+    samples = load_samples(data, wanted.recipe.data).samples
+    plan = plan_training(wanted, samples, data, tmp_path / "m")
+    assert plan.split.source["kumano_11"] == "copy"
+    assert find_known_sources(plan) == ["kumano_11"]
+
+
 @pytest.mark.usefixtures("quick")
 def test_ctrl_c_leaves_a_model_and_resume_finishes_it(
     data: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -235,6 +254,52 @@ def test_folds_hold_every_parent_out_once(data: Path, recipe: Path, tmp_path: Pa
     by_evaluate = {row["image"]: row for row in rows if row.get("image")}
     for row in card["judged"]["images"]:
         assert by_evaluate[row["name"]]["pixel_accuracy"] == pytest.approx(row["pixel_accuracy"])
+
+
+@pytest.mark.usefixtures("quick")
+def test_folds_are_judged_again_where_more_is_asked_or_data_changed(
+    data: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mudrock_cli.commands.console import TrainingConsole
+
+    stages: list[str] = []
+    monkeypatch.setattr(TrainingConsole, "on_stage", lambda _, title, *__: stages.append(title))
+    out, fast = tmp_path / "m", ("--set", "training.epochs=1")
+    done = mudrock("train", data, "--recipe", recipe, "--out", out, "--folds", 3, *fast)
+    assert done.exit_code == ExitCode.DONE, done.output
+    again = ("train", data, "--out", out, "--resume")
+    stages.clear()
+    assert mudrock(*again).exit_code == ExitCode.DONE
+    assert not any(title.startswith("fold") for title in stages)
+    before = (out / "training" / "fold-1" / "findings.npz").read_bytes()
+    done = mudrock(*again, "--set", "training.epochs=2")
+    assert done.exit_code == ExitCode.DONE, done.output
+    assert sum(title.startswith("fold") for title in stages) == 3
+    assert (out / "training" / "fold-1" / "findings.npz").read_bytes() != before
+    write_pair(data, "b", 9)
+    changed = mudrock(*again)
+    assert changed.exit_code == ExitCode.SOME_FAILED
+    assert "the checkpoint of another training" in changed.stderr.replace("\n", " ")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_model_of_a_fold_that_was_stopped_tells_what_it_learnt_from(
+    data: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mudrock_cli.commands.console import TrainingConsole
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingConsole, "on_step", stop)
+    out = tmp_path / "m"
+    done = mudrock("train", data, "--recipe", recipe, "--out", out, "--folds", 3)
+    assert done.exit_code == ExitCode.INTERRUPTED, done.output
+    held = load_model(str(out)).card["data"]["parts"]["test"]["parents"]
+    judged = mudrock("evaluate", out, data, "--json")
+    rows = [json.loads(line) for line in judged.stdout.splitlines()]
+    parts = {row["image"]: row["split"] for row in rows if row.get("image")}
+    assert parts == {name: "test" if name in held else "train" for name in "abc"}
 
 
 def test_a_forest_is_a_model_like_any_other(data: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,6 +62,20 @@ def test_auto_is_openvino_without_a_gpu(
 def test_a_hidden_gpu_is_none(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
     monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", hidden)
     assert not engines.has_gpu()
+
+
+@pytest.mark.parametrize(("platform", "usable"), [("gpu", True), ("cpu", False)])
+def test_a_gpu_is_found_by_jax(
+    monkeypatch: pytest.MonkeyPatch, platform: str, usable: bool
+) -> None:
+    import keras
+
+    device = SimpleNamespace(platform=platform)
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([Path("/dev/nvidia0")]))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(devices=lambda: [device]))
+    assert engines.has_gpu() == usable
 
 
 def test_openvino_reports_nothing_to_anybody(tiny_model: TrainedModel) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mudrock_cli.deeplab.dataset import Sample
+from mudrock_cli.deeplab.dataset import Frame, Sample
 from mudrock_cli.deeplab.recipe import Recipe, load_recipe
 from mudrock_cli.errors import UsageError
-from mudrock_cli.image.types import Phase
+from mudrock_cli.image.resample import deduplicate
+from mudrock_cli.image.types import Phase, PixelSize
 
 pytestmark = pytest.mark.network
 
@@ -62,6 +63,28 @@ def test_one_piece_or_a_crumb_beside_it_has_no_halves(make_sample: Callable[...,
     crumb = np.full_like(sample.labels, Phase.VOID)
     crumb[:4, :4] = Phase.SILT
     assert halve_labels([sample, replace(sample, name="b", labels=crumb)]) == []
+
+
+def test_duplicates_and_tiles_that_touch_are_in_one_half(
+    make_sample: Callable[..., Sample],
+) -> None:
+    from mudrock_cli.deeplab.finetuning import halve_labels
+
+    def place(name: str, seed: int) -> Sample:
+        sample = make_sample(name, (64, 80), seed)
+        micrograph = sample.micrograph(10.0)
+        frame = Frame(deduplicate(micrograph), PixelSize(10.0, "test"))
+        return replace(sample, source="m", frame=frame)
+
+    def name_halves(*samples: Sample) -> list[list[str]]:
+        return [[sample.name for sample in part] for part in halve_labels(samples)[0]]
+
+    first = make_sample("a", (64, 80), 0)
+    mirrored = replace(first, name="c", grey=first.grey[:, ::-1], labels=first.labels[:, ::-1])
+    assert name_halves(first, make_sample("b", (64, 80), 1), mirrored) == [["a", "c"], ["b"]]
+    names = ("m_tile_x0_y0", "m_tile_x80_y0", "m_tile_x300_y0", "m_tile_x0_y90")
+    tiles = [place(name, seed) for seed, name in enumerate(names)]
+    assert name_halves(*tiles) == [[names[0], names[1], names[3]], [names[2]]]
 
 
 def test_a_start_is_pulled_back_to(

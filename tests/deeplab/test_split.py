@@ -172,6 +172,13 @@ def test_the_papers_split_leaks_and_knows_it() -> None:
     assert [len(given.choose(samples, part)) for part in PARTS] == [50, 5, 5]
 
 
+def test_lists_of_files_hold_for_what_the_papers_recipe_makes_of_them() -> None:
+    made = ("11_1_a", "11_1_a_1_a", "11_1_a_1_c", "11_1_a_1_b_d7", "12_2_a_1_a", "12_2_a_3_b")
+    sets = {"train": ["11_1_a"], "val": [], "test": ["12_2_a"]}
+    split = split_like_the_paper([noise(name, 1) for name in made], PAPER, 0, sets)
+    assert list(split.part.values()) == ["train"] * 4 + ["test"] * 2
+
+
 def test_a_recorded_split_can_be_given_again(tmp_path: Path) -> None:
     samples = [noise(f"{p}_{t}_a", 9 * p + t) for p in range(5) for t in range(2)]
     split = split_by_source(samples, PAPER, 3)
@@ -186,20 +193,20 @@ def test_a_recorded_split_can_be_given_again(tmp_path: Path) -> None:
 def test_a_split_may_name_sources(tmp_path: Path) -> None:
     samples = [noise(f"{p}_{t}_a", 9 * p + t) for p in range(2) for t in range(2)]
     path = tmp_path / "s.csv"
-    path.write_text("name,part\n0,train\n1,test\n", "utf-8")
+    path.write_text("name,part\n0,train\n1.tif,test\n", "utf-8")
     assert len(read_split(path, samples).choose(samples, "test")) == 2
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no rows"),
-        ("name,part\n", "no rows"),
+        ("", "names no part of an image"),
+        ("name,part\n", "names no part of an image"),
         ("name,part\n0_0_a,training\n", "part 'training' is unknown"),
-        ("part\ntrain\n", "no rows with name,part"),
+        ("part\ntrain\n", "names no part of an image"),
         ("name,part\n0_0_a,train\n", "has no row for 1_0_a"),
         ("name,part\n0,test\n1,test\n", "gives no file to train"),
-        ("\x00\x00", "no rows"),
+        ("\x00\x00", "names no part of an image"),
     ],
 )
 def test_a_split_that_is_none_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -1,5 +1,6 @@
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,14 @@ def test_features_do_not_know_brightness_and_contrast_but_texture() -> None:
     assert distribution.measure_distance(encode(other)) < limit
     assert distribution.measure_distance(encode(0.4 * other + 90)) < limit
     assert distribution.measure_distance(encode(draw_texture(9, sigma=8))) > limit
+
+
+def test_threads_take_turns() -> None:
+    textures = [draw_texture(seed) for seed in range(4)] * 4
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(encode, textures))
+    alone = encode(textures[1])
+    assert all(np.array_equal(found[index], alone) for index in range(1, 16, 4))
 
 
 def test_windows_of_a_mosaic_are_bounded_and_a_data_bar_does_not_count() -> None:

@@ -118,9 +118,9 @@ def _read_forest(path: Path) -> None:
 
 
 def _read_split(path: Path) -> None:
-    from mudrock_cli.commands.evaluate import read_split
+    from mudrock_cli.deeplab.split import read_parts
 
-    read_split(path)
+    read_parts(path)
 
 
 def _read_groups(path: Path) -> None:
