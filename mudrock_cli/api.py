@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.image.mask import PhaseMask, find_masks, find_pixel_size
 from mudrock_cli.image.mask import open_mask as _open_mask
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.micrograph import open_micrograph as _open_micrograph
@@ -55,13 +55,21 @@ def open_micrograph(image: Image, *, pixel_size: Length = None) -> Micrograph:
     ------
     MudrockError
         If the file cannot be read as a micrograph, or the array is none.
+
+    Warns
+    -----
+    UserWarning
+        Of what was left out of a file, as of all pages but the first.
     """
     size = _to_pixel_size(pixel_size)
     if isinstance(image, Micrograph):
-        return image if size is None else _replace_size(image, size)
+        return image if size is None else replace(image, pixel_size=size)
     if isinstance(image, np.ndarray):
         return _wrap_array(image, size)
-    return _open_micrograph(Path(image), pixel_size=size)
+    micrograph = _open_micrograph(Path(image), pixel_size=size)
+    for line in micrograph.warnings:
+        _warn(line, f"{image}: {line}")
+    return micrograph
 
 
 def open_mask(mask: Mask, *, pixel_size: Length = None) -> PhaseMask:
@@ -93,7 +101,7 @@ def open_mask(mask: Mask, *, pixel_size: Length = None) -> PhaseMask:
         found = PhaseMask.from_array("array", mask)
     else:
         found = _open_mask(Path(mask))
-    return found if size is None else _replace_size(found, size)
+    return found if size is None else replace(found, pixel_size=size)
 
 
 def load_model(model: "str | os.PathLike[str] | TrainedModel" = "kumano") -> "TrainedModel":
@@ -170,9 +178,14 @@ def groundtruth(
     ------
     MudrockError
         If image or recipe cannot be read, the image is of one grey or has no pixel size.
+
+    Warns
+    -----
+    UserWarning
+        Of what to look at before the mask is trusted.
     """
     from mudrock_cli.classical.recipe import WorkflowRecipe, load_recipe
-    from mudrock_cli.classical.workflow import label_phases
+    from mudrock_cli.classical.workflow import check_scale, label_phases
 
     chosen = recipe if isinstance(recipe, WorkflowRecipe) else load_recipe(str(recipe))
     name = "own" if isinstance(recipe, WorkflowRecipe) else Path(recipe).stem
@@ -187,6 +200,7 @@ def groundtruth(
         "recipe": {"name": name, "sha256": chosen.digest},
         "outlines": chosen.outlines,
     }
+    check_scale(micrograph, chosen, _warn)
     phases = label_phases(micrograph, chosen)
     return PhaseMask.from_array(micrograph.name, phases, micrograph.pixel_size, facts)
 
@@ -273,8 +287,6 @@ def stats(
 
 def _open_all(masks: Mask | Iterable[Mask], pixel_size: Length) -> dict[str, PhaseMask]:
     """Open masks, by names that are all different."""
-    from mudrock_cli.files import MASK_SUFFIXES, find_inputs
-
     several: Iterable[Mask]
     several = [masks] if isinstance(masks, str | os.PathLike | np.ndarray | PhaseMask) else masks
     opened: dict[str, PhaseMask] = {}
@@ -283,11 +295,14 @@ def _open_all(masks: Mask | Iterable[Mask], pixel_size: Length) -> dict[str, Pha
             mask = open_mask(given, pixel_size=pixel_size)
             found = [(mask.name, mask)]
         else:
-            items = find_inputs([os.fspath(given)], suffixes=MASK_SUFFIXES, keep_masks=True)
-            found = [
-                (item.relative.as_posix(), open_mask(item.path, pixel_size=pixel_size))
-                for item in items
-            ]
+            items, replaced = find_masks([os.fspath(given)])
+            for line in replaced:
+                _warn("", line)
+            found = []
+            for item in items:
+                mask = open_mask(item.path, pixel_size=pixel_size)
+                size = find_pixel_size(mask)
+                found.append((item.relative.as_posix(), replace(mask, pixel_size=size)))
         for name, mask in found:
             names = (name, str(mask.path or name), *(f"{name} ({n})" for n in range(2, 10_000)))
             opened[next(free for free in names if free not in opened)] = mask
@@ -326,10 +341,6 @@ def _to_pixel_size(length: Length, name: str = "pixel_size") -> PixelSize | None
     if isinstance(length, str):
         return PixelSize.parse(length, name)
     return PixelSize(float(length), name)
-
-
-def _replace_size(image: Any, size: PixelSize) -> Any:
-    return replace(image, pixel_size=size)
 
 
 def _warn(kind: str, message: str) -> None:

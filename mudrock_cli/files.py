@@ -513,12 +513,16 @@ def is_mudrock_mask(path: Path) -> bool:
     """Return whether a file or an OME-Zarr looks like a mask, or labels, written by mudrock."""
     if path.is_dir():
         return PROVENANCE in _read_attributes(path)
+    return NAMESPACE.encode() in _read_tiff_head(path)
+
+
+def _read_tiff_head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError:
-        return False
-    return head.startswith((b"II", b"MM")) and NAMESPACE.encode() in head
+        return b""
+    return head if head.startswith((b"II", b"MM")) else b""
 
 
 # The images that a command line names, and the masks that belong to micrographs.
@@ -530,6 +534,11 @@ MASK_SUFFIXES = (".tif", ".tiff", ".png", ".bmp", ".zarr")
 """Suffixes of masks, compared without case."""
 
 _DERIVED = re.compile(r".+\.(overlay|confidence|instances|probability|steps)", re.IGNORECASE)
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+    """Return a name as UTF-8 can tell it: files from old archives may have others."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)
@@ -546,6 +555,18 @@ class Input:
 
     path: Path
     relative: Path
+
+    def check_name(self) -> None:
+        """Refuse a name that cannot be written into a table or a mask.
+
+        Raises
+        ------
+        MudrockError
+            If it is no UTF-8.
+        """
+        name = printable(self.path)
+        if name != str(self.path):
+            raise MudrockError(f"{name}: its name is no UTF-8", "rename the file")
 
 
 def find_inputs(
@@ -675,6 +696,8 @@ def _is_wanted(file: Path, suffixes: tuple[str, ...], keep_masks: bool) -> bool:
         return False
     if _DERIVED.fullmatch(file.stem):
         return False
+    if file.stem.lower().endswith(".labels") and b"mudrock\0" in _read_tiff_head(file):
+        return False  # of `mudrock export`; masks of others may be called so
     return keep_masks or not is_mudrock_mask(file)
 
 

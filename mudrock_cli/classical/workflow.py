@@ -293,6 +293,38 @@ def label_phases(micrograph: Micrograph, recipe: WorkflowRecipe) -> Grey:
     return np.concatenate(list(frame_phases(deduplicated, phases)))
 
 
+def check_scale(
+    micrograph: Micrograph, recipe: WorkflowRecipe, warn: Callable[[str, str], None]
+) -> None:
+    """Warn when the pixels or the field cannot show what the recipe looks for.
+
+    Parameters
+    ----------
+    micrograph : Micrograph
+        With a pixel size, as it is in the file.
+    recipe : WorkflowRecipe
+        What is looked for.
+    warn : callable
+        ``warn(kind, message)``.
+    """
+    assert micrograph.pixel_size
+    source, nm = micrograph.path or micrograph.name, micrograph.pixel_size.nm
+    if not recipe.contrast.shows(nm):
+        warn(
+            "pixels too coarse for the recipe",
+            f"{source}: pixels of {nm:g} nm do not show pores of {recipe.contrast.reach_nm:g} nm, "
+            "which the recipe looks for; look at the overlay before you trust the mask",
+        )
+    height, width = (side * nm / 1e3 for side in micrograph.specimen.shape)
+    grain = recipe.silt.min_ecd_nm / 1e3
+    if min(height, width) < 2 * grain:
+        warn(
+            "field too small for silt",
+            f"{source}: the field of {width:.3g} x {height:.3g} µm hardly holds a grain of "
+            f"{grain:.2g} µm; is {nm:g} nm per pixel right?",
+        )
+
+
 def frame_phases(deduplicated: Deduplicated, bands: Iterable[Grey]) -> Iterator[Grey]:
     """Yield whole rows of a file's image, from those of its specimen: VOID around it.
 

@@ -137,6 +137,7 @@ def _run_one(work: Work[Result], item: "Input", hooks: Hooks = _QUIET) -> Done[R
 
     result, known = None, None
     try:
+        item.check_name()
         result = work(item, replace(hooks, warn=warn))
     except UsageError:  # concerns the whole command, not this input
         raise

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from mudrock_cli.commands.log import note, note_error
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.files import printable
 
 if TYPE_CHECKING:
     from mudrock_cli.cross_validation import TrainingPlan
@@ -120,7 +121,7 @@ class Console:
 
     def print_json(self, line: Mapping[str, Any]) -> None:
         """Write a JSON line on stdout, at once."""
-        sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+        sys.stdout.write(printable(json.dumps(line, ensure_ascii=False)) + "\n")
         sys.stdout.flush()
 
     def end(self) -> None:
@@ -245,11 +246,8 @@ SIZE_COLUMN = Column(
 )
 PHASE_COLUMNS = tuple(percent_column(f"{name} %", f"{name}_fraction") for name in ("pore", "silt"))
 CLAY_COLUMN = percent_column("clay %", "clay_fraction")
-_OUTLINES = {
-    "labels": "outlines: as published labels draw them, 10 nm (pores) and 145 nm (silt) inside the "
-    "visible ones; to measure, take --outlines exact",
-    "exact": "outlines: exact, where they are visible",
-}
+RIMS_NM = (10.0, 145.0)
+"""How far inside their visible outlines published labels draw pores and silt."""
 CLAY_NOTE = (
     "clay: all that is neither pore nor silt, organic matter and pyrite too; of the silt, mudrock "
     "stats counts grains up to 2 µm as clay"
@@ -300,7 +298,7 @@ class Outcome:
 
 
 def describe_masks(
-    outcomes: Sequence[Outcome], out: Path, seconds: float, outlines: str = ""
+    outcomes: Sequence[Outcome], out: Path, seconds: float, rims_nm: tuple[float, float] = RIMS_NM
 ) -> list[str]:
     """Return the lines below the closing table: where pixel sizes are from, marks, the sum."""
     lines = []
@@ -312,7 +310,7 @@ def describe_masks(
     if sources:
         shown = "; ".join(f"{source} ({count})" for source, count in sources.most_common())
         lines += [f"pixel sizes from: {shown}", CLAY_NOTE]
-        lines += [_OUTLINES[outlines]] if outlines else []
+        lines.append(f"outlines: {_describe_outlines(*rims_nm)}")
     outside = Counter(name for outcome in outcomes for name in outcome.outside)
     if outside:
         from mudrock_cli.image.mask import name_figure
@@ -328,21 +326,26 @@ def describe_masks(
     return [*lines, f"{finished} {noun} in {out} ({', '.join(parts)}; {seconds:.1f} s)"]
 
 
+def _describe_outlines(pore_nm: float, silt_nm: float) -> str:
+    if not (pore_nm or silt_nm):
+        return "exact, where they are visible"
+    inside = f"{pore_nm:g} nm (pores) and {silt_nm:g} nm (silt) inside the visible ones"
+    if (pore_nm, silt_nm) == RIMS_NM:
+        return f"as published labels draw them, {inside}; to measure, take --outlines exact"
+    return f"{inside}, as the recipe has it"
+
+
 def tabulate_masks(outcomes: Sequence[Outcome], columns: Sequence[Column]) -> Table:
     """Lay out the closing table of masks."""
-    left_out = len(outcomes) - MOST_ROWS
-    shown = outcomes[: MOST_ROWS if left_out > 1 else None]
     headings = [*(column.heading for column in columns), "s", "status"]
     rows = []
-    for outcome in shown:
+    for outcome in outcomes:
         failed = outcome.status == "failed"
         cells = ["" if failed else column.text(outcome.facts) for column in columns]
         mark = f" {_OUTSIDE}" if outcome.outside else ""
         rows.append([*cells, f"{outcome.seconds:.1f}", f"{outcome.status}{mark}"])
-    table = lay_table("image", headings, [outcome.input.name for outcome in shown], rows)
+    table = lay_table("image", headings, [outcome.input.name for outcome in outcomes], rows)
     table.columns[-1].justify = "left"
-    if left_out > 1:
-        table.add_row(f"and {left_out} more")
     return table
 
 
@@ -354,17 +357,31 @@ def lay_table(
     *,
     gap: int = 2,
 ) -> Table:
-    """Return a table as wide as the terminal: names are cut, figures never are."""
+    """Return a table as wide as the terminal: names are cut, figures never are.
+
+    Of more than `MOST_ROWS` rows the last is the number of those that are left out.
+    """
+    left_out = max(0, len(rows) - MOST_ROWS)
+    shown = rows if left_out < 2 else rows[:MOST_ROWS]
+    table, room = _make_fitting(first, headings, shown, gap)
+    for name, cells in zip(names, shown, strict=False):
+        table.add_row(Text(shorten(printable(name), min(room, _MOST_NAME))), *cells)
+    if left_out > 1:
+        table.add_row(f"and {left_out} more")
+    return table
+
+
+def _make_fitting(
+    first: str, headings: Sequence[str], rows: Sequence[Sequence[str]], gap: int = 2
+) -> tuple[Table, int]:
+    """Return an empty table whose figures are never cut, and the characters left for a name."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     width = rich.console.Console().width
-    room = max(width - sum(widths) - gap * len(widths), _LEAST_NAME)
     table = make_table(first, headings)
     table.padding = (0, gap // 2, 0, gap - gap // 2)
     for column, least in zip(table.columns[1:], widths, strict=True):
         column.min_width = least
-    for name, cells in zip(names, rows, strict=True):
-        table.add_row(Text(shorten(name, min(room, _MOST_NAME))), *cells)
-    return table
+    return table, max(width - sum(widths) - gap * len(widths), _LEAST_NAME)
 
 
 # The closing table of `stats`.
@@ -386,23 +403,26 @@ def to_json_line(row: SummaryRow) -> dict[str, Any]:
 
 
 def tabulate_summary(rows: Sequence[SummaryRow]) -> Table:
-    """Lay out the rows of images and what they are pooled to; it fits in 80 columns."""
+    """Lay out the rows of images and what they are pooled to, as wide as the terminal."""
     least = rows[-1]["min_silt_um"]
     silt = f"silt >{least:g} µm %" if least else "silt %"  # the silt of `segment` is of any size
-    table = make_table("image", ("porosity %", silt, "pores", "D50 µm", "grains", "D50 µm"))
+    headings = ("porosity %", silt, "pores", "D50 µm", "grains", "D50 µm")
     images = [row for row in rows if row["scope"] == "image"]
     left_out = len(images) - MOST_ROWS
     shown = images[: MOST_ROWS if left_out > 1 else None]
-    for name, row in zip(
-        shorten_apart([row["image"] for row in shown], _MOST_SUMMARY_NAME), shown, strict=True
-    ):
-        table.add_row(Text(name), *_summary_cells(row))
-    if left_out > 1:
-        table.add_row(f"and {left_out} more")
     pooled = [row for row in rows if row["scope"] in ("group", "pooled") and len(images) > 1]
     names = [row.get("group") or f"all {row['images']} images" for row in pooled]
-    for name, row in zip(shorten_apart(names, _MOST_SUMMARY_NAME), pooled, strict=True):
-        table.add_row(Text(name, style="bold"), *_summary_cells(row))
+    cells = [_summary_cells(row) for row in (*shown, *pooled)]
+    table, room = _make_fitting("image", headings, cells)
+    width = min(room, _MOST_SUMMARY_NAME)
+    for name, figures in zip(
+        shorten_apart([row["image"] for row in shown], width), cells, strict=False
+    ):
+        table.add_row(Text(name), *figures)
+    if left_out > 1:
+        table.add_row(f"and {left_out} more")
+    for name, figures in zip(shorten_apart(names, width), cells[len(shown) :], strict=True):
+        table.add_row(Text(name, style="bold"), *figures)
     return table
 
 

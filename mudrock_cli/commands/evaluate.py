@@ -76,7 +76,7 @@ def evaluate(
     pores alone, or of grains, judge these: --values 0=clay+silt,255=pore.
     """
     from mudrock_cli.commands.console import Console
-    from mudrock_cli.files import check_writable, find_pairs
+    from mudrock_cli.files import Input, check_writable, find_pairs
     from mudrock_cli.image.labels import parse_values
     from mudrock_cli.measure.scores import tabulate_scores
 
@@ -84,6 +84,7 @@ def evaluate(
     sizes = read_pixel_sizes(pixel_size, override=override_pixel_size)
     parse_tolerance(tolerance, None)
     pairs = find_pairs(data)
+    sizes.check([Input(pair.label, Path(pair.name)) for pair in pairs])
     subjects = [subject, *(against or [])]
     masks = out / "masks" if out else None
     methods = open_methods(subjects, pairs, engine=engine, split=split, masks=masks)
@@ -174,17 +175,20 @@ def open_methods(
     for number, argument in enumerate(arguments):
         folder = Path(argument)
         is_masks = folder.is_dir() and not (folder / "recipe.toml").is_file()
-        method = _open_masks(folder, pairs) if is_masks else _open_model(argument, engine, masks)
-        name, taken = method.name, {other.name for other in methods}
+        name, taken = folder.resolve().name, {other.name for other in methods}
         if name in taken:
             name = f"{folder.resolve().parent.name}/{name}"
         if name in taken or folder.resolve() in {Path(a).resolve() for a in arguments[:number]}:
             raise UsageError(f"{argument}: given twice", "compare different masks")
-        methods.append(Method(name, method.predict, method.splits if given is None else given))
+        if is_masks:
+            method = _open_masks(name, folder, pairs)
+        else:
+            method = _open_model(name, argument, engine, masks and masks / name)
+        methods.append(method if given is None else replace(method, splits=given))
     return methods
 
 
-def _open_masks(folder: Path, pairs: Sequence["Pair"]) -> Method:
+def _open_masks(name: str, folder: Path, pairs: Sequence["Pair"]) -> Method:
     from mudrock_cli.files import find_partner
     from mudrock_cli.image.mask import open_mask
 
@@ -202,10 +206,10 @@ def _open_masks(folder: Path, pairs: Sequence["Pair"]) -> Method:
             )
         return open_mask(path)
 
-    return Method(folder.resolve().name, predict)
+    return Method(name, predict)
 
 
-def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method:
+def _open_model(name: str, argument: str, engine: EngineName, masks: Path | None) -> Method:
     from mudrock_cli.deeplab.model import load_model
     from mudrock_cli.segmentation import open_engine, segment_mask
 
@@ -219,7 +223,7 @@ def _open_model(argument: str, engine: EngineName, masks: Path | None) -> Method
             raise MudrockError(
                 f"{pair.label}: no image {pair.name} to segment", "put it beside the labels"
             )
-        path = masks / model.name / f"{pair.name}.tif" if masks else None
+        path = masks / f"{pair.name}.tif" if masks else None
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
         return segment_mask(micrograph, model, lambda: runner, out=path)

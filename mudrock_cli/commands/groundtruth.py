@@ -94,6 +94,7 @@ def groundtruth(
         sides=sides,
         all_sides=SIDES,
         pixel_sizes=sizes,
+        rims_nm=(chosen.pore.edge_nm, chosen.silt.rim_nm),
         max_pixels=max_pixels,
         force=force,
         json_lines=as_json,
@@ -111,7 +112,7 @@ def _label_one(
 ) -> dict[str, Any]:
     """Write the mask of one micrograph, its results inside, and what is wanted beside it."""
     from mudrock_cli.classical.recipe import vary_thresholds
-    from mudrock_cli.classical.workflow import Workflow, frame_phases
+    from mudrock_cli.classical.workflow import Workflow, check_scale, frame_phases
     from mudrock_cli.image.mask import create_mask
     from mudrock_cli.image.resample import deduplicate
     from mudrock_cli.report.overlay import StepSheet
@@ -122,7 +123,7 @@ def _label_one(
             f"{micrograph.path or micrograph.name}: no pixel size, and every length is physical",
             "give --pixel-size, for example --pixel-size 10nm",
         )
-    _warn_of_scale(job, recipe, micrograph.pixel_size.nm)
+    check_scale(micrograph, recipe, job.warn)
     workflow = Workflow(deduplicated.micrograph, recipe, mapper=job.mapper, advance=job.advance)
     sheet = StepSheet(workflow.micrograph) if "steps" in sides else None
     recipes = [*(vary_thresholds(recipe) if band else ()), recipe]
@@ -157,25 +158,6 @@ def _label_one(
         writer.provenance["results"] = results
     _save_sides(job, sides, sheet)
     return results
-
-
-def _warn_of_scale(job: "Job", recipe: "WorkflowRecipe", pixel_nm: float) -> None:
-    """Say when the pixels or the field cannot show what the recipe looks for."""
-    source, contrast = job.micrograph.path or job.micrograph.name, recipe.contrast
-    if not contrast.shows(pixel_nm):
-        job.warn(
-            "pixels too coarse for the recipe",
-            f"{source}: pixels of {pixel_nm:g} nm do not show pores of {contrast.reach_nm:g} nm, "
-            "which the recipe looks for; look at the overlay before you trust the mask",
-        )
-    height, width = (side * pixel_nm / 1e3 for side in job.micrograph.specimen.shape)
-    grain = recipe.silt.min_ecd_nm / 1e3
-    if min(height, width) < 2 * grain:
-        job.warn(
-            "field too small for silt",
-            f"{source}: the field of {width:.3g} x {height:.3g} µm hardly holds a grain of "
-            f"{grain:.2g} µm; is {pixel_nm:g} nm per pixel right?",
-        )
 
 
 def _count(phases: "npt.NDArray[np.uint8]") -> dict[int, int]:

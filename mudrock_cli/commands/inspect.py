@@ -67,6 +67,7 @@ def inspect(
 
     sizes = read_pixel_sizes(pixel_size, override=override_pixel_size)
     found = find_inputs(inputs)
+    sizes.check(found)
     trained = load_model(model or DEFAULT_MODEL)
     rows: list[Facts] = []
     with Console("images", len(found), json_lines=as_json) as console:
@@ -202,16 +203,11 @@ def estimate_seconds(shape: tuple[int, int], factor: float) -> float:
 
 
 def _tabulate(rows: Sequence[Mapping[str, Any]]) -> "Table":
-    from mudrock_cli.commands.console import MOST_ROWS, lay_table
+    from mudrock_cli.commands.console import lay_table
 
     headings = ["pixels", "bits", "nm/px", "µm", "bar", "grey", "grains", "model", "time"]
-    left_out = len(rows) - MOST_ROWS
-    shown = rows[: MOST_ROWS if left_out > 1 else None]
-    names = [Path(row["input"]).name for row in shown]
-    table = lay_table("image", headings, names, [_cells(row) for row in shown], gap=1)
-    if left_out > 1:
-        table.add_row(f"and {left_out} more")
-    return table
+    names = [Path(row["input"]).name for row in rows]
+    return lay_table("image", headings, names, [_cells(row) for row in rows], gap=1)
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mudrock_cli.commands.batch import Done, Hooks, prepare_folders, run_all
 from mudrock_cli.commands.cluster import Cluster, check_paths, fits_a_task
 from mudrock_cli.commands.console import (
+    RIMS_NM,
     Column,
     Console,
     Outcome,
@@ -171,6 +172,8 @@ class MaskOptions:
         All that is specimen.
     exclude : Path or None
         Folder of images in which is painted what is left out.
+    rims_nm : tuple of float
+        How far inside their visible outlines pores and silt are drawn.
     """
 
     places: Places
@@ -183,6 +186,7 @@ class MaskOptions:
     json_lines: bool
     crop: "Box | None" = None
     exclude: Path | None = None
+    rims_nm: tuple[float, float] = RIMS_NM
 
     def absolute(self) -> "MaskOptions":
         """Return the same for a worker, which runs in another folder."""
@@ -229,6 +233,7 @@ def make_masks(
 
     places, start = options.places, time.monotonic()
     check_exclusions(options.exclude, places.inputs)
+    options.pixel_sizes.check(places.inputs)
     places.prepare()
     if cluster:
         folders = [*needed, *([options.exclude] if options.exclude else [])]
@@ -255,8 +260,7 @@ def make_masks(
         finally:  # also after Ctrl-C: what is finished
             table = tabulate_masks(outcomes, columns)
             seconds = time.monotonic() - start
-            outlines = str(options.fingerprint.get("outlines", ""))
-            lines = describe_masks(outcomes, places.folder, seconds, outlines)
+            lines = describe_masks(outcomes, places.folder, seconds, options.rims_nm)
             console.close(table, lines[-1:] if options.json_lines else lines)
     failed = any(outcome.status == "failed" for outcome in outcomes)
     return ExitCode.SOME_FAILED if failed else ExitCode.DONE

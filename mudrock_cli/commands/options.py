@@ -1,6 +1,6 @@
 """Options that several commands share, and how their texts are read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -139,6 +139,23 @@ class PixelSizes:
             "wrong, give --override-pixel-size",
         )
         return told
+
+    def check(self, inputs: "Sequence[Input]") -> None:
+        """Make sure that a table of single files is about some of the inputs.
+
+        Raises
+        ------
+        UsageError
+            If it names none of them.
+        """
+        known = {name for item in inputs for name in (item.relative.as_posix(), item.relative.name)}
+        if self.table and inputs and not known & set(self.table):
+            first = next(iter(self.table))
+            raise UsageError(
+                f"--pixel-size: none of the names in {self.table[first].source}, such as {first}, "
+                "is one of an input",
+                f"names are those of the files, such as {inputs[0].relative.as_posix()}",
+            )
 
 
 def read_pixel_sizes(text: str | None, *, override: bool = False) -> PixelSizes:

@@ -73,6 +73,7 @@ def propose(
     sizes = read_pixel_sizes(pixel_size, override=override_pixel_size)
     box = parse_crop(crop)
     found = _find_micrographs(inputs, out)
+    sizes.check(found)
     check_exclusions(exclude, found)
     trained = load_model(model or DEFAULT_MODEL)
     check_writable(out)
@@ -231,10 +232,8 @@ def _describe_tile(order: int, proposal: "Proposal", image: Path, label: Path) -
 
 
 def _tabulate_micrographs(ranked: Sequence[Mapping[str, Any]]) -> "Table":
-    from mudrock_cli.commands.console import MOST_ROWS, lay_table
+    from mudrock_cli.commands.console import lay_table
 
-    left_out = len(ranked) - MOST_ROWS
-    shown = ranked[: MOST_ROWS if left_out > 1 else None]
     headings = ["unsure %", "pore %", "silt %", "range", "before", "new"]
     rows = [
         [
@@ -243,12 +242,9 @@ def _tabulate_micrographs(ranked: Sequence[Mapping[str, Any]]) -> "Table":
             str(row["tiles_labelled"] or "–"),
             str(len(row["tiles"]) or "–"),
         ]
-        for row in shown
+        for row in ranked
     ]
-    table = lay_table("image", headings, [Path(row["input"]).name for row in shown], rows)
-    if left_out > 1:
-        table.add_row(f"and {left_out} more")
-    return table
+    return lay_table("image", headings, [Path(row["input"]).name for row in ranked], rows)
 
 
 def _tabulate_tiles(proposals: "Sequence[Proposal]") -> "Table":

@@ -50,7 +50,13 @@ def report(
     all grains and pores to sort and filter. A folder of masks without tables is measured first.
     """
     from mudrock_cli.files import check_writable, remove_leftovers, write_text
-    from mudrock_cli.report.figures import draw_report, name_files, save_figures, to_svg
+    from mudrock_cli.report.figures import (
+        draw_report,
+        lack_letters,
+        name_files,
+        save_figures,
+        to_svg,
+    )
     from mudrock_cli.report.page import render_page
     from mudrock_cli.report.tables import read_tables
     from mudrock_cli.report.viewer import make_viewers
@@ -79,12 +85,21 @@ def report(
         section: {name: to_svg(figure) for name, figure in section_figures.items()}
         for section, section_figures in drawn.items()
     }
-    viewers = make_viewers(tables, micrographs)
+    viewers = make_viewers(
+        tables, micrographs, lambda line: typer.echo(f"warning: {line}", err=True)
+    )
     text = render_page(tables, svgs, viewers, _list_provenance(tables, given))
     write_text(page, text, "choose another --out, or make room")
     if figures is not None:
         files = save_figures(figures, name_files(drawn), name_files(svgs))
         typer.echo(f"{len(files)} files of figures in {figures}")
+        names = [row[key] for row in (*tables.images, *tables.groups) for key in ("image", "group")]
+        if lack_letters(filter(None, names)):
+            typer.echo(
+                "warning: the fonts of this machine lack letters of some names: the page and the "
+                "SVG files have them, PDF and PNG show boxes",
+                err=True,
+            )
     missing = [name for name, found in viewers.items() if isinstance(found, str)]
     if missing:
         typer.echo(f"warning: no mask to show for {', '.join(missing)}", err=True)
@@ -97,18 +112,23 @@ def report(
 def _find_table(place: Path) -> tuple[Path, bool]:
     """Return the instance table of a folder, made now if need be, and whether a mask failed."""
     from mudrock_cli.commands.stats import stats
-    from mudrock_cli.files import is_zarr
+    from mudrock_cli.files import is_collection, is_zarr
     from mudrock_cli.measure.tables import summary_path
 
-    if not place.is_dir() or is_zarr(place):
+    if not place.is_dir() or (is_zarr(place) and not is_collection(place)):
         return place, False
-    tables = [path for path in sorted(place.glob("*.parquet")) if summary_path(path).is_file()]
+    if is_zarr(place):  # nothing but images belongs into it
+        table = place.with_suffix(".parquet")
+        tables = [table]
+    else:
+        table = place / "report.parquet"
+        tables = sorted(place.glob("*.parquet"))
+    tables = [path for path in tables if summary_path(path).is_file()]
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables[:4])
         raise UsageError(f"{place}: {len(tables)} tables of mudrock stats", f"give one: {names}")
     if tables:
         return tables[0], False
-    table = place / "report.parquet"
     try:
         stats([str(place)], out=table)
     except typer.Exit as end:
@@ -157,10 +177,11 @@ def _list_provenance(tables: "Tables", command: list[str]) -> "list[Fact]":
     """Say how tables and page were made."""
     from mudrock_cli.report.page import Fact
 
-    options = dict(tables.facts.get("options") or {})
+    told = tables.facts.get("options")
+    options = dict(told) if isinstance(told, dict) else {}
     for key in ("min_silt", "min_pore"):
-        if f"{key}_um" in options:
-            options[key] = f"{options.pop(f'{key}_um'):g}um"
+        if isinstance(limit := options.pop(f"{key}_um", None), int | float):
+            options[key] = f"{limit:g}um"
     given = [
         f"--{key.replace('_', '-')}" + ("" if value is True else f" {value}")
         for key, value in options.items()

@@ -83,7 +83,7 @@ def segment(
     inputs become an OME-Zarr each in that folder.
     """
     from mudrock_cli.commands.cluster import open_cluster
-    from mudrock_cli.commands.console import CLAY_COLUMN, PHASE_COLUMNS, SIZE_COLUMN
+    from mudrock_cli.commands.console import CLAY_COLUMN, PHASE_COLUMNS, RIMS_NM, SIZE_COLUMN
     from mudrock_cli.commands.masks import MaskOptions, choose_places, make_masks
     from mudrock_cli.deeplab.model import DEFAULT_MODEL, list_models, load_model
     from mudrock_cli.deeplab.training_range import read_training_range
@@ -111,6 +111,7 @@ def segment(
         sides=sides,
         all_sides=SIDES,
         pixel_sizes=sizes,
+        rims_nm=RIMS_NM if outlines == "labels" else (0, 0),
         max_pixels=max_pixels,
         force=force,
         json_lines=as_json,

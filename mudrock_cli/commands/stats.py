@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mudrock_cli.commands.console import Console
     from mudrock_cli.files import Input
     from mudrock_cli.image.mask import PhaseMask
-    from mudrock_cli.image.types import PixelSize, Reader
+    from mudrock_cli.image.types import Reader
     from mudrock_cli.measure.groups import Groups
     from mudrock_cli.measure.schema import Column
     from mudrock_cli.measure.summary import Field, MeasuredImage
@@ -107,6 +107,7 @@ def stats(
         raise UsageError(f"--out {out}: no name of a table", hint)
     check_folder(micrographs, "--micrographs")
     inputs, replaced = find_masks(masks)
+    sizes.check(inputs)
     names = dict(zip((item.path for item in inputs), name_inputs(inputs), strict=True))
     groups = _assign_groups(group, list(names.values()))
     options = {"min_silt_um": min_silt_um, "pixel_size": pixel_size, "group": group}
@@ -281,15 +282,12 @@ def _measure_there(settings: Settings, item: "Input", hooks: "Hooks") -> "Measur
 
 def _measure_mask(settings: Settings, item: "Input", hooks: "Hooks") -> "MeasuredImage":
     from mudrock_cli.files import hash_file
-    from mudrock_cli.image.mask import open_mask
+    from mudrock_cli.image.mask import find_pixel_size, open_mask
     from mudrock_cli.measure.summary import measure_image
 
     mask, name = open_mask(item.path), settings.names[item.path]
     found = _find_layers(item, mask, settings.micrographs, hooks.warn)
-    size = (
-        settings.pixel_sizes.choose(item, mask.pixel_size or _size_beside(mask), hooks.warn)
-        or found.pixel_size
-    )
+    size = settings.pixel_sizes.choose(item, find_pixel_size(mask), hooks.warn) or found.pixel_size
     if size is None:
         raise MudrockError(
             f"{item.path}: the pixel size is not known", "give it: --pixel-size 10nm"
@@ -311,19 +309,6 @@ def _measure_mask(settings: Settings, item: "Input", hooks: "Hooks") -> "Measure
         micrograph=refer(found.micrograph, settings.out),
     )
     return image
-
-
-def _size_beside(mask: "PhaseMask") -> "PixelSize | None":
-    """Return the pixel size of the mask that one was corrected from, a TIFF of the same name."""
-    from mudrock_cli.image.mask import find_origin
-    from mudrock_cli.image.types import PixelSize
-
-    origin = find_origin(mask)
-    if origin is None or origin.path is None or origin.pixel_size is None:
-        return None
-    return PixelSize(
-        origin.pixel_size.nm, f"{origin.pixel_size.source}, in {origin.path.name} beside it"
-    )
 
 
 @dataclass

@@ -217,6 +217,16 @@ def find_origin(mask: PhaseMask) -> PhaseMask | None:
     return origin if origin.shape == mask.shape else None
 
 
+def find_pixel_size(mask: PhaseMask) -> PixelSize | None:
+    """Return a mask's pixel size, or that of the mask that it was corrected from."""
+    origin = None if mask.pixel_size else find_origin(mask)
+    if origin is None or origin.path is None or origin.pixel_size is None:
+        return mask.pixel_size
+    return PixelSize(
+        origin.pixel_size.nm, f"{origin.pixel_size.source}, in {origin.path.name} beside it"
+    )
+
+
 def holds_its_results(mask: PhaseMask) -> bool:
     """Tell whether a mask holds the fractions that its provenance tells.
 

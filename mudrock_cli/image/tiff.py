@@ -464,6 +464,8 @@ def write_plane(
 ) -> None:
     """Write a grey OME-TIFF, deflated, beside its place and move it there.
 
+    Its ``Software`` is mudrock, by which label images beside masks are told from these.
+
     Parameters
     ----------
     path : Path

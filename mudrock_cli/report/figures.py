@@ -9,15 +9,18 @@ import html
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
 import numpy.typing as npt
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
@@ -49,12 +52,16 @@ PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
 _DASHES = {"pore": "-", "silt": "--"}
 _BY_NUMBER: dict[str, Any] = {"color": INK, "ls": (0, (4, 2)), "label": "by number"}
 _FRACTIONS = {"porosity": ("Porosity", "pore"), "silt_fraction": ("Silt fraction", "silt")}
+_EAST_ASIAN = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "Hiragino Sans", "PingFang SC"),
+    *("Yu Gothic", "MS Gothic", "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS"),
+)
 _DPI = 300
 _LEAST = 5  # fewer objects make no distribution
 _SIZES = 64  # points of a cumulative curve
 _STYLE: dict[Any, Any] = {
     "font.size": 9.0,
-    "font.family": "DejaVu Sans",
+    "text.parse_math": False,  # names of images may hold two dollars
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
     "axes.titlesize": 9.5,
@@ -87,8 +94,23 @@ _STYLE: dict[Any, Any] = {
 @contextmanager
 def figure_style() -> Iterator[None]:
     """Draw in the style of the reports, as a context or a decorator; leave Matplotlib as it was."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE | {"font.family": _find_fonts()}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # see `lack_letters`
         yield
+
+
+@cache
+def _find_fonts() -> list[str]:
+    """Return the families that figures are set in: one that Matplotlib brings, others for kanji."""
+    there = set(font_manager.get_font_names())
+    return ["DejaVu Sans", *(family for family in _EAST_ASIAN if family in there)]
+
+
+def lack_letters(names: Iterable[str]) -> bool:
+    """Tell whether the fonts here lack a letter of some names, so that PDF and PNG show boxes."""
+    fonts = [font_manager.get_font(font_manager.findfont(name)) for name in _find_fonts()]
+    letters = {ord(letter) for name in names for letter in name}
+    return any(not any(font.get_char_index(letter) for font in fonts) for letter in letters)
 
 
 # A figure as text and as files.
@@ -120,7 +142,7 @@ def inline_svg(svg: str, key: str, label: str) -> str:
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{key}-{m[1]}"' if m[1] in used else "", svg)
     svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{key}-", svg)
-    svg = svg.replace("font-family: 'DejaVu Sans'; ", "")
+    svg = re.sub(r"font-family: [^;\"]*; ", "", svg)
     # Two decimals of a point are plenty, in coordinates but never in the text of a label.
     svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), svg)
     svg = re.sub(r"\n\s*", "\n", svg)

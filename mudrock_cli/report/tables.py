@@ -1,5 +1,6 @@
 """The tables that ``mudrock stats`` wrote, and their figures in words."""
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,11 @@ from mudrock_cli.measure.tables import check_pair, read_table, summary_path
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_NEEDED = (
+    *("image", "height_px", "width_px", "pixel_size_nm", "pixel_size_source", "area_analysed_um2"),
+    *("pores", "silt_grains", "min_silt_um", "resolvable_ecd_um"),
+)
 
 Row = Mapping[str, Any]
 """A row of the summary; None where a column holds nothing."""
@@ -81,6 +87,12 @@ def read_tables(path: Path) -> Tables:
     images = rows.get("image", [])
     if not images:
         raise MudrockError(f"{beside}: no image in the summary", "run mudrock stats on masks first")
+    for row, name in itertools.product(images, _NEEDED):
+        if row[name] is None:
+            raise MudrockError(
+                f"{beside}: a damaged table (an image without {name})",
+                "make it anew with mudrock stats",
+            )
     try:
         frame = instances.to_pandas()
     except ValueError as error:  # a dictionary that holds a word twice, for example

@@ -6,7 +6,7 @@ snapshot.
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,9 @@ class Pictures:
         return len(self.grey or b"") + len(self.phases) + len(self.labels)
 
 
-def make_viewers(tables: Tables, micrographs: Path | None) -> "dict[str, Pictures | str]":
+def make_viewers(
+    tables: Tables, micrographs: Path | None, warn: Callable[[str], None]
+) -> "dict[str, Pictures | str]":
     """Make the pictures of each image, or say why there are none.
 
     Parameters
@@ -83,21 +85,40 @@ def make_viewers(tables: Tables, micrographs: Path | None) -> "dict[str, Picture
         The tables; paths count from their folder.
     micrographs : Path or None
         Folder of micrographs, searched with its subfolders; before the place that the tables tell.
+    warn : callable
+        Is told of a micrograph that is left out because it is damaged.
     """
     budget = min(max(_PAGE_BYTES // len(tables.images), _LEAST_BYTES), _MOST_BYTES)
     found: dict[str, Pictures | str] = {}
     for row in tables.images:
         mask = find_mask(tables, row)
         if isinstance(mask, PhaseMask):
-            micrograph = find_micrograph(tables, row, micrographs)
-            parts = None
-            if row["silt_regions"] is not None:  # touching grains were divided
-                size = PixelSize(row["pixel_size_nm"], row["pixel_size_source"])
-                parts = divide_silt(mask, size, row["min_silt_um"])[0]
-            found[row["image"]] = make_pictures(mask, micrograph, budget, parts)
+            micrograph = find_micrograph(tables, row, micrographs, warn)
+            found[row["image"]] = _show(row, mask, micrograph, budget, warn)
         else:
             found[row["image"]] = mask
     return found
+
+
+def _show(
+    row: Row,
+    mask: PhaseMask,
+    micrograph: Micrograph | None,
+    budget: int,
+    warn: Callable[[str], None],
+) -> "Pictures | str":
+    """Make the pictures of an image, if need be without a micrograph whose pixels are damaged."""
+    try:
+        parts = None
+        if row["silt_regions"] is not None:  # touching grains were divided
+            size = PixelSize(row["pixel_size_nm"], row["pixel_size_source"])
+            parts = divide_silt(mask, size, row["min_silt_um"])[0]
+        return make_pictures(mask, micrograph, budget, parts)
+    except MudrockError as error:
+        if micrograph is None:
+            return f"The mask cannot be read: {error}."
+        warn(f"{error.message}: {row['image']} is shown without it")
+        return _show(row, mask, None, budget, warn)
 
 
 def find_mask(tables: Tables, row: Row) -> PhaseMask | str:
@@ -115,12 +136,15 @@ def find_mask(tables: Tables, row: Row) -> PhaseMask | str:
     return mask
 
 
-def find_micrograph(tables: Tables, row: Row, folder: Path | None) -> Micrograph | None:
+def find_micrograph(
+    tables: Tables, row: Row, folder: Path | None, warn: Callable[[str], None]
+) -> Micrograph | None:
     """Find the micrograph of an image, of the shape of its mask."""
     for path in _candidates(tables, row, folder):
         try:
             micrograph = open_micrograph(path)
-        except MudrockError:
+        except MudrockError as error:
+            warn(f"{error.message}: {row['image']} is shown without it")
             continue
         if micrograph.shape == (row["height_px"], row["width_px"]):
             return micrograph

@@ -70,3 +70,28 @@ def test_a_batch_prints_its_progress_and_nothing_of_it_on_stdout(
     assert any(line.startswith("2 of 3 images; about ") for line in lines)
     assert "to go, until" in lines[-1]
     assert "of 3 images" not in result.stdout
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_figures_of_a_summary_are_never_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    def describe(name: str, scope: str = "image", **more: object) -> dict[str, object]:
+        row = {"scope": scope, "image": name, "images": 1, "min_silt_um": 2.0, "pores": 152_000}
+        row |= {"silt_grains": 12, "pore_ecd_d50_area_um": 0.314, "silt_ecd_d50_area_um": 3.79}
+        for stem, values in (("porosity", (0.152, 0.137)), ("silt_fraction", (0.347, 0.101))):
+            row[stem] = values[0]
+            for key in (stem, f"{stem}_within_field"):
+                row |= {f"{key}_low": values[1], f"{key}_high": 1.0}
+        return row | more
+
+    rows = [describe(f"Kumano_site_C0002_cuttings_frame_{number}") for number in (1, 2)]
+    rows.append(describe("", "pooled", images=2, pores=304_000))
+    printed.print_table(printed.tabulate_summary(rows))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    for line, pores in zip(lines[1:4], (152_000, 152_000, 304_000), strict=True):
+        assert line.endswith(f"15.2 13.7–100.0  34.7 10.1–100.0  {pores}   0.314      12    3.79")
+    assert lines[1].split()[0] != lines[2].split()[0]

@@ -4,6 +4,9 @@ import contextlib
 import csv
 import io
 import json
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import roifile
 import shapely
 import tifffile
 from matplotlib.path import Path as Outline
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from mudrock_cli.cli import app
@@ -86,7 +90,7 @@ def test_coco(masks: Path) -> None:
     coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
     with contextlib.redirect_stdout(io.StringIO()):
         told = coco.COCO(str(masks.parent / "out" / "objects.coco.json"))
-    assert [image["file_name"] for image in told.dataset["images"]] == ["x.tif", "x.tif"]
+    assert [image["file_name"] for image in told.dataset["images"]] == ["a/x.tif", "b/x.tif"]
     assert [category["name"] for category in told.loadCats(told.getCatIds())] == ["silt", "pore"]
     for image, folder in ((1, "a"), (2, "b")):
         labels, phases = truth(masks, folder), open_mask(masks / folder / "x.tif").phases()
@@ -140,6 +144,66 @@ def test_a_mask_that_fails_does_not_stop_the_others(masks: Path) -> None:
     out = masks.parent / "out"
     assert not list(out.rglob("*.part"))
     assert (out / "a" / "x.labels.tif").is_file()
+
+
+def test_masks_of_one_name_do_not_replace_each_other(masks: Path) -> None:
+    out = masks.parent / "out"
+    words = [str(masks / "a" / "x.tif"), str(masks / "b" / "x.tif")]
+    result = CliRunner().invoke(app, ["export", *words, "--to", "csv", "--out", str(out)])
+    assert result.exit_code == 1
+    assert "would have the same file as" in result.stderr
+    assert not list(out.glob("*.csv"))
+    assert export(masks, "coco").exit_code == 0
+    told = json.loads((out / "objects.coco.json").read_text("utf-8"))
+    assert [image["file_name"] for image in told["images"]] == ["a/x.tif", "b/x.tif"]
+
+
+def test_the_pixel_size_is_that_of_stats(masks: Path) -> None:
+    given = ("--pixel-size", "20nm")
+    kept = export(masks, "csv", *given)
+    assert "its own pixel size of 100 nm" in kept.stderr
+
+    def sum_areas() -> float:
+        path = masks.parent / "out" / "a" / "x.objects.csv"
+        rows = csv.DictReader(io.StringIO(path.read_text("utf-8")))
+        return sum(float(row["area_um2"]) for row in rows)
+
+    whole = sum_areas()
+    assert export(masks, "csv", *given, "--override-pixel-size").exit_code == 0
+    assert sum_areas() == pytest.approx(whole / 25)
+    phases = open_mask(masks / "a" / "x.tif").phases()
+    Image.fromarray(phases).save(masks / "a" / "x.png")  # corrected, without a pixel size
+    result = export(masks, "csv")
+    assert result.exit_code == 0, result.output
+    assert "the corrected x.png is taken" in result.stderr
+    assert sum_areas() == pytest.approx(whole)
+
+
+def test_label_images_beside_masks_are_no_masks(masks: Path) -> None:
+    result = CliRunner().invoke(app, ["export", str(masks), "--to", "labels", "--out", str(masks)])
+    assert result.exit_code == 0, result.output
+    assert (masks / "a" / "x.labels.tif").is_file()
+    Image.fromarray(open_mask(masks / "a" / "x.tif").phases()).save(masks / "y.labels.tif")
+    again = export(masks, "csv", "--pixel-size", "100nm")
+    assert [Path(line).name for line in again.stdout.split()] == [
+        "x.objects.csv",
+        "x.objects.csv",
+        "y.labels.objects.csv",  # not mudrock's
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names are Unicode there")
+def test_a_name_that_is_no_utf_8_is_told(masks: Path) -> None:
+    odd = os.fsdecode(os.fsencode(masks / "prob") + b"\xe9.tif")
+    try:
+        shutil.copy(masks / "a" / "x.tif", odd)
+    except OSError:
+        pytest.skip("the disk takes UTF-8 names alone")
+    table = str(masks.parent / "report.parquet")
+    measured = CliRunner().invoke(app, ["stats", str(masks), "--out", table])
+    for result in (export(masks, "csv"), measured):
+        assert result.exit_code == 1, result.output
+        assert "prob\N{REPLACEMENT CHARACTER}.tif: its name is no UTF-8" in result.stderr
 
 
 def test_no_pixel_size(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from mudrock_cli.report.figures import (
     draw_sizes,
     draw_spheres,
     draw_two_point,
+    figure_style,
     inline_svg,
+    lack_letters,
     name_files,
     save_figures,
     to_svg,
@@ -101,6 +103,17 @@ def test_figures_are_saved_for_a_paper(tmp_path: Path) -> None:
         assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.01)
     assert (tmp_path / "figures" / "a_b_pores.pdf").read_bytes().startswith(b"%PDF")
     assert not list((tmp_path / "figures").glob(".*"))
+
+
+def test_a_name_is_never_a_formula() -> None:
+    names = ["core$1_a^{b$", "c$2$"]
+    with figure_style():
+        figure = Figure()
+        figure.add_subplot().set_yticks([0, 1], names)
+        svg = to_svg(figure)
+    assert all(name in svg for name in names)
+    assert not lack_letters(names)
+    assert lack_letters(["\U000f0000"])  # a private one: no font has it
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

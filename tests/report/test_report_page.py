@@ -4,13 +4,16 @@ import csv
 import os
 import shutil
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tifffile
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -280,6 +283,52 @@ def test_missing_and_foreign_files(field: Any, tmp_path: Path) -> None:
         result = CliRunner().invoke(app, ["report", str(tmp_path / name)])
         assert result.exit_code == 1
         assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("column", "message"), [("pores", "an image without pores"), ("pixel_size_nm", "pixel_size_nm")]
+)
+def test_a_damaged_summary_is_a_line(field: Any, tmp_path: Path, column: str, message: str) -> None:
+    summary = pq.read_table(field.folder / "report.summary.parquet")
+    place, nothing = summary.column_names.index(column), pa.nulls(len(summary))
+    kind = summary.schema.field(place)
+    damaged = summary.set_column(place, kind, nothing.cast(kind.type))
+    shutil.copy(field.table, tmp_path / "r.parquet")
+    pq.write_table(damaged, tmp_path / "r.summary.parquet")
+    result = CliRunner().invoke(app, ["report", str(tmp_path / "r.parquet")])
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize("options", [["a"], {"min_silt_um": "two"}, None])
+def test_options_of_another_kind_are_left_out(field: Any, options: object) -> None:
+    from mudrock_cli.commands.report import _list_provenance
+
+    tables = read_tables(field.table)
+    facts = _list_provenance(replace(tables, facts={**tables.facts, "options": options}), [])
+    assert [fact.text for fact in facts if fact.title == "options of stats"] == ["none"]
+
+
+def test_a_damaged_micrograph_is_left_out(field: Any, tmp_path: Path) -> None:
+    for name in ("report.parquet", "report.summary.parquet"):
+        shutil.copy(field.folder / name, tmp_path / name)
+    shutil.copytree(field.folder / "masks", tmp_path / "masks")
+    grey = np.asarray(Image.open(field.folder / "grey" / "plain.png"))
+    image = tmp_path / "grey" / "plain.tif"
+    image.parent.mkdir()
+    tifffile.imwrite(image, grey, compression="zlib", rowsperstrip=50)
+    with tifffile.TiffFile(image) as opened:
+        place = opened.pages[0].dataoffsets[3]
+    with image.open("r+b") as stream:
+        stream.seek(place)
+        stream.write(b"\xff" * 40)
+    words = ["report", str(tmp_path / "report.parquet"), "--micrographs", str(image.parent)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.stderr.split())
+    assert f"warning: {image}: cannot be read" in told
+    assert "plain is shown without it" in told
+    assert "no mask to show" not in told
 
 
 def test_an_empty_summary(field: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 from phantom import make_phantom
+from PIL import Image
 from typer.testing import CliRunner
 
 import mudrock_cli as mudrock
 from mudrock_cli.cli import app
 from mudrock_cli.deeplab.model import TrainedModel
 from mudrock_cli.errors import MudrockError
-from mudrock_cli.image.mask import PhaseMask
+from mudrock_cli.image.mask import PhaseMask, write_mask
 from mudrock_cli.image.types import PixelSize
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +71,7 @@ def test_deep_images_are_stretched_as_those_of_files_are(
         np.testing.assert_array_equal(mudrock.open_micrograph(array).grey(), expected)
 
 
+@pytest.mark.filterwarnings("ignore:.* hardly holds a grain:UserWarning")
 def test_groundtruth_is_the_command(file: Path, grey: Grey, tmp_path: Path) -> None:
     for recipe in ("groundtruth", "exact"):
         run("groundtruth", file, "--out", tmp_path / recipe, "--recipe", recipe)
@@ -103,6 +106,30 @@ def test_stats_are_the_tables(file: Path, tmp_path: Path) -> None:
         assert summary.drop(columns=own).equals(wanted.drop(columns=own))
 
 
+def test_a_corrected_mask_counts_once_and_with_its_pixel_size(tmp_path: Path) -> None:
+    phases = np.zeros((60, 80), np.uint8)
+    phases[20:40, 20:40] = 2
+    write_mask(tmp_path / "a.tif", PhaseMask.from_array("a", phases, PixelSize(100.0, "test")))
+    phases[20:40, 40:60] = 2
+    Image.fromarray(phases).save(tmp_path / "a.png")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        instances, summary = mudrock.stats(tmp_path)
+    assert any("the corrected a.png is taken" in str(one.message) for one in told)
+    assert list(summary["scope"]) == ["image", "pooled"]
+    assert instances.area_um2.tolist() == pytest.approx([8.0])
+
+
+def test_what_a_file_holds_beside_its_first_page_is_told(tmp_path: Path, grey: Grey) -> None:
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, np.stack([grey, grey]), photometric="minisblack")
+    with pytest.warns(UserWarning, match="a stack of 2 pages") as told:
+        mudrock.open_micrograph(path)
+    assert told[0].filename == __file__
+    with pytest.warns(UserWarning, match="hardly holds a grain"):
+        mudrock.groundtruth(grey, pixel_size="5nm")
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_stats_take_arrays_of_one_name_and_groups() -> None:
     rng = np.random.default_rng(0)
@@ -131,7 +158,7 @@ def test_warnings_point_at_the_callers_line(file: Path, tiny_model: TrainedModel
         (lambda: mudrock.open_mask(np.zeros((5, 5))), "a mask is uint8"),
         (lambda: mudrock.open_mask(np.full((5, 5), 3, np.uint8)), "of 0, 1, 2 and 255"),
         (lambda: mudrock.groundtruth(np.zeros((50, 50), np.uint8)), "no pixel size"),
-        (lambda: mudrock.groundtruth(np.zeros((50, 50), np.uint8), pixel_size=10), "same grey"),
+        (lambda: mudrock.groundtruth(np.zeros((50, 90), np.uint8), pixel_size=80), "same grey"),
         (lambda: mudrock.segment(np.zeros((50, 50), np.uint8), pixel_size=10), "same grey"),
         (lambda: mudrock.stats(np.zeros((50, 50), np.uint8)), "the pixel size is not known"),
         (lambda: mudrock.stats([]), "no mask to measure"),
