@@ -243,7 +243,7 @@ def stats(
     Raises
     ------
     MudrockError
-        If a mask cannot be read, has no pixel size or no specimen.
+        If a mask cannot be read, has no pixel size or no specimen, or a group none of the images.
 
     Warns
     -----
@@ -277,7 +277,11 @@ def stats(
         tables.append(found.instances.slice().replace_schema_metadata(None))
         rows.append(found.row | {"group": group, "mask": mask.path and str(mask.path)})
         fields[name] = found.field
-    known = {name: group for name, group in (groups or {}).items() if name in fields}
+    known = dict(groups or {})
+    if unknown := [name for name in known if name not in fields]:
+        raise MudrockError(
+            f"groups: no image called {unknown[0]}", f"they are called {', '.join(fields)}"[:200]
+        )
     rows += pool_fields(fields, known, min_silt_um, min_pore_um)
     instances = pa.concat_tables(tables).cast(make_schema(INSTANCES, "instances", {}))
     columns = [pack_values([row.get(c.name) for row in rows], c.type) for c in SUMMARY]

@@ -430,7 +430,7 @@ def _compare(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 low, high = (100 * row[f"{name}_difference_{end}"] for end in ("low", "high"))
                 interval = f" ({low:+.1f} to {high:+.1f})" if low == low and high == high else ""
                 parts.append(f"{word} {100 * value:+.1f} points{interval}")
-        alone = "" if any("(" in part for part in parts) else "; no interval from one field"
+        alone = "; no interval from one field" if row.get("warnings") else ""
         lines.append(f"{row['other_group']} less {row['group']}: {', '.join(parts)}{alone}")
     left_out = len(pairs) - len(lines)
     return [*lines, f"and {left_out} more pairs of groups"] if left_out else lines

@@ -11,14 +11,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mudrock_cli.config import read_text
 from mudrock_cli.errors import MudrockError
+from mudrock_cli.files import IMAGE_SUFFIXES
 from mudrock_cli.image.types import Phase
 from mudrock_cli.measure.schema import INSTANCES, SUMMARY, Column
 from mudrock_cli.measure.summary import (
@@ -39,8 +39,8 @@ MOST_COMPARED = 12
 """Of more groups than this, pairs are not compared: nobody reads such a table."""
 
 _PATTERN_HINT = "name what to group by, for example --group '(?P<sample>[A-Za-z]+)_\\d+'"
+_NUMBER = re.compile(r"[+-]?(?!0\d)(\d+\.?\d*|\.\d+)")
 _TABLE_HINT = "write a header and a row per image: name,sample,depth"
-_SUFFIXES = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,28 @@ class Grouping:
     def find(self, name: str) -> Key | None:
         """Return the key of an image, or None where it has none."""
         if self.pattern is None:
-            return self.table.get(name, self.table.get(_stem(name)))
+            return self._look_up(_strip_ending(name))
         match = self.pattern.search(name)
         return tuple(match[column] or "" for column in self.columns) if match else None
+
+    def _look_up(self, name: str) -> Key | None:
+        """Find a name in the table: whole, with fewer folders or more, or without any."""
+        alone = Path(name).name
+        longer = [
+            key
+            for key in self._paths.get(alone, ())
+            if f"/{key}".endswith(f"/{name}") or f"/{name}".endswith(f"/{key}")
+        ]
+        known = [name, *(longer if len(longer) == 1 else ()), alone]
+        return next((self.table[key] for key in known if key in self.table), None)
+
+    @cached_property
+    def _paths(self) -> dict[str, list[str]]:
+        """The names in the table, by what they are without folders."""
+        found: dict[str, list[str]] = {}
+        for name in self.table:
+            found.setdefault(Path(name).name, []).append(name)
+        return found
 
 
 def read_grouping(text: str) -> Grouping:
@@ -86,27 +105,35 @@ def _read_table(path: Path) -> Grouping:
     """Read a CSV file of names and what they belong to."""
     try:
         stream = io.StringIO(read_text(path, _TABLE_HINT, "utf-8-sig"))
-        rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if any(row)]
+        rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if any(row)] or [[]]
     except csv.Error as error:
         raise MudrockError(f"{path}: cannot be read ({error})", _TABLE_HINT) from error
+    width = max((place for place, title in enumerate(rows[0], 1) if title), default=0)
+    rows = [row if any(row[width:]) else row[:width] for row in rows]  # spreadsheets leave commas
     if len(rows) < 2 or len(rows[0]) < 2:
         raise MudrockError(f"{path}: no groups in it", _TABLE_HINT)
+    titles = rows[0][1:]
+    wrong = next((title for title in titles if not title or titles.count(title) > 1), None)
+    if wrong is not None:
+        reason = f"two columns are called {wrong[:60]}" if wrong else "a column has no title"
+        raise MudrockError(f"{path}: {reason}", _TABLE_HINT)
     table: dict[str, Key] = {}
     for line, row in enumerate(rows[1:], 2):
         if len(row) != len(rows[0]):
             raise MudrockError(
                 f"{path}: line {line} has {len(row)} cells, the header {len(rows[0])}", _TABLE_HINT
             )
-        name = _stem(row[0])
+        name = _strip_ending(row[0])
         if name in table:
             raise MudrockError(f"{path}: line {line} names {name[:60]} again", _TABLE_HINT)
         table[name] = tuple(row[1:])
     return Grouping(tuple(rows[0][1:]), str(path), None, table)
 
 
-def _stem(name: str) -> str:
-    """Return a name without folders and suffix."""
-    return Path(name).stem if Path(name).suffix.lower() in _SUFFIXES else Path(name).name
+def _strip_ending(name: str) -> str:
+    path = Path(name)
+    known = path.suffix.lower() in IMAGE_SUFFIXES
+    return (path.with_suffix("") if known else path).as_posix()
 
 
 def assign_groups(grouping: Grouping, names: Sequence[str]) -> list[Key]:
@@ -173,14 +200,11 @@ def describe_groups(grouping: Grouping, names: Sequence[str]) -> Groups:
 
 
 def _read_numbers(texts: Sequence[str]) -> list[float] | None:
-    """Return texts as numbers (0 for an empty one), None where they are names, such as 007."""
+    """Return texts as numbers (0 for an empty one), None where they are names: 007, 1E2."""
     found = [text for text in texts if text]
-    try:
-        numbers = [float(text or 0) for text in texts]
-    except ValueError:
+    if not found or not all(_NUMBER.fullmatch(text) for text in found):
         return None
-    labels = any(re.match(r"-?0\d", text) or not re.search(r"\d", text) for text in found)
-    return None if labels or not found or not np.isfinite(numbers).all() else numbers
+    return [float(text or 0) for text in texts]
 
 
 def pool_fields(
@@ -239,7 +263,9 @@ def compare_groups(first: Sequence[Field], second: Sequence[Field]) -> Row:
     for phase in (Phase.PORE, Phase.SILT):
         sizes = [pool_grains(some, phase).ecd for some in (first, second)]
         if all(map(len, sizes)):
-            test, word = ks_2samp(*sizes, method="asymp"), phase.name.lower()
+            # SciPy's law of many objects divides by zero for one against one.
+            method = "asymp" if sum(map(len, sizes)) > 2 else "exact"
+            test, word = ks_2samp(*sizes, method=method), phase.name.lower()
             row |= {
                 f"{word}_ks": float(test.statistic),
                 f"{word}_ks_p": float(test.pvalue),

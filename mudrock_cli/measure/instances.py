@@ -88,7 +88,7 @@ def _fit_ellipses(objects: Components, um: float) -> dict[str, Any]:
 
 def counts_as_clay(um: float, min_silt_um: float, area_px: Ints | Floats) -> Bools:
     """Tell which silt regions are too small to be silt, by their whole areas in pixels of `um`."""
-    return _equivalent_diameters(um, area_px) <= min_silt_um
+    return equivalent_diameters(um, area_px) <= min_silt_um
 
 
 def measure_objects(
@@ -260,7 +260,7 @@ def place_centroids(columns: Columns, chosen: Bools, um: float) -> Floats:
     return np.stack([(rows + 0.5) * um, (across + 0.5) * um], axis=1)
 
 
-def _equivalent_diameters(um: float, area_px: Ints | Floats) -> Floats:
+def equivalent_diameters(um: float, area_px: Ints | Floats) -> Floats:
     """Return equivalent-circle diameters in µm of areas in pixels."""
     ecd: Floats = np.sqrt(4 * (area_px * um**2) / np.pi)
     return ecd
@@ -272,8 +272,8 @@ def _measure_sizes(objects: Components, um: float) -> dict[str, Any]:
     return {
         "area_px": area_px,
         "area_um2": area_px * um**2,
-        "ecd_um": _equivalent_diameters(um, area_px),
-        "whole_ecd_um": _equivalent_diameters(um, whole_areas(objects)),
+        "ecd_um": equivalent_diameters(um, area_px),
+        "whole_ecd_um": equivalent_diameters(um, whole_areas(objects)),
     }
 
 

@@ -365,7 +365,8 @@ def _describe_difference(name: str, since: int) -> list[Column]:
     words = name.replace("_", " ")
     return [
         Column(column, "float", "1", f"{words} of other_group less that of group", since=since),
-        *_limits(column, "1", "for the rocks; null where a group has one field",
+        *_limits(column, "1", "for the rocks; null where a group has one field or a "
+                 "fraction is 0 or 1",
                  "logit limits with Welch's degrees of freedom, recovered variances",
                  "Newcombe 1998, doi 10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0."
                  "CO;2-I", since),

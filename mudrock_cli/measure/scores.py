@@ -28,6 +28,7 @@ from mudrock_cli.image.labels import find_told, settle_partial
 from mudrock_cli.image.mask import PhaseMask
 from mudrock_cli.image.types import Phase
 from mudrock_cli.measure.components import Components, count_pairs, label_mask
+from mudrock_cli.measure.instances import equivalent_diameters
 from mudrock_cli.measure.schema import SCORES, make_schema, pack_values
 
 PHASES = (Phase.CLAY, Phase.SILT, Phase.PORE)
@@ -481,19 +482,14 @@ def score_mask(
         matches=matches,
         diameters={
             phase: (
-                compute_diameters(match.true_areas) * scale,
-                compute_diameters(match.predicted_areas) * scale,
+                equivalent_diameters(scale, match.true_areas),
+                equivalent_diameters(scale, match.predicted_areas),
             )
             for phase, match in matches.items()
         },
         unit="px" if um_per_pixel is None else "um",
         told=told,
     )
-
-
-def compute_diameters(areas: npt.NDArray[np.int64]) -> Floats:
-    """Return the equivalent-circle diameter √(4A/π) of areas in pixels."""
-    return np.sqrt(4 / np.pi * areas.astype(np.float64))
 
 
 def describe_scores(scores: Scores) -> Values:

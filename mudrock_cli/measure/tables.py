@@ -48,8 +48,8 @@ _COLUMNS = {"instances": INSTANCES, "summary": SUMMARY}
 
 def summary_path(report: Path) -> Path:
     """Return where the summary that goes with an instance table stands."""
-    ending = next((form for form in FORMATS if report.name.endswith(form)), ".parquet")
-    return report.with_name(f"{report.name.removesuffix(ending)}.summary{ending}")
+    ending = report.suffix if report.suffix.lower() in FORMATS else ""
+    return report.with_name(f"{report.name.removesuffix(ending)}.summary{ending or '.parquet'}")
 
 
 class Rows(Protocol):

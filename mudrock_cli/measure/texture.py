@@ -77,13 +77,7 @@ class PairSums:
     steps: Floats
 
     def __add__(self, other: Self) -> "PairSums":
-        return PairSums(
-            self.both + other.both,
-            self.all_pairs + other.all_pairs,
-            self.lengths + other.lengths,
-            self.crossings + other.crossings,
-            self.steps + other.steps,
-        )
+        return PairSums(**{name: own + vars(other)[name] for name, own in vars(self).items()})
 
     def correlate(self) -> Floats:
         """Return the two-point correlation S2 at `lags`; NaN where no pair was seen.
@@ -213,12 +207,7 @@ class ContactSums:
     free: int
 
     def __add__(self, other: "ContactSums") -> "ContactSums":
-        return ContactSums(
-            self.grains + other.grains,
-            self.contacts + other.contacts,
-            self.shared + other.shared,
-            self.free + other.free,
-        )
+        return ContactSums(**{name: own + vars(other)[name] for name, own in vars(self).items()})
 
     @property
     def contiguity(self) -> float:

@@ -66,11 +66,13 @@ class _Logit:
 
     def limits(self, freedom: float | None = None) -> tuple[float, float]:
         """Return the limits of the interval, which are never below 0 nor above 1."""
+        from scipy.special import expit
+
         if not 0 < self.value < 1 or math.isnan(self.error):
             return math.nan, math.nan
         reach = _student(freedom or self.freedom) * self.error
         centre = math.log(self.value / (1 - self.value))
-        return 1 / (1 + math.exp(reach - centre)), 1 / (1 + math.exp(-reach - centre))
+        return float(expit(centre - reach)), float(expit(centre + reach))
 
 
 def _student(freedom: float) -> float:
@@ -135,7 +137,7 @@ def rock_difference(
     -----
     Limits of both fractions with Welch's degrees of freedom, put together by the method of variance
     estimates recovery (Newcombe 1998, doi 10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>
-    3.0.CO;2-I). NaN where a group has one field only.
+    3.0.CO;2-I). NaN where a group has one field only, or a fraction of 0 or 1.
     """
     one, other = (
         _rock_logit(*(np.asarray(each, np.float64) for each in group)) for group in (first, second)

@@ -6,7 +6,12 @@ import pytest
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.types import Phase, PixelSize
-from mudrock_cli.measure.groups import assign_groups, compare_groups, read_grouping
+from mudrock_cli.measure.groups import (
+    assign_groups,
+    compare_groups,
+    describe_groups,
+    read_grouping,
+)
 from mudrock_cli.measure.summary import Field, Grains
 
 
@@ -85,3 +90,45 @@ def test_a_group_with_itself_and_with_nothing() -> None:
     same = compare_groups([field], [field])
     assert (same["pore_ks"], same["pore_wasserstein_um"], same["porosity_difference"]) == (0, 0, 0)
     assert "pore_ks" not in compare_groups([make_field([], 0)], [field])
+
+
+def test_a_table_tells_folders_apart(tmp_path: Path) -> None:
+    path = tmp_path / "g.csv"
+    path.write_text("name,sample\nA/01.tif,A\nA/02,A\nB/01.zarr,B\ndata/C/9.png,C\n", "utf-8")
+    grouping = read_grouping(str(path))
+    found = assign_groups(grouping, ["A/01", "A/02", "B/01", "C/9", "9", "x/A/02.tif"])
+    assert [key[0] for key in found] == ["A", "A", "B", "C", "C", "A"]
+    with pytest.raises(MudrockError, match="B/02: no group"):
+        assign_groups(grouping, ["A/01", "B/02"])
+    with pytest.raises(MudrockError, match="01: no group"):  # of two
+        assign_groups(grouping, ["01"])
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [("name,sample,sample", "two columns are called sample"), ("name,,bed", "has no title")],
+)
+def test_columns_need_titles_of_their_own(tmp_path: Path, header: str, told: str) -> None:
+    path = tmp_path / "g.csv"
+    path.write_text(f"{header}\na,A,B\n", "utf-8")
+    with pytest.raises(MudrockError, match=told):
+        read_grouping(str(path))
+    path.write_text("name,sample,,\na,A,,\nb,B\n", "utf-8")
+    assert read_grouping(str(path)).columns == ("sample",)
+    path.write_text("name,sample,\na,A,B\n", "utf-8")
+    with pytest.raises(MudrockError, match="line 2 has 3 cells, the header 2"):
+        read_grouping(str(path))
+
+
+def test_codes_are_names_and_depths_numbers() -> None:
+    def read(*texts: str) -> str:
+        pattern = read_grouping("(?P<at>.+)")
+        return describe_groups(pattern, texts).columns[0].type
+
+    assert read("1E2", "7") == read("1_0", "7") == read("007", "8") == "category"
+    assert read("-1.5", "+7.", ".5", "0", "0.25", "1200") == "float"
+
+
+def test_one_object_against_one() -> None:
+    row = compare_groups([make_field([1.0], 0.1)], [make_field([2.0], 0.1)])
+    assert (row["pore_ks"], row["pore_ks_p"]) == (1.0, 1.0)

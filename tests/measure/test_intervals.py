@@ -119,6 +119,18 @@ def test_interval_within_a_field_holds_what_chance_makes_of_it() -> None:
     assert 0.93 < np.mean(hits) < 0.99
 
 
+@pytest.mark.parametrize("clay", [1e-3, 1e-6, 1e-12])
+def test_one_object_that_is_nearly_all_tells_nothing(clay: float) -> None:
+    part = np.full(25, 400.0 * (1 - clay))
+    found = field_fraction(part, np.full(25, 400.0), float(part.sum() ** 2))
+    assert (found.low, found.high) == pytest.approx((0, 1), abs=1e-6)
+    for limits in (rock_fraction([1 - clay] * 2, [1, 1], [1 - clay] * 2),
+                   rock_difference(([1 - clay] * 2, [1, 1], [1 - clay] * 2),
+                                   ([0.5, 0.6], [1, 1], [0.01, 0.01]))):  # fmt: skip
+        assert math.isfinite(limits.low)
+        assert math.isfinite(limits.high)
+
+
 def test_clusters_widen_the_interval_within_a_field() -> None:
     part, whole = np.repeat([2.0, 20.0], [20, 5]), np.full(25, 100.0)
     few, many = (field_fraction(part, whole, chance) for chance in (1.0, 2000.0))

@@ -73,6 +73,7 @@ def test_tables_come_back(image: MeasuredImage, tmp_path: Path) -> None:
     assert table.schema.field("ecd_um").metadata[b"formula"] == b"sqrt(4 A / pi)"
     summary, _ = read_table(summary_path(path), "summary")
     assert summary_path(path).name == "r.summary.parquet"
+    assert summary_path(Path("R.v2.CSV")).name == "R.v2.summary.CSV"
     row = summary.to_pylist()[1]
     assert row["porosity"] == image.row["porosity"]
     assert row["pore_two_point"] == list(image.row["pore_two_point"])
