@@ -261,6 +261,11 @@ def stats(
     opened = _open_all(masks, pixel_size)
     if not opened:
         raise MudrockError("no mask to measure", "give at least one")
+    known = dict(groups or {})
+    if unknown := [name for name in known if name not in opened]:
+        raise MudrockError(
+            f"groups: no image called {unknown[0]}", f"they are called {', '.join(opened)}"[:200]
+        )
     tables, rows, fields = [], [], {}
     for name, mask in opened.items():
         if mask.pixel_size is None:
@@ -273,15 +278,10 @@ def stats(
         )
         for kind, message in found.warnings.items():
             _warn(kind, f"{name}: {message}")
-        group = (groups or {}).get(name)
+        group = known.get(name)
         tables.append(found.instances.slice().replace_schema_metadata(None))
         rows.append(found.row | {"group": group, "mask": mask.path and str(mask.path)})
         fields[name] = found.field
-    known = dict(groups or {})
-    if unknown := [name for name in known if name not in fields]:
-        raise MudrockError(
-            f"groups: no image called {unknown[0]}", f"they are called {', '.join(fields)}"[:200]
-        )
     rows += pool_fields(fields, known, min_silt_um, min_pore_um)
     instances = pa.concat_tables(tables).cast(make_schema(INSTANCES, "instances", {}))
     columns = [pack_values([row.get(c.name) for row in rows], c.type) for c in SUMMARY]
