@@ -517,6 +517,8 @@ def is_mudrock_mask(path: Path) -> bool:
 
 
 def _read_tiff_head(path: Path) -> bytes:
+    if not path.is_file():  # a pipe would be waited for
+        return b""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)

@@ -17,6 +17,7 @@ Grey = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]
 """1 where something is, 0 elsewhere."""
 
+_DEEPEST = np.iinfo(np.int16).max
 _DISC = 9.0  # pixels; a level is reduced until its disc is less than twice as large
 _WINDOW = 20.0  # pixels, likewise for the background's window
 
@@ -113,7 +114,7 @@ class Contrast:
             Grey of the deepest pore.
         """
         depth = np.maximum(np.arange(256) - black, 1.0)
-        limits = np.floor(darkness * self.unit * depth).astype(np.int16)
+        limits = np.minimum(np.floor(darkness * self.unit * depth), _DEEPEST).astype(np.int16)
         return np.asarray(self.levels > limits[background]).view(np.uint8)
 
     def lies_below(self, share: float, background: Grey, black: float) -> Mask:

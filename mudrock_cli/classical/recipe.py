@@ -20,6 +20,10 @@ def _number(default: float, meaning: str) -> float:
     return setting(default, meaning, low=0, high=_MOST)
 
 
+def _share(default: float, meaning: str) -> float:
+    return setting(default, meaning, low=0, high=1)
+
+
 @dataclass(frozen=True)
 class BackgroundRecipe:
     """How bright the solid is, and how dark the deepest pore."""
@@ -66,12 +70,12 @@ class ContrastRecipe:
 class PoreRecipe:
     """What a pore is."""
 
-    darkness: float = _number(
+    darkness: float = _share(
         0.205,
         "contrast from which a pixel is pore: 0 is the solid around it, 1 the deepest pore",
     )
     tolerance: float = _number(0.02, "how far darkness can be moved with equal right")
-    depth: float = _number(
+    depth: float = _share(
         0.38,
         "share of the way to the deepest pore from which a pixel is pore whatever surrounds it: "
         "the inside of pores that are larger than the largest disc",
@@ -83,7 +87,7 @@ class PoreRecipe:
 class SiltRecipe:
     """What a silt grain is."""
 
-    darkness: float = _number(
+    darkness: float = _share(
         0.245,
         "contrast from which a pixel is no smooth solid in any image, on the scale of the pores'",
     )
@@ -98,7 +102,7 @@ class SiltRecipe:
     min_ecd_nm: float = _length(
         1905.0, "equivalent-circle diameter from which a grain is silt, its rim included"
     )
-    rough_share: float = _number(
+    rough_share: float = _share(
         0.18,
         "largest share of a grain's pixels that have twice the typical contrast; what is rougher "
         "is an aggregate of clay",

@@ -34,6 +34,7 @@ from mudrock_cli.classical.image_statistics import (
     measure_band,
 )
 from mudrock_cli.classical.recipe import PoreRecipe, WorkflowRecipe
+from mudrock_cli.errors import MudrockError
 from mudrock_cli.image.micrograph import Micrograph
 from mudrock_cli.image.resample import (
     Deduplicated,
@@ -306,9 +307,21 @@ def check_scale(
         What is looked for.
     warn : callable
         ``warn(kind, message)``.
+
+    Raises
+    ------
+    MudrockError
+        If the field is smaller than the disc that a grain must hold.
     """
     assert micrograph.pixel_size
     source, nm = micrograph.path or micrograph.name, micrograph.pixel_size.nm
+    longest = max(micrograph.specimen.shape) * nm
+    if longest < recipe.silt.thickness_nm:
+        raise MudrockError(
+            f"{source}: {nm:g} nm per pixel makes a field of {longest:.3g} nm, less than the "
+            f"{recipe.silt.thickness_nm:g} nm that a grain is thick",
+            "mend the pixel size: --pixel-size and --override-pixel-size",
+        )
     if not recipe.contrast.shows(nm):
         warn(
             "pixels too coarse for the recipe",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+_CV_NO_MEMORY = -4  # OpenCV's code of an error that is no `MemoryError`
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
@@ -149,6 +151,11 @@ def _run_one(work: Work[Result], item: "Input", hooks: Hooks = _QUIET) -> Done[R
     except OSError as error:
         reason = error.strerror or error
         known = MudrockError(f"{item.path}: {reason}", "check the disk and its permissions")
+        known.__cause__ = error
+    except Exception as error:
+        if (type(error).__module__, getattr(error, "code", 0)) != ("cv2", _CV_NO_MEMORY):
+            raise
+        known = MudrockError(f"{item.path}: not enough memory", "close other programs")
         known.__cause__ = error
     return Done(item, result, known, time.monotonic() - start, warnings)
 

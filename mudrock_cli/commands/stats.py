@@ -335,9 +335,14 @@ def _find_layers(item: "Input", mask: "PhaseMask", micrographs: Path | None, war
             for ending in (suffix, suffix.upper())
         )
         path = next((place for place in places if is_image(place)), None)
-        micrograph = open_micrograph(path) if path else None
+        micrograph, reason = None, f"{item.path}: no micrograph of its name in {micrographs}"
+        if path:
+            try:
+                micrograph = open_micrograph(path, max_pixels=MAX_MASK_PIXELS)
+            except MudrockError as error:
+                reason = f"{error.message}: measured without it"
         if micrograph is None:
-            warn("no micrograph", f"{item.path}: no micrograph of its name in {micrographs}")
+            warn("no micrograph", reason)
         elif micrograph.shape != mask.shape:
             warn("micrograph of another size", f"{path}: its size is not that of {item.path}")
         else:

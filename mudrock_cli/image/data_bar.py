@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mudrock_cli.image.pixel_size import is_other_bar
 from mudrock_cli.image.types import Box, Facts, Reader
 
 _Floats = npt.NDArray[np.float64]
@@ -57,7 +58,9 @@ def find_specimen(
             bar = _claimed_rows(told, shape)
             if 0 < bar <= _TALLEST * height:
                 claimed = rows.flatness(height - bar, height)[0]
-                if np.median(claimed) >= _CLAIMED_ROW:
+                # What knows no frame may tell of a bar that was rescaled with the image.
+                shown = 0 if told.frame else _find_bar(rows, height, upward=True)
+                if np.median(claimed) >= _CLAIMED_ROW and not (shown and is_other_bar(bar, shown)):
                     return Box(0, 0, height - bar, width)
         if margin < _MARGINS[-1] or found.height == height:
             bottom = _find_bar(rows, height, upward=True)

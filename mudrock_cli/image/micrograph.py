@@ -15,7 +15,7 @@ from mudrock_cli.files import is_mudrock_mask, is_zarr
 from mudrock_cli.image.data_bar import find_specimen
 from mudrock_cli.image.grey import read_grey, read_levels
 from mudrock_cli.image.limits import MAX_MASK_PIXELS, MAX_PIXELS, MIN_SIDE
-from mudrock_cli.image.pixel_size import calibrate
+from mudrock_cli.image.pixel_size import calibrate, doubt_scale
 from mudrock_cli.image.raster import open_raster
 from mudrock_cli.image.tiff import open_tiff
 from mudrock_cli.image.types import Box, Colours, Inside, Level, Phase, PixelSize, Reader, Samples
@@ -24,6 +24,9 @@ _OPEN_FILES = 4  # that a process keeps at hand; their readers cache decoded pix
 _COLOUR_ROWS = 16
 _COLOURED = 0.1  # of the range of a channel, by which the channels of a coloured pixel differ
 _COLOURED_SHARE = 0.01
+_PADDING = 0.02  # of a row, in one grey at its end
+_PADDING_ROWS = 18
+_SEEN_PIXELS = 1 << 19  # of these rows
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -126,7 +129,8 @@ class Micrograph:
                 f" {self.shape[1]} x {self.shape[0]}",
                 "paint over the micrograph itself, and keep its size",
             )
-        return replace(self, excluded=_Painted(read_levels(painted)))
+        reasons = (self.excluded, _Painted(read_levels(painted)))
+        return replace(self, excluded=_Either(tuple(filter(None, reasons))))
 
     def leave_out(self, rows: slice, phases: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return whole rows of a mask with the excluded pixels as VOID.
@@ -209,6 +213,7 @@ def open_micrograph(
         specimen = find_specimen(
             read_levels(samples), samples.shape, told.facts, scattered=scattered
         )
+    told = doubt_scale(told, samples.shape[0] - specimen.bottom)
     note = {"pixel_size_note": told.note} if told.note and pixel_size is None else {}
     return Micrograph(
         name=path.stem,
@@ -222,7 +227,13 @@ def open_micrograph(
             Level(level.shape, read_grey(level, specimen.scale(samples.shape, level.shape)))
             for level in samples.reduced
         ),
-        warnings=(*samples.warnings, *_describe_colours(samples, specimen)),
+        excluded=_find_transparent(samples),
+        warnings=(
+            *samples.warnings,
+            *note.values(),
+            *_describe_colours(samples, specimen),
+            *_describe_padding(samples, specimen),
+        ),
     )
 
 
@@ -234,6 +245,71 @@ class _Painted:
 
     def __call__(self, rows: slice, columns: slice) -> npt.NDArray[np.bool_]:
         return np.asarray(self.read(rows, columns) != 0)
+
+
+@dataclass(frozen=True)
+class _Transparent:
+    """Tells which pixels of a file are transparent, in other processes too."""
+
+    read: Reader
+
+    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[np.bool_]:
+        return np.asarray(self.read(rows, columns)[..., -1] == 0)
+
+
+def _find_transparent(samples: Samples) -> Reader | None:
+    """Return what tells the transparent pixels of a file; None of one that is so wherever seen."""
+    if not samples.has_alpha:
+        return None
+    transparent = _Transparent(samples.read)
+    tops = _choose_rows(samples, Box.whole(samples.shape))
+    seen = [transparent(slice(top, top + 1), slice(None)).all() for top in tops]
+    return None if all(seen) else transparent
+
+
+def _choose_rows(samples: Samples, box: Box) -> list[int]:
+    """Return rows spread over a box, fewer of a wide image, whose rows are read by tiles."""
+    number = min(max(_SEEN_PIXELS // samples.shape[1], 4), _PADDING_ROWS)
+    return [int(row) for row in np.linspace(box.top, box.bottom - 1, number)]
+
+
+@dataclass(frozen=True)
+class _Either:
+    """Tells which pixels are left out for one reason or another."""
+
+    reasons: tuple[Reader, ...]
+
+    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[np.bool_]:
+        left_out = [leaves(rows, columns) for leaves in self.reasons]
+        return np.asarray(np.logical_or.reduce(left_out), np.bool_)
+
+
+def _describe_padding(samples: Samples, specimen: Box) -> Iterator[str]:
+    """Say where a specimen ends in pixels of one grey: a mosaic, laid into a larger image.
+
+    Rows spread over its smallest level are looked at. What a file shows transparent is no padding.
+    """
+    if samples.reduced:
+        specimen = specimen.scale(samples.shape, samples.reduced[-1].shape)
+        samples = samples.reduced[-1]
+    if min(specimen.shape) < _PADDING_ROWS or samples.has_alpha:
+        return
+    read = read_levels(samples)
+    tops = _choose_rows(samples, specimen)
+    lines = [read(slice(top, top + 1), specimen.columns)[0] for top in tops]
+    whole = [bool((line == line[0]).all()) for line in (lines[0], lines[-1])]
+    ends = [
+        min(int(np.argmax(side != side[0])), side.size) / side.size
+        for line in lines[1:-1]
+        for side in (line, line[::-1])
+        if (line != line[0]).any()
+    ]
+    ragged = np.mean([share >= _PADDING for share in ends]) if ends else 0.0
+    if ends and (any(whole) or ragged >= 0.25):
+        yield (
+            "an edge of one grey, as around a mosaic: it is taken for specimen; leave it out with "
+            "--crop or --exclude"
+        )
 
 
 def _describe_colours(samples: Samples, specimen: Box) -> Iterator[str]:

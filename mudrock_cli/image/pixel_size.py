@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -417,6 +418,8 @@ _DESCRIPTION = 270
 _SQUARE = 0.01
 """Width and height of a pixel may differ by this share."""
 _AGREEMENT = 0.01
+_BAR_ROWS, _BAR_SHARE = 3, 0.005
+"""By which the edge of a data bar is found inexactly."""
 
 
 class Calibration(NamedTuple):
@@ -475,6 +478,36 @@ def calibrate(samples: Samples) -> Calibration:
     return Calibration(sizes[0] if sizes else None, "; ".join(notes), instrument, tuple(facts))
 
 
+def doubt_scale(told: Calibration, bar: int) -> Calibration:
+    """Return a calibration without a pixel size that speaks of a data bar of another height.
+
+    Where a source tells the rows of the bar and not those of the frame, that alone shows that the
+    image was rescaled.
+
+    Parameters
+    ----------
+    told : Calibration
+        From `calibrate`.
+    bar : int
+        Rows of the data bar that the image shows.
+    """
+    for facts in told.facts:
+        claimed = facts.bar_rows if facts.frame is None else None
+        size = told.pixel_size
+        if claimed and bar and size and size.source == facts.source and is_other_bar(claimed, bar):
+            note = (
+                f"{facts.source}: describes a data bar of {claimed} rows, the image has {bar}; it "
+                "was rescaled"
+            )
+            return told._replace(pixel_size=None, note="; ".join(filter(None, (told.note, note))))
+    return told
+
+
+def is_other_bar(claimed: int, found: int) -> bool:
+    """Tell whether the rows of a data bar are not those that a file tells of."""
+    return abs(found - claimed) > _BAR_ROWS + _BAR_SHARE * claimed
+
+
 def _believe(told: Facts, shape: tuple[int, int]) -> tuple[PixelSize | None, str]:
     """Return the pixel size that a source tells for an image of `shape`, or why it is none.
 
@@ -486,6 +519,8 @@ def _believe(told: Facts, shape: tuple[int, int]) -> tuple[PixelSize | None, str
     if told.pixel is None:
         return None, ""
     width, height = told.pixel
+    if not PixelSize.LEAST_NM <= width < math.inf:
+        return None, f"{told.source}: a pixel size of {width:g} nm is impossible"
     if abs(width / height - 1) > _SQUARE:
         return None, f"{told.source}: pixels of {width:g} x {height:g} nm are not square"
     if told.frame is None or told.frame[1] == shape[1]:

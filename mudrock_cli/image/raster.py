@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin
@@ -28,6 +29,8 @@ _MODES = {
     "RGB": (3, 1, 8, Colours.RGB),
     "RGBA": (4, 1, 8, Colours.RGB),
 }
+_DEEP = {"RGB;16B": (3, Colours.RGB), "RGBA;16B": (4, Colours.RGB), "LA;16B": (2, Colours.GREY)}
+"""What Pillow would cut to eight bits, by what it calls the pixels of the file."""
 _COLOUR_BYTES = 4
 """Of a pixel of several channels in memory, however many they are."""
 _COEFFICIENTS = 3
@@ -76,10 +79,14 @@ def open_raster(
         if mode not in _MODES:
             raise MudrockError(f"{path}: colours {mode} are not supported", "save it as grey")
         channels, size, bits, colours = _MODES[mode]
+        stored_as = str(image.tile[0][3]) if image.tile else ""
+        deep = stored_as in _DEEP
+        if deep:
+            size, bits, (channels, colours) = 2, 16, _DEEP[stored_as]
         palette = image.getpalette("RGB") if mode == "P" else None
     promised, stored = height * width * channels * size, path.stat().st_size
     lossy = plugin is JpegImagePlugin.JpegImageFile
-    held = height * width * (size if channels == 1 else _COLOUR_BYTES)
+    held = height * width * size * (1 if channels == 1 else _COLOUR_BYTES)
     check_segment(path, promised=held * (_COEFFICIENTS if lossy else 1), stored=stored)
     if not allow_high_compression:
         check_expansion(path, (height, width), max_pixels, promised=promised, stored=stored)
@@ -90,8 +97,8 @@ def open_raster(
         dtype=_TYPES[size],
         bits=bits,
         colours=colours,
-        read=_DecodedOnce(path, plugin),
-        lossy=lossy,
+        has_alpha=channels in (2, 4),
+        read=_DeepOnce(path) if deep else _DecodedOnce(path, plugin),
         palette=np.array(palette, np.uint8).reshape(-1, 3) if palette is not None else None,
     )
 
@@ -123,3 +130,19 @@ def _to_array(image: Image.Image) -> npt.NDArray[Any]:
     if pixels.dtype == bool:
         pixels = pixels.view(np.uint8)
     return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+class _DeepOnce:
+    """Decode a PNG of 16 bits in several channels at the first window, and keep it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pixels: npt.NDArray[np.uint16] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, rows: slice, columns: slice) -> npt.NDArray[Any]:
+        with self._lock:
+            if self._pixels is None:
+                with reading(self._path):
+                    self._pixels = imagecodecs.png_decode(self._path.read_bytes())
+            return self._pixels[rows, columns]

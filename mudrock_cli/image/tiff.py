@@ -42,9 +42,11 @@ _COLOURS = {
     6: Colours.RGB,  # YCbCr, which the JPEG decoder turns into RGB
 }
 _JPEG = {6, 7, 34892, 33007}
-_LOSSY = _JPEG | {33003, 33005, 34712, 50001, 50002, 52546}
-"""Compression codes that may not give back the exact values: JPEG, JPEG 2000, WebP, JPEG XL."""
-_STREAMS = _LOSSY | {22610, 33004, 34887, 34933, 34934, 48124, 65000, 65001, 65002}
+_STREAMS = {
+    *_JPEG,
+    *(22610, 33003, 33004, 33005, 34712, 34887, 34933, 34934, 48124, 50001, 50002, 52546),
+    *(65000, 65001, 65002),
+}
 """Codes whose strips or tiles are whole images with a header of their own."""
 _STREAM_EXCESS = 4
 _IMAGEJ_STACK = re.compile(r"^ImageJ=[^\n]*\nimages=(\d{1,9})$", re.MULTILINE)
@@ -171,7 +173,7 @@ def _open_page(path: Path, page: TiffPage) -> Samples:
         colours=colours,
         read=read,
         palette=_palette(page) if colours is Colours.PALETTE else None,
-        lossy=page.compression in _LOSSY,
+        has_alpha=tuple(page.extrasamples)[-1:] in ((1,), (2,)),
     )
 
 

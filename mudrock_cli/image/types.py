@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -84,21 +84,24 @@ class PixelSize:
     Parameters
     ----------
     nm : float
-        Nanometres per pixel, finite and positive.
+        Nanometres per pixel, finite and at least `LEAST_NM`.
     source : str
         Where the number was read, for example ``"FEI tag 34682 [Scan] PixelWidth"``.
 
     Raises
     ------
     MudrockError
-        If `nm` is not a positive finite number or `source` is empty.
+        If `nm` is no such number or `source` is empty.
     """
+
+    LEAST_NM: ClassVar[float] = 1e-3
+    """A hundredth of an atom; smaller ones are lengths in another unit."""
 
     nm: float
     source: str
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.nm) and self.nm > 0):
+        if not (math.isfinite(self.nm) and self.nm >= self.LEAST_NM):
             raise MudrockError(f"a pixel size of {self.nm} nm is impossible ({self.source})")
         if not self.source:
             raise MudrockError("a pixel size needs a source")
@@ -343,8 +346,8 @@ class Samples:
         ``read(rows, columns)``, shape (rows, columns, channels).
     palette : ndarray of uint8, shape (n, 3), optional
         Colour table.
-    lossy : bool
-        Compressed as JPEG, so that even a flat area is not of one value.
+    has_alpha : bool
+        Whether the last channel is opacity.
     tags : mapping
         TIFF tag codes to raw values, of the tags that carry facts; empty for other formats.
     resolution : tuple of float, optional
@@ -367,7 +370,7 @@ class Samples:
     colours: Colours
     read: Reader
     palette: npt.NDArray[np.uint8] | None = None
-    lossy: bool = False
+    has_alpha: bool = False
     tags: Mapping[int, bytes] = field(default_factory=dict)
     resolution: tuple[float, float] | None = None
     facts: tuple[Facts, ...] = ()

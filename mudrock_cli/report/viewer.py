@@ -18,6 +18,7 @@ from PIL import Image
 
 from mudrock_cli.errors import MudrockError
 from mudrock_cli.files import hash_file, is_image, walk_images
+from mudrock_cli.image.limits import MAX_MASK_PIXELS
 from mudrock_cli.image.mask import PhaseMask, open_mask
 from mudrock_cli.image.micrograph import Micrograph, open_micrograph
 from mudrock_cli.image.types import Level, Phase, PixelSize
@@ -142,7 +143,7 @@ def find_micrograph(
     """Find the micrograph of an image, of the shape of its mask."""
     for path in _candidates(tables, row, folder):
         try:
-            micrograph = open_micrograph(path)
+            micrograph = open_micrograph(path, max_pixels=MAX_MASK_PIXELS)
         except MudrockError as error:
             warn(f"{error.message}: {row['image']} is shown without it")
             continue

@@ -39,6 +39,7 @@ def test_the_digest_is_of_values_not_of_writing() -> None:
         ("[contrast]\nreach_nm = 0", "contrast.reach_nm cannot be 0"),
         ("[silt]\nrim_nm = -1", "silt.rim_nm cannot be -1"),
         ("[silt]\nrim_nm = 400", "silt.rim_nm cannot be 400"),
+        ("[pore]\ndarkness = 20.5", "pore.darkness cannot be 20.5"),  # percent
         ("[pore]\ntolerance = 0.5", "pore.tolerance cannot be 0.5"),
         ("[background]\nblack_percent = 50", "background.black_percent cannot be 50"),
     ],

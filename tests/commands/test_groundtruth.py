@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -8,6 +9,7 @@ from phantom import Phantom, make_phantom
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from mudrock_cli.classical import workflow
 from mudrock_cli.classical.recipe import WorkflowRecipe
 from mudrock_cli.cli import app
 from mudrock_cli.errors import ExitCode
@@ -252,3 +254,26 @@ def test_published_labels_are_reproduced() -> None:
     for phase, least in ((Phase.CLAY, 0.90), (Phase.SILT, 0.83), (Phase.PORE, 0.70)):
         ours, theirs = (found == phase) & known, labels == phase
         assert (ours & theirs).sum() / (ours | theirs).sum() > least
+
+
+def test_a_nonsense_pixel_size_costs_one_image(folder: Path, tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 255, (60, 90), dtype=np.uint8)
+    tifffile.imwrite(folder / "metres.tif", grey, ome=True, metadata={"PhysicalSizeX": 1e-8})
+    tifffile.imwrite(folder / "fine.tif", grey, ome=True, metadata={"PhysicalSizeX": 1e-5})
+    done = groundtruth(folder, "--out", tmp_path / "masks")
+    assert done.exit_code == ExitCode.SOME_FAILED, done.output
+    told = " ".join(done.stderr.split())
+    assert "metres.tif: no pixel size" in told
+    assert "fine.tif: 0.01 nm per pixel makes a field of 0.9 nm" in told
+
+
+def test_memory_that_opencv_lacks_costs_one_image(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        cv2.copyMakeBorder(np.zeros((9, 9), np.uint8), *[1 << 19] * 4, cv2.BORDER_REFLECT)
+
+    monkeypatch.setattr(workflow, "Workflow", fail)
+    done = groundtruth(folder, "--out", tmp_path / "masks", "--pixel-size", "10nm")
+    assert done.exit_code == ExitCode.SOME_FAILED, done.output
+    assert "not enough memory" in done.stderr

@@ -120,3 +120,19 @@ def test_metadata_of_a_bar_that_was_cropped_off_are_not_believed() -> None:
     assert find(image, Facts("test", bar_rows=60)) == Box.whole(image.shape)
     told = Facts("test", pixel=(5, 5), frame=(340, 500))
     assert find(image, told) == Box.whole(image.shape)
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.9, 1.0, 1.4])
+def test_a_bar_of_another_height_shows_that_an_image_was_rescaled(
+    lettered_bar: BarMaker, tmp_path: Path, factor: float
+) -> None:
+    image = Image.fromarray(np.vstack([specimen(), lettered_bar(60, 500)]))
+    size = round(500 * factor), round(460 * factor)
+    image.resize(size, Image.Resampling.NEAREST).save(tmp_path / "a.png")
+    text = "[MAIN]\r\nPixelSizeX=4.5e-9\r\nPixelSizeY=4.5e-9\r\nImageStripSize=60\r\n"
+    (tmp_path / "a.hdr").write_text(text, "utf-8")
+    micrograph = open_micrograph(tmp_path / "a.png")
+    assert micrograph.specimen.bottom == pytest.approx(400 * factor, abs=1)
+    assert (micrograph.pixel_size is not None) == (factor == 1)
+    told = any("a data bar of 60 rows, the image has" in line for line in micrograph.warnings)
+    assert told == (factor != 1)

@@ -92,6 +92,15 @@ def test_links_that_go_round_end(tmp_path: Path) -> None:
     assert len(find_inputs([str(tmp_path)])) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.tif")
+    names = [item.path.name for item in find_inputs([str(folder)])]
+    assert "pipe.tif" in names
+    with pytest.raises(MudrockError, match=r"pipe\.tif"):
+        open_micrograph(folder / "pipe.tif")
+
+
 def test_two_inputs_of_one_name_collide(folder: Path) -> None:
     (folder / "A.png").touch()
     inputs = find_inputs([str(folder)])

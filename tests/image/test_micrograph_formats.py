@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -171,6 +172,18 @@ def test_other_formats(tmp_path: Path, noise: Grey, suffix: str, tolerance: int)
 def test_png_of_sixteen_bits(tmp_path: Path, noise: Grey) -> None:
     deep = noise.astype(np.uint16) * 200
     Image.fromarray(deep).save(tmp_path / "a.png")
+    tifffile.imwrite(tmp_path / "a.tif", deep)
+    png, tif = (open_micrograph(tmp_path / f"a{end}").grey() for end in (".png", ".tif"))
+    np.testing.assert_array_equal(png, tif)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_png_of_sixteen_bits_in_channels(tmp_path: Path, noise: Grey, channels: int) -> None:
+    deep = noise.astype(np.uint16) * 16  # of a detector of 12 bits
+    stacked = np.stack([deep] * channels, -1)
+    if channels != 3:
+        stacked[..., -1] = 65535
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(stacked))
     tifffile.imwrite(tmp_path / "a.tif", deep)
     png, tif = (open_micrograph(tmp_path / f"a{end}").grey() for end in (".png", ".tif"))
     np.testing.assert_array_equal(png, tif)

@@ -103,3 +103,58 @@ def test_what_is_painted_is_left_out(tmp_path: Path, noise: Grey, white: int) ->
     Image.fromarray(painted[:50]).save(tmp_path / "small.png")
     with pytest.raises(MudrockError, match=r"90 x 50 pixels, but a has 90 x 60"):
         micrograph.excluding(tmp_path / "small.png")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_what_is_transparent_is_left_out(tmp_path: Path, noise: Grey, suffix: str) -> None:
+    height, width = noise.shape
+    shown = np.zeros((height + 20, width + 30, 4), np.uint8)
+    shown[:height, :width, :3] = noise[..., None]
+    shown[:height, :width, 3] = 255
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".png":
+        Image.fromarray(shown).save(path)
+    else:
+        tifffile.imwrite(path, shown, photometric="rgb", extrasamples=["unassalpha"])
+    micrograph = open_micrograph(path)
+    phases = np.zeros(shown.shape[:2], np.uint8)
+    clear = shown[..., 3] == 0
+    left = micrograph.leave_out(slice(None), phases) == Phase.VOID
+    np.testing.assert_array_equal(left, clear)
+    painted = np.zeros(phases.shape, np.uint8)
+    painted[3:6, 10:20] = 1
+    Image.fromarray(painted).save(tmp_path / "crack.png")
+    both = micrograph.excluding(tmp_path / "crack.png").leave_out(slice(None), phases)
+    np.testing.assert_array_equal(both == Phase.VOID, clear | (painted > 0))
+    assert micrograph.warnings == ()
+
+
+def test_a_second_channel_that_is_no_opacity_leaves_nothing_out(
+    tmp_path: Path, noise: Grey
+) -> None:
+    both = np.stack([noise, np.zeros_like(noise)], -1)
+    for name, extra in (("detector", "unspecified"), ("clear", "unassalpha")):
+        path = tmp_path / f"{name}.tif"
+        tifffile.imwrite(
+            path, both, photometric="minisblack", planarconfig="contig", extrasamples=[extra]
+        )
+        assert open_micrograph(path).excluded is None  # all clear is a writer's mistake
+
+
+@pytest.mark.parametrize("sides", ["all", "left", "below", "ragged"])
+def test_padding_around_a_mosaic_is_told(tmp_path: Path, noise: Grey, sides: str) -> None:
+    grey = np.tile(noise, (4, 4))
+    whole = np.zeros((grey.shape[0] + 80, grey.shape[1] + 80), np.uint8)
+    top, left = {"all": (40, 40), "left": (0, 80), "below": (0, 0), "ragged": (0, 0)}[sides]
+    whole[top : top + grey.shape[0], left : left + grey.shape[1]] = grey
+    if sides == "left":
+        whole = whole[: grey.shape[0]]
+    if sides == "ragged":
+        whole = whole[: grey.shape[0], : grey.shape[1]]
+        for row in range(whole.shape[0] // 2):
+            whole[row, : 60 - row // 4] = 0
+    Image.fromarray(whole).save(tmp_path / "a.png")
+    warnings = open_micrograph(tmp_path / "a.png").warnings
+    assert any("an edge of one grey" in line for line in warnings)
+    Image.fromarray(grey).save(tmp_path / "b.png")
+    assert open_micrograph(tmp_path / "b.png").warnings == ()

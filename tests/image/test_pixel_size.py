@@ -183,9 +183,12 @@ def test_sources_that_disagree_are_named(tmp_path: Path, noise: Grey) -> None:
     micrograph = open_with(tmp_path, noise, (34682, fei()))
     assert nm(micrograph) == pytest.approx(134.896)
     assert "200 nm, not 134.896 nm" in micrograph.instrument["pixel_size_note"]
+    assert any("200 nm, not 134.896 nm" in line for line in micrograph.warnings)
 
 
-@pytest.mark.parametrize("number", ["0", "-1e-9", "nan", "inf", "1e999", "", "1" * 5000, "1e-9x"])
+@pytest.mark.parametrize(
+    "number", ["0", "-1e-9", "1e-14", "1e305", "nan", "inf", "1e999", "", "1" * 5000, "1e-9x"]
+)
 def test_impossible_numbers_tell_nothing(tmp_path: Path, noise: Grey, number: str) -> None:
     assert nm(open_with(tmp_path, noise, (34682, fei(width=number)))) is None
     tag = f"\0PixelSizeX={number}\n".encode()
