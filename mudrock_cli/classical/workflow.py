@@ -291,7 +291,8 @@ def label_phases(micrograph: Micrograph, recipe: WorkflowRecipe) -> Grey:
     """
     deduplicated = deduplicate(micrograph)
     phases = candidate_phases(deduplicated.micrograph, recipe)
-    return np.concatenate(list(frame_phases(deduplicated, phases)))
+    whole = np.concatenate(list(frame_phases(deduplicated, phases)))
+    return micrograph.leave_out(slice(0, len(whole)), whole)
 
 
 def check_scale(
