@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mudrock_cli.commands.options import (
+    EngineName,
     OverridePixelSize,
     PixelSizes,
     PixelSizeText,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from mudrock_cli.image.types import PixelSize
     from mudrock_cli.measure.scores import ImageScores
 
-EngineName = Literal["auto", "openvino", "keras"]
 Predict = Callable[["Pair", "Micrograph | None"], "PhaseMask"]
 
 _PIXELS = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*(px|pixels?)?\s*")

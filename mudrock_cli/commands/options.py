@@ -72,6 +72,7 @@ Outlines = Annotated[
         help="labels: inside the visible ones, as published labels draw them; exact: to measure."
     ),
 ]
+EngineName = Literal["auto", "openvino", "keras"]
 Force = Annotated[bool, typer.Option("--force", help="Make finished masks again.")]
 JsonPerImage = Annotated[bool, typer.Option("--json", help="A JSON line per image on stdout.")]
 MaxPixels = Annotated[

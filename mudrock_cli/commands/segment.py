@@ -10,6 +10,7 @@ import typer
 from mudrock_cli.commands.options import (
     RARE,
     Crop,
+    EngineName,
     Exclude,
     Force,
     Images,
@@ -42,7 +43,6 @@ SIDES = {
 }
 
 
-_FAR = 3.0  # times the model's range: beyond it, an image is refused
 _LONG_SECONDS = 30.0
 
 
@@ -66,7 +66,7 @@ def segment(
     crop: Crop = None,
     exclude: Exclude = None,
     engine: Annotated[
-        Literal["auto", "openvino", "keras"],
+        EngineName,
         typer.Option(
             help="auto: Keras where a GPU is usable, else OpenVINO.", rich_help_panel=RARE
         ),
@@ -142,11 +142,12 @@ def _segment_one(
     """Write the mask of one micrograph, and what is wanted beside it."""
     from mudrock_cli.commands.console import format_duration
     from mudrock_cli.commands.inspect import estimate_seconds
-    from mudrock_cli.segmentation import resample_factor, segment_mask
+    from mudrock_cli.segmentation import is_in_reach, resample_factor, segment_mask
 
     factor = resample_factor(job.micrograph, model.nm_per_pixel)
     seconds = estimate_seconds(job.micrograph.specimen.shape, factor)
-    if model.scale_range[1] < factor < _FAR * model.scale_range[1] and seconds > _LONG_SECONDS:
+    enlarged = factor > model.scale_range[1] and is_in_reach(model, factor)
+    if enlarged and seconds > _LONG_SECONDS:
         job.warn(
             "enlarged, which takes long",
             f"{job.micrograph.path}: enlarged {factor:.3g} times, which takes about "

@@ -21,7 +21,7 @@ import mudrock_cli
 from mudrock_cli.config import read_text
 from mudrock_cli.deeplab.recipe import Recipe
 from mudrock_cli.deeplab.training_range import DISTANCE, ENTROPY, MARGIN, RANGE, REACH, SKEW
-from mudrock_cli.deeplab.weights import save_weights
+from mudrock_cli.deeplab.weights import HALF_LIMIT, save_weights
 from mudrock_cli.errors import MudrockError, UsageError, describe
 from mudrock_cli.files import atomic_write, fsync, hash_file, part_path, write_text
 from mudrock_cli.image.mask import name_figure
@@ -561,7 +561,6 @@ def _describe_training(recipe: Recipe, figures: Mapping[str, Any]) -> list[str]:
 # A trained network to OpenVINO's IR, the form in which a CPU runs it fast.
 
 _KERNEL_SIZE = 4096  # numbers; a vector of the network has fewer
-_HALF_LIMIT = 60_000.0  # float16 ends at 65504
 _TOLERANCE = 0.01  # mean difference of a probability: the weights are rounded to 16 bit
 
 
@@ -651,7 +650,7 @@ def halve_kernels(graph: "openvino.Model") -> None:
         is_number = node.get_type_name() == "Constant"
         if is_number and node.get_element_type() == openvino.Type.f32:
             values = node.get_data()
-            if values.size >= _KERNEL_SIZE and np.abs(values).max() < _HALF_LIMIT:
+            if values.size >= _KERNEL_SIZE and np.abs(values).max() < HALF_LIMIT:
                 half = ops.constant(values.astype(np.float16))
                 node.output(0).replace(ops.convert(half, "f32").output(0))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-_HALF_LIMIT = 60_000.0  # float16 ends at 65504
+HALF_LIMIT = 60_000.0  # float16 ends at 65504
 
 
 def save_weights(network: "keras.Model", path: Path) -> None:
@@ -43,7 +43,7 @@ def save_weights(network: "keras.Model", path: Path) -> None:
     """
     arrays: Arrays = {}
     for name, value in read_variables(network).items():
-        small = value.ndim > 1 and float(np.abs(value).max(initial=0)) < _HALF_LIMIT
+        small = value.ndim > 1 and float(np.abs(value).max(initial=0)) < HALF_LIMIT
         arrays[name] = value.astype(np.float16 if small else np.float32)
     write_arrays(path, arrays, compressed=True)
 

@@ -24,7 +24,7 @@ from mudrock_cli.files import (
 from mudrock_cli.image.limits import MAX_MASK_PIXELS
 from mudrock_cli.image.micrograph import open_samples
 from mudrock_cli.image.pixel_size import calibrate, parse_provenance, stored_pixel_size, to_ome_xml
-from mudrock_cli.image.tiff import describe_resolution
+from mudrock_cli.image.tiff import BIG_BYTES, DEFLATE_LEVEL, STRIP_ROWS, describe_resolution
 from mudrock_cli.image.tiles import BandCutter, row_bands
 from mudrock_cli.image.types import (
     COLOURS,
@@ -363,10 +363,7 @@ def _refuse(samples: Samples, wrong: npt.NDArray[Any], expected: str) -> Mudrock
 # Writing: a mask comes by bands, from top to bottom, and never stands whole in memory.
 
 _TILE = 512
-_STRIP_ROWS = 64
 _LARGE_SIDE = 4096
-_LEVEL = 6
-_BIG_BYTES = 4_000_000_000
 
 
 class MaskRows:
@@ -505,7 +502,7 @@ def _write_tiff(
     end, because the provenance, known only then, stands in its head.
     """
     tiled = max(shape) > _LARGE_SIDE
-    step = _TILE if tiled else _STRIP_ROWS
+    step = _TILE if tiled else STRIP_ROWS
     layout: dict[str, Any] = {"tile": (step, step)} if tiled else {"rowsperstrip": step}
     layout |= describe_resolution(pixel_size)
     cutter, sizes = BandCutter(shape[0], step), list[int]()
@@ -518,7 +515,7 @@ def _write_tiff(
             for block in cutter.cut(phases):
                 for piece in _split(block) if tiled else [block]:
                     # libdeflate: the same format as zlib, several times faster on phases
-                    encoded = imagecodecs.deflate_encode(piece.tobytes(), level=_LEVEL)
+                    encoded = imagecodecs.deflate_encode(piece.tobytes(), level=DEFLATE_LEVEL)
                     sizes.append(len(encoded))
                     spool.write(encoded)
 
@@ -526,7 +523,7 @@ def _write_tiff(
         yield rows
         rows.check_end()
         spool.seek(0)
-        with tifffile.TiffWriter(part, bigtiff=sum(sizes) > _BIG_BYTES) as tiff:
+        with tifffile.TiffWriter(part, bigtiff=sum(sizes) > BIG_BYTES) as tiff:
             tiff.write(
                 (spool.read(size) for size in sizes),
                 shape=shape,

@@ -51,9 +51,9 @@ _STREAMS = {
 _STREAM_EXCESS = 4
 _IMAGEJ_STACK = re.compile(r"^ImageJ=[^\n]*\nimages=(\d{1,9})$", re.MULTILINE)
 _LEAST_CACHE, _MOST_CACHE = 1 << 26, 1 << 27  # two rows of tiles serve what goes from top to bottom
-_STRIP_ROWS = 64
-_LEVEL = 6
-_BIG_BYTES = 4_000_000_000
+STRIP_ROWS = 64
+DEFLATE_LEVEL = 6
+BIG_BYTES = 4_000_000_000
 _NM_PER_CM = 1e7
 
 
@@ -251,7 +251,7 @@ def _open_windows(path: Path, page: TiffPage) -> PieceReader:
         stored = dtype.newbyteorder(page.parent.byteorder)
         # Strips that follow one another are cut anew: some microscopes write a single one.
         steps = np.diff(np.reshape(offsets[:pieces], (planes, -1)).astype(np.int64))
-        step = _STRIP_ROWS if (steps == piece[0] * row_bytes).all() else piece[0]
+        step = STRIP_ROWS if (steps == piece[0] * row_bytes).all() else piece[0]
 
         def read_rows(row: int, column: int) -> npt.NDArray[Any]:
             count = min(step, shape[0] - row * step)
@@ -494,7 +494,7 @@ def write_plane(
         for axis in "XY":
             metadata[f"PhysicalSize{axis}"] = pixel_size.um
             metadata[f"PhysicalSize{axis}Unit"] = "µm"
-    big = shape[0] * shape[1] * kind.itemsize > _BIG_BYTES
+    big = shape[0] * shape[1] * kind.itemsize > BIG_BYTES
     with atomic_write(path) as part, tifffile.TiffWriter(part, ome=True, bigtiff=big) as tiff:
         tiff.write(
             _strips(bands, shape, kind),
@@ -502,7 +502,7 @@ def write_plane(
             dtype=kind,
             photometric="minisblack",
             compression="zlib",
-            rowsperstrip=_STRIP_ROWS,
+            rowsperstrip=STRIP_ROWS,
             metadata=metadata,
             software="mudrock",
             **describe_resolution(pixel_size),
@@ -520,7 +520,7 @@ def describe_resolution(pixel_size: PixelSize | None) -> dict[str, Any]:
 def _strips(
     bands: Iterable[npt.NDArray[Any]], shape: tuple[int, int], kind: np.dtype[Any]
 ) -> Iterator[bytes]:
-    cutter = BandCutter(shape[0], _STRIP_ROWS)
+    cutter = BandCutter(shape[0], STRIP_ROWS)
     for band in bands:
         for rows in cutter.cut(band):
-            yield bytes(imagecodecs.zlib_encode(rows.astype(kind).tobytes(), level=_LEVEL))
+            yield bytes(imagecodecs.zlib_encode(rows.astype(kind).tobytes(), level=DEFLATE_LEVEL))

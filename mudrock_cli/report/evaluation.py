@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 from rich.text import Text
 
-from mudrock_cli.report.figures import FAINT, INK, PHASE_COLOURS, figure_style
+from mudrock_cli.report.figures import FAINT, INK, PHASE_COLOURS, figure_style, shorten
 
 Row = Mapping[str, Any]
 
@@ -300,9 +300,7 @@ def _make_table(
 
 
 def _name(name: str, longest: int = 14) -> Text:
-    """Keep the start and the end of a long name, so that the numbers have their room."""
-    half = (longest - 1) // 2
-    return Text(name if len(name) <= longest else f"{name[:half]}…{name[half + 1 - longest :]}")
+    return Text(shorten(name, longest))
 
 
 def _all_images(rows: Sequence[Row], level: str) -> list[Row]:

@@ -516,7 +516,7 @@ def draw_estimates(title: str, phase: str, estimates: Sequence[Estimate]) -> Fig
         # Whole where it stands on the axis, too.
         marker = "D" if row == last else "o"
         axes.plot(value, row, marker, color=colour, ms=5.5, clip_on=False, zorder=3)
-    axes.set_yticks(range(len(estimates)), [_shorten(name) for name, *_ in estimates])
+    axes.set_yticks(range(len(estimates)), [shorten(name) for name, *_ in estimates])
     axes.get_yticklabels()[last].set_fontweight("bold")
     axes.set_ylim(last + 0.5, -0.5)
     axes.set_xlim(left=0)
@@ -527,9 +527,10 @@ def draw_estimates(title: str, phase: str, estimates: Sequence[Estimate]) -> Fig
     return figure
 
 
-def _shorten(name: str) -> str:
-    """Keep the start and the end of a long name."""
-    return name if len(name) <= 24 else f"{name[:11]}…{name[-11:]}"
+def shorten(name: str, longest: int = 24) -> str:
+    """Keep the start and the end of a long name, so that the numbers have their room."""
+    half = (longest - 1) // 2
+    return name if len(name) <= longest else f"{name[:half]}…{name[half + 1 - longest :]}"
 
 
 # The objects of one image or of all.

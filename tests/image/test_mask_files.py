@@ -177,7 +177,7 @@ def test_provenance_of_a_rescaled_mask_is_not_believed(tmp_path: Path, phases: P
 def test_past_four_gigabytes_a_mask_is_a_bigtiff(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mask_writer, "_BIG_BYTES", 1000)
+    monkeypatch.setattr(mask_writer, "BIG_BYTES", 1000)
     path = tmp_path / "a.tif"
     values = np.random.default_rng(0).choice(np.array([0, 1, 2, 255], np.uint8), (600, 4500))
     write_mask(path, PhaseMask.from_array("a", values, SIZE, {"method": "segment"}))
