@@ -77,9 +77,9 @@ def read(path: Path, kind: str, side: int) -> None:
 
 def mask_bytes() -> int:
     """Return the compressed bytes from which on a mask becomes a BigTIFF."""
-    from mudrock_cli.image.mask import _BIG_BYTES
+    from mudrock_cli.image.mask import BIG_BYTES
 
-    return _BIG_BYTES
+    return BIG_BYTES
 
 
 def run(step: str, folder: Path, kind: str, side: int) -> None:
