@@ -96,7 +96,7 @@ def _read_tables(path: Path) -> None:
         describe_making(row)
         list_facts(row)
         if isinstance(find_mask(tables, row), PhaseMask):
-            find_micrograph(tables, row, None)
+            find_micrograph(tables, row, None, print)
 
 
 def _read_recipe(path: Path) -> None:
