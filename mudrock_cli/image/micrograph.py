@@ -24,7 +24,8 @@ _OPEN_FILES = 4  # that a process keeps at hand; their readers cache decoded pix
 _COLOUR_ROWS = 16
 _COLOURED = 0.1  # of the range of a channel, by which the channels of a coloured pixel differ
 _COLOURED_SHARE = 0.01
-_PADDING = 0.02  # of a row, in one grey at its end
+_PADDING, _PADDING_PIXELS = 0.02, 16  # of a row, in one grey at its end
+_PADDED_ENDS = 0.25  # of the ends of rows: half of those on one side
 _PADDING_ROWS = 18
 _SEEN_PIXELS = 1 << 19  # of these rows
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -292,20 +293,30 @@ def _describe_padding(samples: Samples, specimen: Box) -> Iterator[str]:
     if samples.reduced:
         specimen = specimen.scale(samples.shape, samples.reduced[-1].shape)
         samples = samples.reduced[-1]
-    if min(specimen.shape) < _PADDING_ROWS or samples.has_alpha:
+    if min(specimen.shape) < 4 * _PADDING_PIXELS or samples.has_alpha:
         return
-    read = read_levels(samples)
-    tops = _choose_rows(samples, specimen)
-    lines = [read(slice(top, top + 1), specimen.columns)[0] for top in tops]
-    whole = [bool((line == line[0]).all()) for line in (lines[0], lines[-1])]
+    read, (height, width) = read_levels(samples), specimen.shape
+    inside = max(_PADDING_PIXELS, round(_PADDING * height))  # rows of padding, at least
+
+    def look(row: int) -> npt.NDArray[Any]:
+        return np.asarray(read(slice(row, row + 1), specimen.columns)[0])
+
+    def is_plain(line: npt.NDArray[Any]) -> bool:
+        return bool((line == line[0]).all())
+
+    lines = [look(row) for row in _choose_rows(samples, specimen)]
+    if all(map(is_plain, lines)):
+        return
+    beyond = (lines[0], specimen.top + inside), (lines[-1], specimen.bottom - 1 - inside)
+    above_or_below = any(is_plain(edge) and is_plain(look(row)) for edge, row in beyond)
     ends = [
-        min(int(np.argmax(side != side[0])), side.size) / side.size
-        for line in lines[1:-1]
+        int(np.argmax(side != side[0]))
+        for line in lines
+        if not is_plain(line)
         for side in (line, line[::-1])
-        if (line != line[0]).any()
     ]
-    ragged = np.mean([share >= _PADDING for share in ends]) if ends else 0.0
-    if ends and (any(whole) or ragged >= 0.25):
+    long = [end >= max(_PADDING_PIXELS, _PADDING * width) for end in ends]
+    if above_or_below or np.mean(long) >= _PADDED_ENDS:
         yield (
             "an edge of one grey, as around a mosaic: it is taken for specimen; leave it out with "
             "--crop or --exclude"
