@@ -3,6 +3,7 @@
 Also the U-Net that it is compared with, and the first weights of either.
 """
 
+import re
 from pathlib import Path
 
 import keras
@@ -22,6 +23,9 @@ from mudrock_cli.errors import MudrockError, UsageError
 from mudrock_cli.files import read_named_arrays
 
 _PHASES = 3
+_STEMS = ("Conv1", "conv1_conv")
+_BLOCK = re.compile(r"(expanded_conv|block_\d+|conv\d_block\d+)_")
+"""Of an encoder, by the names of its layers in ``keras.applications``."""
 
 
 def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model:
@@ -52,6 +56,28 @@ def build_network(recipe: NetworkRecipe, height: int, width: int) -> keras.Model
         logits = _draw_outlines(logits, y, x, recipe)
     logits = layers.Activation("linear", dtype="float32", name="logits")(logits)
     return keras.Model(grey, logits, name=f"{recipe.architecture}_{recipe.encoder}")
+
+
+def freeze_blocks(network: keras.Model, count: int) -> None:
+    """Keep the kernels of the encoder's first blocks, and of what comes before, as they are.
+
+    Their batch norms are trained: micrographs have other statistics than photographs.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `build_network`, with an encoder of ``keras.applications``.
+    count : int
+        Blocks, the first one included; 0 freezes nothing.
+    """
+    named = [(layer, _BLOCK.match(layer.name)) for layer in network.layers]
+    blocks = dict.fromkeys(match[1] for _, match in named if match)
+    frozen = set(list(blocks)[:count])
+    for layer, match in named:
+        early = match[1] in frozen if match else layer.name in _STEMS
+        if count and early and not isinstance(layer, BatchNorm):
+            for variable in layer.weights:
+                variable.trainable = False
 
 
 def keep_statistics(network: keras.Model) -> None:

@@ -157,6 +157,13 @@ class TrainingRecipe:
     last_layer: bool = setting(
         False, "the last layer alone learns, solved at once; there are no epochs"
     )
+    frozen_blocks: int = setting(
+        0,
+        "blocks of the encoder, with all before them, whose kernels stay as they started; their "
+        "batch norms are trained",
+        low=0,
+        high=33,
+    )
     keep_statistics: bool = setting(
         False, "batch norm goes by the moving statistics of the start, which stay"
     )
@@ -254,6 +261,8 @@ class Recipe:
             yield "network.output_stride", network.output_stride, "8 or 16 with resnet50v1"
         if self.forest and network.architecture != "forest":
             yield "forest", self.forest, 'only with network.architecture = "forest"'
+        if self.training.frozen_blocks and network.encoder == "plain":
+            yield "training.frozen_blocks", self.training.frozen_blocks, "0 without an encoder"
         if self.training.last_layer and not self.training.finetune:
             yield "training.last_layer", True, "only with training.finetune = true"
         if (data.tile[0] == 0) != (data.tile[1] == 0):

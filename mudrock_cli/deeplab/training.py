@@ -19,7 +19,7 @@ from keras import ops
 
 from mudrock_cli.deeplab.augmentation import FixedTiles, TrainingCrops, count_steps
 from mudrock_cli.deeplab.dataset import Sample, normalise_samples
-from mudrock_cli.deeplab.network import build_network, keep_statistics
+from mudrock_cli.deeplab.network import build_network, freeze_blocks, keep_statistics
 from mudrock_cli.deeplab.recipe import LossRecipe, OptimizerRecipe, Recipe
 from mudrock_cli.deeplab.weights import (
     Arrays,
@@ -655,6 +655,7 @@ def train_network(
         keras.utils.set_random_seed(recipe.training.seed)
         network = build_network(recipe.network, *recipe.data.crop)
         start(network)
+        freeze_blocks(network, recipe.training.frozen_blocks)
         add_weight_decay(network, recipe.loss.weight_decay)
         pull_to_start(network, recipe.loss.start_pull)
         if recipe.training.keep_statistics:

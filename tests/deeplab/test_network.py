@@ -293,3 +293,28 @@ def test_separable_outlines_see_and_move_single_pixels() -> None:
     change = np.abs(np.asarray(network(picture)) - np.asarray(network(other)))[0].max(axis=2)
     steps = np.abs(np.diff(change, axis=1))
     assert steps[30:36, 27:33].max() > 0.2 * change.max()  # no interpolation is as sharp
+
+
+@pytest.mark.parametrize(
+    ("encoder", "first", "later"),
+    [
+        ("mobilenetv2", ("Conv1", "expanded_conv_", "block_1_"), "block_2_expand"),
+        ("resnet50v1", ("conv1_conv", "conv2_block1_", "conv2_block2_"), "conv2_block3_1_conv"),
+    ],
+)
+def test_first_blocks_keep_their_kernels_and_train_their_batch_norms(
+    encoder: str, first: tuple[str, ...], later: str
+) -> None:
+    from mudrock_cli.deeplab.network import build_network, freeze_blocks
+
+    recipe = NetworkRecipe(encoder=encoder, output_stride=16, aspp_channels=8, decoder_channels=8)
+    network = build_network(recipe, 64, 64)
+    everything = {variable.path for variable in network.trainable_variables}
+    freeze_blocks(network, 0)
+    assert {variable.path for variable in network.trainable_variables} == everything
+    freeze_blocks(network, 2)
+    frozen = everything - {variable.path for variable in network.trainable_variables}
+    assert all(any(path.startswith(name) for path in frozen) for name in first)
+    assert all(path.startswith(first) for path in frozen)
+    assert not any("gamma" in path or "beta" in path for path in frozen)
+    assert any(variable.path.startswith(later) for variable in network.trainable_variables)
