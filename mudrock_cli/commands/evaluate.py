@@ -230,9 +230,8 @@ def _open_model(name: str, argument: str, engine: EngineName, masks: Path | None
 
     recorded = model.path / "split.csv"
     splits = dict.fromkeys(model.known_sources, "train")
-    return Method(
-        model.name, predict, splits | (_read_split(recorded) if recorded.is_file() else {})
-    )
+    splits |= _read_split(recorded) if recorded.is_file() else {}
+    return Method(name, predict, splits)
 
 
 def _read_split(path: Path) -> dict[str, str]:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,22 @@ def test_a_model_segments_first(
     assert summed == {"all": 3, "train": 1, "test": 1, "unknown": 1}
     again = evaluate(out / "masks" / "tiny", data, "--json")
     assert json.loads(again.stdout.splitlines()[0])["pixel_accuracy"] == 1
+
+
+def test_models_of_one_name_keep_their_masks_apart(
+    data: Path, tmp_path: Path, tiny_model: TrainedModel
+) -> None:
+    other = shutil.copytree(tiny_model.path, tmp_path / "other" / "tiny")
+    out = tmp_path / "out"
+    words = ("--against", other, "--pixel-size", "10nm", "--out", out, "--json")
+    result = evaluate(tiny_model.path, data, *words)
+    assert result.exit_code == ExitCode.DONE, result.output
+    assert {json.loads(line)["method"] for line in result.stdout.splitlines()} == {
+        "tiny",
+        "other/tiny",
+    }
+    for name in ("tiny", "other/tiny"):
+        assert len(list((out / "masks" / name).glob("*.tif"))) == 3
 
 
 def test_tiles_of_a_micrograph_stand_where_it_does() -> None:

@@ -265,7 +265,7 @@ def test_folds_are_judged_again_where_more_is_asked_or_data_changed(
     stages: list[str] = []
     monkeypatch.setattr(TrainingConsole, "on_stage", lambda _, title, *__: stages.append(title))
     out, fast = tmp_path / "m", ("--set", "training.epochs=1")
-    done = mudrock("train", data, "--recipe", recipe, "--out", out, "--folds", 3, *fast)
+    done = mudrock("train", data, "--recipe", recipe, "--out", out, "--folds", 2, *fast)
     assert done.exit_code == ExitCode.DONE, done.output
     again = ("train", data, "--out", out, "--resume")
     stages.clear()
@@ -274,7 +274,7 @@ def test_folds_are_judged_again_where_more_is_asked_or_data_changed(
     before = (out / "training" / "fold-1" / "findings.npz").read_bytes()
     done = mudrock(*again, "--set", "training.epochs=2")
     assert done.exit_code == ExitCode.DONE, done.output
-    assert sum(title.startswith("fold") for title in stages) == 3
+    assert sum(title.startswith("fold") for title in stages) == 2
     assert (out / "training" / "fold-1" / "findings.npz").read_bytes() != before
     write_pair(data, "b", 9)
     changed = mudrock(*again)
@@ -293,7 +293,7 @@ def test_a_model_of_a_fold_that_was_stopped_tells_what_it_learnt_from(
 
     monkeypatch.setattr(TrainingConsole, "on_step", stop)
     out = tmp_path / "m"
-    done = mudrock("train", data, "--recipe", recipe, "--out", out, "--folds", 3)
+    done = mudrock("train", data, "--recipe", recipe, "--out", out, "--folds", 2)
     assert done.exit_code == ExitCode.INTERRUPTED, done.output
     held = load_model(str(out)).card["data"]["parts"]["test"]["parents"]
     judged = mudrock("evaluate", out, data, "--json")
