@@ -193,7 +193,7 @@ def test_the_report_shows_the_micrograph_inside(images: Path, tmp_path: Path) ->
     shutil.rmtree(images)
     assert run("stats", out, "--out", table).exit_code == ExitCode.DONE
     tables = read_tables(table)
-    assert find_micrograph(tables, tables.images[0], None) is not None
+    assert find_micrograph(tables, tables.images[0], None, print) is not None
 
 
 def test_export_writes_instances(both: Path) -> None:
